@@ -1,0 +1,34 @@
+# `make demo` shows Millstream on real data through real servers; `make test` runs every test. Both install what they need.
+# ONCE=1: the demo ends after its check. MESOS=real: a real Mesos 1.11 instead of `millstream local`.
+
+SHELL := /bin/bash
+# Kept between clones, so that the next build is quick: cargo's target folder, the servers' jars, the Mesos build.
+export MILLSTREAM_CACHE ?= $(HOME)/.cache/millstream
+export CARGO_TARGET_DIR ?= $(MILLSTREAM_CACHE)/target
+export MILLSTREAM_BIN_DIR = $(CARGO_TARGET_DIR)/release
+CARGO_FLAGS = --release --locked --workspace
+
+.PHONY: demo test bench build tools lint clean
+
+demo: build
+	@exec "$(MILLSTREAM_BIN_DIR)/demo"
+
+test: build
+	cargo test $(CARGO_FLAGS) --no-fail-fast -- --test-threads=2
+
+bench: build
+	@exec "$(MILLSTREAM_BIN_DIR)/bench"
+
+build: tools
+	cargo build $(CARGO_FLAGS) --bins
+
+lint:
+	cargo fmt --all --check
+	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+# Says in one line what is missing and how to get it; installs Debian packages itself when it may.
+tools:
+	@tests/testbed/tools.sh
+
+clean:
+	rm -rf "$(MILLSTREAM_CACHE)"

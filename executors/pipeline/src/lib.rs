@@ -1,0 +1,1 @@
+//! bytes to RecordBatch to SQL to rows with CQL types

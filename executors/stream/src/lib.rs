@@ -1,0 +1,1 @@
+//! millstream-executor: Kafka source, SQL, Cassandra sink under the Mesos executor API

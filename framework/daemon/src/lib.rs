@@ -1,0 +1,1 @@
+//! The scheduler process: state store, driver loop, HTTP API, metrics

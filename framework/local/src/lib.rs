@@ -1,0 +1,1 @@
+//! A Mesos v1 master with N agents in one process

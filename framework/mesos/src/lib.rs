@@ -1,0 +1,1 @@
+//! Mesos v1 sessions: RecordIO, scheduler and executor connections, leader detection

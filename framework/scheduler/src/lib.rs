@@ -1,0 +1,1 @@
+//! The framework's decisions: step(state, input, now) to records, calls and audit

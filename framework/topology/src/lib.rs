@@ -1,0 +1,1 @@
+//! Kafka and Cassandra metadata as a Topology value

@@ -1,0 +1,133 @@
+//! Invariant 1 of ARCHITECTURE.md, held by machine: PURE crates stay pure, nothing depends on a program, and the crates
+//! that must not know of each other don't.
+
+use std::{collections::BTreeSet, fs, path::Path};
+
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, PackageId};
+
+/// Facts and `now` go in, data comes out.
+const PURE: [&str; 6] = [
+    "millstream-spec",
+    "millstream-placement",
+    "millstream-mesos-types",
+    "millstream-scheduler",
+    "millstream-protocol",
+    "millstream-pipeline",
+];
+
+/// Crates no PURE crate may reach, however far down.
+const IO_CRATES: [&str; 7] = ["tokio", "hyper", "axum", "rdkafka", "scylla", "redb", "nix"];
+
+/// Crates no PURE crate may name itself. DataFusion's own functions bring `rand` along; the pipeline refuses those functions.
+const RANDOM_CRATES: [&str; 4] = ["rand", "getrandom", "fastrand", "uuid"];
+
+/// Ways to a clock, the environment or a thread that no dependency list shows.
+const IMPURE_PATHS: [&str; 7] = [
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "std::env",
+    "std::thread",
+    "std::net",
+];
+
+/// Who must not know whom, with the reason.
+const STRANGERS: [(&str, &str, &str); 7] = [
+    ("millstream-placement", "millstream-mesos-types", "placement knows no Mesos JSON"),
+    ("millstream-placement", "millstream-spec", "placement knows no TOML"),
+    ("millstream-placement", "toml", "placement knows no TOML"),
+    ("millstream-pipeline", "millstream-topology", "the pipeline knows no sink"),
+    ("millstream-pipeline", "millstream-placement", "the pipeline does not care where it runs"),
+    ("millstream-mesos", "millstream-scheduler", "the wire knows no decisions"),
+    ("millstream-local", "millstream-scheduler", "a master knows nothing of its frameworks"),
+];
+
+fn metadata() -> Metadata {
+    MetadataCommand::new().other_options(["--locked".to_owned()]).exec().expect("cargo metadata")
+}
+
+fn id<'a>(metadata: &'a Metadata, name: &str) -> &'a PackageId {
+    &metadata.packages.iter().find(|p| p.name.as_str() == name).unwrap_or_else(|| panic!("no package {name}")).id
+}
+
+/// Names of everything `package` is built from, itself left out. Dev- and build-dependencies don't count.
+fn reachable(metadata: &Metadata, package: &str) -> BTreeSet<String> {
+    let resolve = metadata.resolve.as_ref().expect("a resolved graph");
+    let mut seen: BTreeSet<&PackageId> = BTreeSet::new();
+    let mut open = vec![id(metadata, package)];
+    while let Some(next) = open.pop() {
+        let node = resolve.nodes.iter().find(|n| n.id == *next).expect("every package has a node");
+        for dep in &node.deps {
+            if dep.dep_kinds.iter().any(|k| k.kind == DependencyKind::Normal) && seen.insert(&dep.pkg) {
+                open.push(&dep.pkg);
+            }
+        }
+    }
+    seen.into_iter().map(|id| metadata[id].name.to_string()).collect()
+}
+
+#[test]
+fn pure_crates_reach_no_io() {
+    let metadata = metadata();
+    for package in PURE {
+        let reached = reachable(&metadata, package);
+        let bad: Vec<_> = IO_CRATES.iter().filter(|io| reached.contains(**io)).collect();
+        assert!(bad.is_empty(), "{package} is PURE but reaches {bad:?}: `cargo tree -p {package} -i {}`", bad[0]);
+        let direct = &metadata[id(&metadata, package)].dependencies;
+        let random = direct.iter().find(|d| d.kind == DependencyKind::Normal && RANDOM_CRATES.contains(&d.name.as_str()));
+        assert!(random.is_none(), "{package} is PURE but names {}", random.expect("just seen").name);
+    }
+}
+
+#[test]
+fn pure_crates_ask_no_clock_and_no_environment() {
+    let metadata = metadata();
+    for package in PURE {
+        let manifest = metadata[id(&metadata, package)].manifest_path.clone();
+        let mut files = 0;
+        for_each_source(manifest.parent().expect("a manifest has a folder").join("src").as_std_path(), &mut |path, text| {
+            files += 1;
+            for bad in IMPURE_PATHS {
+                assert!(!text.contains(bad), "{}: {package} is PURE but uses {bad}", path.display());
+            }
+        });
+        assert!(files > 0, "{package} has no source");
+    }
+}
+
+fn for_each_source(folder: &Path, see: &mut dyn FnMut(&Path, &str)) {
+    for entry in fs::read_dir(folder).expect("a source folder") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            for_each_source(&path, see);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            see(&path, &fs::read_to_string(&path).expect("UTF-8 source"));
+        }
+    }
+}
+
+#[test]
+fn nothing_depends_on_a_program() {
+    let metadata = metadata();
+    let programs: BTreeSet<_> = metadata
+        .workspace_packages()
+        .into_iter()
+        .filter(|p| p.targets.iter().any(|t| t.is_bin()) && !p.targets.iter().any(|t| t.is_lib()))
+        .map(|p| p.name.to_string())
+        .collect();
+    assert!(programs.contains("millstream-cli") && programs.contains("millstream-stream"), "found {programs:?}");
+    for package in metadata.workspace_packages() {
+        for dep in &package.dependencies {
+            assert!(!programs.contains(&dep.name), "{} depends on the program {}", package.name, dep.name);
+        }
+    }
+}
+
+#[test]
+fn strangers_stay_strangers() {
+    let metadata = metadata();
+    for (package, stranger, why) in STRANGERS {
+        assert!(!reachable(&metadata, package).contains(stranger), "{package} must not reach {stranger}: {why}");
+    }
+}
