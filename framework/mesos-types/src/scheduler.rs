@@ -31,11 +31,13 @@ pub enum Call {
     /// Clears all filters and ends SUPPRESS.
     Revive {
         /// For which roles; empty for all.
+        #[serde(default)]
         revive: Roles,
     },
     /// Wants no offers.
     Suppress {
         /// For which roles; empty for all.
+        #[serde(default)]
         suppress: Roles,
     },
     /// Ends a task, with grace.

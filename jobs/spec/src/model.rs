@@ -283,7 +283,13 @@ pub struct Placement {
 
 impl Default for Placement {
     fn default() -> Self {
-        Placement { goal: Tier::Host, max_wait_ms: 5_000, max_share_per_host: 1.0, max_share_per_rack: 1.0, constraints: vec![] }
+        Placement {
+            goal: Tier::Host,
+            max_wait_ms: 5_000,
+            max_share_per_host: 1.0,
+            max_share_per_rack: 1.0,
+            constraints: vec![],
+        }
     }
 }
 

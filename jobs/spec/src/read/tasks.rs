@@ -1,0 +1,106 @@
+//! `[tasks]`
+
+use toml::de::DeValue;
+
+use super::{
+    entry::{Entry, Section},
+    report::Report,
+};
+use crate::{Diagnostic, TaskCount, Tasks, units};
+
+/// CPUs of a task when the file does not say.
+pub(crate) const DEFAULT_CPUS: f64 = 0.5;
+
+/// Memory of a task when the file does not say.
+pub(crate) const DEFAULT_MEM_BYTES: u64 = 256 << 20;
+
+/// Mesos' smallest share of a CPU.
+const MIN_CPUS: f64 = 0.01;
+
+/// More CPUs than any host has: a slip, which would wait for ever.
+const MAX_CPUS: f64 = 1_024.0;
+
+/// Mesos' smallest memory.
+const MIN_MEM_BYTES: u64 = 32 << 20;
+
+/// More memory than any host has: a slip, which would wait for ever.
+const MAX_MEM_BYTES: u64 = 64 << 40;
+
+/// Most tasks of one job: a scheduler is meant to carry 100,000 in all.
+const MAX_COUNT: i64 = 10_000;
+
+pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<Tasks> {
+    let Some(section) = section else {
+        return Some(Tasks { count: TaskCount::default(), cpus: DEFAULT_CPUS, mem_bytes: DEFAULT_MEM_BYTES });
+    };
+    section.check_keys(r);
+    let count = section.optional("count").map_or(Some(TaskCount::default()), |e| count(&e, r));
+    let cpus = section.optional("cpus").map_or(Some(DEFAULT_CPUS), |e| cpus(&e, r));
+    let mem_bytes = section.optional("mem").map_or(Some(DEFAULT_MEM_BYTES), |e| mem_bytes(&e, r));
+    Some(Tasks { count: count?, cpus: cpus?, mem_bytes: mem_bytes? })
+}
+
+fn count(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<TaskCount> {
+    match entry.value() {
+        DeValue::String(_) => {
+            entry.choice(r, &[("per-partition", TaskCount::PerPartition)], Some("or write a number, as in `count = 3`"))
+        }
+        DeValue::Integer(i) => match i64::from_str_radix(i.as_str(), i.radix()) {
+            // In range, so it fits.
+            Ok(n @ 1..=MAX_COUNT) => Some(TaskCount::Fixed(n as u32)),
+            _ => {
+                r.push(
+                    Diagnostic::error(entry.span(), format!("`tasks.count` must be between 1 and {MAX_COUNT}"))
+                        .help("write \"per-partition\" for one task for each partition"),
+                );
+                None
+            }
+        },
+        _ => entry.wrong_type(r, "a whole number or \"per-partition\"", "for example `count = 3`"),
+    }
+}
+
+fn cpus(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<f64> {
+    let cpus = entry.number(r)?;
+    if !(MIN_CPUS..=MAX_CPUS).contains(&cpus) {
+        r.push(
+            Diagnostic::error(entry.span(), format!("`tasks.cpus` must be between {MIN_CPUS} and {MAX_CPUS}"))
+                .help("it is the share of CPUs one task asks for, as in `cpus = 0.5`"),
+        );
+        return None;
+    }
+    let milli = cpus * 1_000.0;
+    // Parsing decimals leaves an error far below this; a fourth decimal is far above.
+    if (milli - milli.round()).abs() > 1e-6 {
+        r.push(
+            Diagnostic::error(entry.span(), "`tasks.cpus` has more than three decimals")
+                .note("Mesos keeps three")
+                .help(format!("write `cpus = {}`", milli.round() / 1_000.0)),
+        );
+        return None;
+    }
+    Some(cpus)
+}
+
+fn mem_bytes(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<u64> {
+    const HELP: &str = "write a size with its unit, as in \"256MiB\" or \"1GB\"";
+    if let DeValue::Integer(i) = entry.value() {
+        return entry.wrong_type(r, "a size with its unit", &format!("write \"{}MiB\" for mebibytes", i.as_str()));
+    }
+    let text = entry.string(r)?;
+    let bytes = match units::parse_size_bytes(text.value) {
+        Ok(bytes) => bytes,
+        Err(e) => {
+            r.push(Diagnostic::error(text.part(r, e.at), e.message).help(HELP));
+            return None;
+        }
+    };
+    if !(MIN_MEM_BYTES..=MAX_MEM_BYTES).contains(&bytes) {
+        r.push(
+            Diagnostic::error(text.span, "`tasks.mem` must be between 32MiB and 64TiB")
+                .help("it is the memory of one task; 256MiB is plenty for most"),
+        );
+        return None;
+    }
+    Some(bytes)
+}
