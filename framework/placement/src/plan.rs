@@ -34,6 +34,10 @@ pub struct Launch {
     pub cost: f64,
     /// Bytes per second by tier, Kafka and Cassandra together.
     pub bytes_by_tier: BTreeMap<Tier, f64>,
+    /// The host or rack now holds more of the job than its cap allows: nothing else was offered in time (see
+    /// [`crate::SPREAD_PATIENCE_MS`]). None when all caps hold.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub over_cap: Option<Tier>,
 }
 
 /// An agent's offers that nothing was launched on.

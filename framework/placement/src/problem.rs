@@ -61,6 +61,23 @@ pub struct JobWishes {
     pub executor_overhead: Resources,
     /// Bytes written to Cassandra for each byte read, as measured; 1 before anything was.
     pub bytes_out_per_byte_in: f64,
+    /// Roles whose offers the job may use; empty for all.
+    #[serde(default)]
+    pub roles: Vec<String>,
+}
+
+impl Default for JobWishes {
+    fn default() -> Self {
+        JobWishes {
+            goal: Tier::Host,
+            max_share_per_host: 1.0,
+            max_share_per_rack: 1.0,
+            constraints: vec![],
+            executor_overhead: Resources::default(),
+            bytes_out_per_byte_in: 1.0,
+            roles: vec![],
+        }
+    }
 }
 
 /// A test on the agent.

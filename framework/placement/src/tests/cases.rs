@@ -1,0 +1,280 @@
+use insta::assert_snapshot;
+
+use super::*;
+
+#[test]
+fn tasks_go_to_their_leaders() {
+    let requests = vec![request("t0", &[0]), request("t1", &[1]), request("t2", &[2])];
+    let problem = problem(requests, vec![offer(3, 4000), offer(2, 4000), offer(1, 4000)], topology(3, 3, false));
+    assert_snapshot!(plan(&problem).describe(0), @r"
+    launch  t0 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    launch  t1 on a2 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    launch  t2 on a3 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    ");
+}
+
+#[test]
+fn a_task_waits_for_its_host_then_takes_the_rack_then_anything() {
+    // h4 shares the rack of the leader h1, h2 shares nothing.
+    let at = |now_ms, offers| {
+        let mut problem = problem(vec![request("t0", &[0])], offers, topology(1, 1, false));
+        problem.now_ms = now_ms;
+        plan(&problem)
+    };
+    assert_snapshot!(at(0, vec![offer(2, 4000), offer(4, 4000)]).describe(0), @r"
+    wait    t0: waits for a place nearer to the data (at most 1.0 s more); agents: locality 2
+    decline a2 (streams): waits for a place nearer to the data (at most 4.0 s more); not again for 4.0 s
+    decline a4 (streams): waits for a place nearer to the data (at most 1.0 s more); not again for 1.0 s
+    ");
+    assert_eq!(places(&at(999, vec![offer(4, 4000)])), [""; 0]);
+    assert_eq!(places(&at(1000, vec![offer(4, 4000)])), ["t0@a4"]);
+    assert_eq!(places(&at(3999, vec![offer(2, 4000)])), [""; 0]);
+    assert_eq!(places(&at(4000, vec![offer(2, 4000)])), ["t0@a2"]);
+}
+
+#[test]
+fn the_deadline_is_the_request_s_own_and_no_success_moves_it() {
+    // SPARK-18886: t0 was placed, t1 still gets what there is at its own deadline.
+    let mut late = request("t1", &[1]);
+    late.deadline_ms = 4_000;
+    let mut problem = problem(vec![late], vec![offer(3, 4000)], topology(2, 2, false));
+    problem.placed = vec![PlacedTask { job: "flights".into(), place: place(1), partitions: 1 }];
+    problem.now_ms = 4_000;
+    assert_eq!(places(&plan(&problem)), ["t1@a3"]);
+}
+
+#[test]
+fn a_follower_in_the_rack_is_near_only_when_brokers_serve_it() {
+    let offers = || vec![offer(2, 4000)];
+    let with = problem(vec![request("t0", &[0])], offers(), topology(2, 2, true));
+    assert_eq!(plan(&with).launches[0].source_tier, Tier::Host);
+    let without = problem(vec![request("t0", &[0])], offers(), topology(2, 2, false));
+    assert_eq!(plan(&without).waits[0].reason, Reason::Locality { until_ms: 4_000 });
+}
+
+#[test]
+fn a_follower_in_another_rack_serves_nobody() {
+    let mut topology = topology(1, 2, true);
+    let mut agent = offer(3, 4000);
+    agent.place.zone = Some("z".into());
+    topology.partitions.get_mut(&0).expect("partition 0").in_sync_followers[0].zone = Some("z".into());
+    let mut problem = problem(vec![request("t0", &[0])], vec![agent], topology);
+    problem.now_ms = 4_000;
+    assert_eq!(plan(&problem).launches[0].source_tier, Tier::Any);
+}
+
+#[test]
+fn a_rack_of_another_region_is_far() {
+    let node = |region: &str| Place { hosts: vec![], region: Some(region.into()), ..place(1) };
+    let sink_tier = |agent_region: &str| {
+        let ring = vec![RingShare { place: node("dc2"), share: 1.0 }, RingShare { place: node("dc3"), share: 1.0 }];
+        let mut problem =
+            problem(vec![request("t0", &[])], vec![offer(4, 4000)], JobTopology { ring, ..topology(0, 1, false) });
+        problem.offers[0].place.region = Some(agent_region.into());
+        plan(&problem).launches[0].bytes_by_tier.clone()
+    };
+    assert_eq!(sink_tier("dc2"), BTreeMap::from([(Tier::Rack, 1000.0), (Tier::Any, 1000.0)]));
+    assert_eq!(sink_tier("eu-west"), BTreeMap::from([(Tier::Rack, 2000.0)]), "other names tell nothing");
+}
+
+#[test]
+fn a_task_led_from_several_hosts_does_not_wait_for_one_that_leads_all() {
+    let task = problem(vec![request("t0", &[0, 1, 2])], vec![offer(1, 4000)], topology(3, 3, false));
+    let plan = plan(&task);
+    assert_eq!(places(&plan), ["t0@a1"]);
+    assert_eq!(plan.launches[0].source_tier, Tier::Any, "the worst of its partitions");
+}
+
+#[test]
+fn the_ring_decides_when_the_source_does_not() {
+    let mut topology = topology(1, 1, false);
+    topology.partitions.clear();
+    topology.ring = vec![RingShare { place: place(2), share: 0.9 }, RingShare { place: place(1), share: 0.1 }];
+    let problem = problem(vec![request("t0", &[0])], vec![offer(1, 4000), offer(2, 4000), offer(3, 4000)], topology);
+    let plan = plan(&problem);
+    assert_eq!(places(&plan), ["t0@a2"]);
+    assert_eq!((plan.launches[0].source_tier, plan.launches[0].sink_tier), (Tier::Any, Tier::Host));
+}
+
+#[test]
+fn the_assignment_is_the_cheapest_not_the_greediest() {
+    // t0 may run on both hosts, t1 only on h1's rack: t0 must leave h1 though it comes first.
+    let requests = vec![request("t0", &[0]), request("t1", &[1])];
+    let mut topology = topology(2, 2, true);
+    topology.partitions.insert(1, Replicas { leader: Some(place(1)), in_sync_followers: vec![] });
+    let problem = problem(requests, vec![offer(1, 500), offer(2, 500)], topology);
+    assert_eq!(places(&plan(&problem)), ["t0@a2", "t1@a1"]);
+}
+
+#[test]
+fn nothing_is_over_committed_and_the_overhead_counts_once() {
+    let requests = (0..4).map(|i| request(&format!("t{i}"), &[i])).collect();
+    let mut problem = problem(requests, vec![offer(1, 1600)], topology(4, 1, false));
+    wishes(&mut problem).executor_overhead = Resources { cpus_milli: 100, ..Default::default() };
+    assert_snapshot!(plan(&problem).describe(0), @r"
+    launch  t0 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    launch  t1 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    launch  t2 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    wait    t3: another task got the room; agents: outbid 1
+    ");
+    problem.offers[0].executors_of = vec!["flights".into()];
+    problem.offers[0].resources.cpus_milli = 1500;
+    assert_eq!(plan(&problem).launches.len(), 3, "the executor is there already");
+}
+
+#[test]
+fn equal_places_are_packed() {
+    let mut requests: Vec<Request> = (0..3).map(|i| request(&format!("t{i}"), &[])).collect();
+    requests.iter_mut().for_each(|r| r.deadline_ms = 0);
+    let mut problem = problem(requests, vec![offer(1, 4000), offer(2, 1000), offer(3, 1200)], JobTopology::default());
+    assert_eq!(places(&plan(&problem)), ["t0@a2", "t1@a2", "t2@a3"], "the fullest first");
+    problem.offers[0].executors_of = vec!["flights".into()];
+    assert_eq!(places(&plan(&problem)), ["t0@a1", "t1@a1", "t2@a1"], "the executor saves its overhead");
+}
+
+#[test]
+fn caps_spread_a_job() {
+    let requests = (0..4).map(|i| request(&format!("t{i}"), &[i])).collect();
+    let mut problem = problem(requests, vec![offer(1, 4000), offer(4, 4000), offer(2, 4000)], topology(4, 1, false));
+    wishes(&mut problem).max_share_per_host = 0.4; // 1.6 of 4: 2
+    wishes(&mut problem).max_share_per_rack = 0.7; // 2.8 of 4: 3
+    problem.now_ms = 4_000;
+    assert_snapshot!(plan(&problem).describe(4_000), @r"
+    launch  t0 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    launch  t1 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    launch  t2 on a4 (streams): source rack, sink any, cost 1000 (rack 1000 B/s)
+    launch  t3 on a2 (streams): source any, sink any, cost 8000 (any 1000 B/s)
+    ");
+}
+
+#[test]
+fn a_cap_counts_what_runs_already_and_says_so() {
+    let mut problem = problem(vec![request("t3", &[3])], vec![offer(1, 4000)], topology(4, 1, false));
+    wishes(&mut problem).max_share_per_host = 0.5;
+    problem.placed = vec![PlacedTask { job: "flights".into(), place: place(1), partitions: 2 }];
+    assert_snapshot!(plan(&problem).describe(0), @r"
+    wait    t3: one host would hold too much of the job; agents: spread_cap 1
+    decline a1 (streams): one host would hold too much of the job; not again for 14.0 s
+    ");
+}
+
+#[test]
+fn a_full_or_unseen_rack_stalls_no_job() {
+    // marathon#4281: the third rack never offers anything.
+    let requests = (0..3).map(|i| request(&format!("t{i}"), &[i])).collect();
+    let mut problem = problem(requests, vec![offer(1, 4000), offer(2, 4000)], topology(3, 3, false));
+    wishes(&mut problem).max_share_per_rack = 0.34; // 1.02 of 3: 2
+    wishes(&mut problem).max_share_per_host = 0.33; // 0.99 of 3: 1
+    problem.now_ms = 4_000;
+    let early = plan(&problem);
+    assert_eq!(early.waits[0].reason, Reason::SpreadCap { tier: Tier::Host });
+    problem.now_ms = 4_000 + SPREAD_PATIENCE_MS;
+    let late = plan(&problem);
+    assert_eq!(late.launches.len(), 3);
+    assert_eq!(late.launches.iter().filter(|l| l.over_cap == Some(Tier::Host)).count(), 1, "and it is said");
+}
+
+#[test]
+fn a_task_larger_than_its_cap_still_fits_an_empty_host() {
+    let mut problem = problem(vec![request("t0", &[0, 1, 2])], vec![offer(1, 4000)], topology(3, 1, false));
+    wishes(&mut problem).max_share_per_host = 0.1;
+    assert_eq!(places(&plan(&problem)), ["t0@a1"]);
+}
+
+#[test]
+fn every_no_has_its_reason() {
+    let mut small = offer(1, 100);
+    small.agent = "small".into();
+    let mut leaves = offer(1, 4000);
+    leaves.agent = "leaves".into();
+    leaves.unavailable_from_ms = Some(60_000);
+    let mut lost = offer(1, 4000);
+    lost.agent = "lost".into();
+    let mut foreign = offer(1, 4000);
+    (foreign.agent, foreign.role) = ("foreign".into(), "other".into());
+    let mut thin = offer(1, 4000);
+    thin.agent = "thin".into();
+    thin.resources.mem_bytes = GIB / 2;
+    let offers = vec![small, leaves, lost, foreign, thin, offer(2, 4000), offer(3, 4000)];
+    let mut problem = problem(vec![request("t0", &[0])], offers, topology(1, 1, false));
+    problem.requests[0].avoid_agents = vec!["lost".into()];
+    wishes(&mut problem).roles = vec!["streams".into()];
+    wishes(&mut problem).constraints =
+        vec![Constraint { attribute: "hostname".into(), test: ConstraintTest::NotIn(vec!["h3".into()]) }];
+    assert_snapshot!(plan(&problem).describe(0), @r"
+    wait    t0: waits for a place nearer to the data (at most 4.0 s more); agents: locality 1, mem 1, cpus 1, avoided 1, maintenance 1, constraint 1, role 1
+    decline a2 (streams): waits for a place nearer to the data (at most 4.0 s more); not again for 4.0 s
+    decline a3 (streams): does not fulfil `hostname != h3`; not again for long
+    decline foreign (other): offered to a role the job does not use; not again for long
+    decline leaves (streams): will be in maintenance; not again for long
+    decline lost (streams): an executor was just lost there; not again for 5.0 s
+    decline small (streams): needs 0.5 cpus, 0.1 are offered; not again for long
+    decline thin (streams): needs 1 GiB of memory, 512 MiB are offered; not again for long
+    ");
+}
+
+#[test]
+fn maintenance_far_ahead_keeps_nobody_away() {
+    let mut problem = problem(vec![request("t0", &[0])], vec![offer(1, 4000)], topology(1, 1, false));
+    problem.offers[0].unavailable_from_ms = Some(MAINTENANCE_HORIZON_MS);
+    assert_eq!(places(&plan(&problem)), ["t0@a1"]);
+}
+
+#[test]
+fn back_off_and_launch_rate() {
+    let mut requests: Vec<Request> = (0..3).map(|i| request(&format!("t{i}"), &[i])).collect();
+    requests[0].not_before_ms = 30_000;
+    let mut problem = problem(requests, vec![offer(1, 4000), offer(2, 4000)], topology(3, 1, false));
+    problem.launches_max = 1;
+    assert_snapshot!(plan(&problem).describe(0), @r"
+    launch  t1 on a1 (streams): source host, sink any, cost 0 (host 1000 B/s)
+    wait    t0: crashed and waits before the next try (at most 30.0 s more); agents: backoff 2
+    wait    t2: enough was launched for now; agents: launch_rate 1, locality 1
+    decline a2 (streams): crashed and waits before the next try (at most 30.0 s more); not again for 4.0 s
+    ");
+}
+
+#[test]
+fn without_requests_everything_is_declined_for_long_and_without_offers_everything_waits() {
+    let nothing = plan(&problem(vec![], vec![offer(1, 4000)], JobTopology::default()));
+    assert_eq!((&nothing.declines[0].reason, nothing.declines[0].filter), (&Reason::NothingWanted, Filter::Long));
+    let alone = plan(&problem(vec![request("t0", &[0])], vec![], JobTopology::default()));
+    assert_eq!((&alone.waits[0].reason, alone.waits[0].agents.len()), (&Reason::NoOffers, 0));
+}
+
+#[test]
+fn one_executor_takes_from_one_role() {
+    let mut reserved = offer(1, 600);
+    reserved.role = "a-reserved".into();
+    let requests = vec![request("t0", &[0]), request("t1", &[1])];
+    let problem = problem(requests, vec![reserved, offer(1, 700)], topology(2, 1, false));
+    let plan = plan(&problem);
+    assert_eq!(plan.launches.len(), 1);
+    assert_eq!(plan.waits[0].reason, Reason::Outbid);
+}
+
+#[test]
+fn constraints_read_attributes_names_and_the_fault_domain() {
+    let mut agent = offer(1, 1000);
+    agent.place.zone = Some("z1".into());
+    let holds = |attribute: &str, test| Constraint { attribute: attribute.into(), test }.fulfilled(&agent);
+    let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    assert!(holds("hostname", ConstraintTest::In(texts(&["10.0.0.1"]))));
+    assert!(!holds("hostname", ConstraintTest::NotIn(texts(&["h9", "h1"]))));
+    assert!(holds("zone", ConstraintTest::In(texts(&["z1"]))));
+    assert!(holds("rack", ConstraintTest::In(texts(&["r1", "r2"]))));
+    assert!(holds("gpu", ConstraintTest::NotExists));
+    assert!(!holds("gpu", ConstraintTest::Exists));
+    assert!(holds("gpu", ConstraintTest::NotIn(texts(&["yes"]))));
+}
+
+#[test]
+fn an_idle_topic_still_draws_its_tasks_near() {
+    let mut problem =
+        problem(vec![request("t0", &[0])], vec![offer(2, 100_000), offer(1, 100_000)], topology(1, 1, false));
+    problem.requests[0].bytes_in_per_sec = 0.0;
+    wishes(&mut problem).goal = Tier::Any;
+    assert_eq!(places(&plan(&problem)), ["t0@a1"]);
+    problem.requests[0].bytes_in_per_sec = f64::NAN;
+    assert_eq!(places(&plan(&problem)), ["t0@a1"]);
+}
