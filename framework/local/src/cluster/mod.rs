@@ -1,0 +1,250 @@
+//! The cluster as a pure state machine: calls, ended streams, ended processes and time go in, effects come out.
+//!
+//! Master and agents are one state, as they never lose each other inside one process. Each public function is one input:
+//! it takes `now` (time since the start of the cluster), and what it caused waits in [`Cluster::take_effects`].
+//!
+//! Map: `subscription` frameworks coming and going · `calls` what schedulers ask · `accept` launches and their validation
+//! · `allocator` who gets which offer · `executors` the executor API and processes · `updates` statuses until they are
+//! acknowledged · `tick` all timers · `agents` agents lost and back · `view` what `/state` shows.
+//!
+//! Differences from Mesos, on purpose: no reservations, volumes, quota, command tasks, groups or authentication; a task
+//! that outlives the grace of its kill policy is ended by force when its executor has no other task (Mesos leaves that to
+//! the executor).
+
+mod accept;
+mod agents;
+mod allocator;
+mod amounts;
+mod calls;
+mod executors;
+mod model;
+mod subscription;
+#[cfg(test)]
+mod tests;
+mod tick;
+mod updates;
+mod view;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use millstream_mesos_types::{
+    AgentId, Attribute, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, OfferId, executor, scheduler,
+};
+
+pub use amounts::Amounts;
+use model::{Agent, Framework, OfferRecord, Owner, Removed};
+pub use view::MESOS_VERSION;
+
+/// The timers of the cluster, Mesos' own by default.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Between heartbeats to schedulers.
+    pub heartbeat: Duration,
+    /// First pause before an unacknowledged status update is sent again; doubles.
+    pub update_retry_min: Duration,
+    /// Longest such pause.
+    pub update_retry_max: Duration,
+    /// An executor must have subscribed within this time.
+    pub registration_timeout: Duration,
+    /// Time between SHUTDOWN and the end by force, for executors that don't say.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            heartbeat: Duration::from_secs(15),
+            update_retry_min: Duration::from_secs(10),
+            update_retry_max: Duration::from_secs(600),
+            registration_timeout: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// What tells one cluster from another.
+#[derive(Debug, Clone)]
+pub struct Identity {
+    /// The master's id: every other id begins with it.
+    pub master_id: String,
+    /// Port of the master on 127.0.0.1.
+    pub port: u16,
+    /// Makes the uuids of updates that agents make themselves.
+    pub seed: u64,
+    /// Seconds since the epoch at `now` = 0.
+    pub started_unix_secs: f64,
+}
+
+/// An agent to begin with.
+#[derive(Debug, Clone)]
+pub struct AgentSpec {
+    /// Where it listens; also its host name.
+    pub address: String,
+    /// Its port.
+    pub port: u16,
+    /// Its attributes.
+    pub attributes: Vec<Attribute>,
+    /// All it has.
+    pub total: Amounts,
+}
+
+/// An open event stream, numbered by the edge.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct StreamId(pub u64);
+
+/// One run of an executor.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ContainerId(pub String);
+
+/// Index of an agent: its number minus one.
+pub type AgentIndex = usize;
+
+/// An executor, on an agent.
+pub(crate) type ExecutorKey = (FrameworkId, ExecutorId);
+
+/// What the edge has to do, in this order.
+#[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant)] // made once, handed over once; a box for each event would cost more
+pub enum Effect {
+    /// Send an event to a scheduler.
+    Tell(StreamId, scheduler::Event),
+    /// Send an event to an executor.
+    TellExecutor(StreamId, executor::Event),
+    /// End a stream after what was sent on it.
+    Close(StreamId),
+    /// Start an executor.
+    Start(Box<Start>),
+    /// Kill all processes of a container that is left.
+    Destroy(ContainerId),
+}
+
+/// An executor to be started.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Start {
+    /// Where.
+    pub agent: AgentIndex,
+    /// Id of the agent.
+    pub agent_id: AgentId,
+    /// This run.
+    pub container: ContainerId,
+    /// Whose, with its id.
+    pub framework: FrameworkInfo,
+    /// What.
+    pub executor: ExecutorInfo,
+    /// Time it is given after SHUTDOWN.
+    pub shutdown_grace: Duration,
+}
+
+/// A call that is answered with an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Refusal {
+    /// HTTP status.
+    pub status: u16,
+    /// Body.
+    pub message: String,
+}
+
+impl Refusal {
+    fn new(status: u16, message: impl Into<String>) -> Self {
+        Self { status, message: message.into() }
+    }
+}
+
+/// A master and its agents.
+#[derive(Debug)]
+pub struct Cluster {
+    identity: Identity,
+    settings: Settings,
+    now: Duration,
+    /// Counts all ids ever made.
+    made: u64,
+    agents: Vec<Agent>,
+    frameworks: BTreeMap<FrameworkId, Framework>,
+    removed: Removed,
+    offers: BTreeMap<OfferId, OfferRecord>,
+    streams: BTreeMap<StreamId, Owner>,
+    containers: BTreeMap<ContainerId, (AgentIndex, ExecutorKey)>,
+    /// Where the next allocation begins, so that no agent is always last.
+    first_agent: AgentIndex,
+    stopping: bool,
+    effects: Vec<Effect>,
+}
+
+impl Cluster {
+    /// A cluster whose agents have all registered.
+    pub fn new(identity: Identity, settings: Settings, agents: Vec<AgentSpec>) -> Self {
+        let mut cluster = Self {
+            identity,
+            settings,
+            now: Duration::ZERO,
+            made: 0,
+            agents: vec![],
+            frameworks: BTreeMap::new(),
+            removed: Removed::default(),
+            offers: BTreeMap::new(),
+            streams: BTreeMap::new(),
+            containers: BTreeMap::new(),
+            first_agent: 0,
+            stopping: false,
+            effects: vec![],
+        };
+        for spec in agents {
+            let id = AgentId::new(cluster.new_id("S"));
+            cluster.agents.push(Agent::new(id, spec, cluster.unix_secs()));
+        }
+        cluster
+    }
+
+    /// What the inputs since the last call have caused.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.effects)
+    }
+
+    /// Executors whose processes have not ended.
+    pub fn running_containers(&self) -> usize {
+        self.containers.len()
+    }
+
+    /// Shuts every executor down and starts nothing any more.
+    pub fn begin_stop(&mut self, now: Duration) {
+        self.at(now);
+        self.stopping = true;
+        for (agent, key) in self.containers.values().cloned().collect::<Vec<_>>() {
+            self.shut_executor_down(agent, &key);
+        }
+    }
+
+    /// Every input begins with it: time never goes back.
+    fn at(&mut self, now: Duration) {
+        self.now = self.now.max(now);
+    }
+
+    fn unix_secs(&self) -> f64 {
+        self.identity.started_unix_secs + self.now.as_secs_f64()
+    }
+
+    /// A number never used before.
+    fn count(&mut self) -> u64 {
+        self.made += 1;
+        self.made
+    }
+
+    /// An id never used before; `kind` says at a glance whose it is.
+    fn new_id(&mut self, kind: &str) -> String {
+        let count = self.count();
+        format!("{}-{kind}{count}", self.identity.master_id)
+    }
+
+    /// A uuid never used before.
+    fn uuid(&mut self) -> Vec<u8> {
+        let count = self.count();
+        [self.identity.seed.to_be_bytes(), count.to_be_bytes()].concat()
+    }
+
+    /// Tells a framework, if it is there.
+    fn tell(&mut self, framework: &FrameworkId, event: scheduler::Event) {
+        if let Some(stream) = self.frameworks.get(framework).and_then(|framework| framework.stream) {
+            self.effects.push(Effect::Tell(stream, event));
+        }
+    }
+}

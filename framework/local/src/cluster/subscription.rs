@@ -1,0 +1,145 @@
+use std::time::Duration;
+
+use millstream_mesos_types::{
+    FrameworkId, FrameworkInfo, OfferId,
+    scheduler::{ErrorMessage, Event, Subscribe, Subscribed},
+};
+
+use super::{Cluster, Effect, Refusal, StreamId, model::Framework, model::Owner};
+
+impl Cluster {
+    /// SUBSCRIBE on a stream that the edge has just opened; the answer is the stream, even when it only says ERROR.
+    pub fn subscribe(
+        &mut self,
+        now: Duration,
+        stream: StreamId,
+        framework_id: Option<&FrameworkId>,
+        subscribe: Subscribe,
+    ) -> Result<(), Refusal> {
+        self.at(now);
+        let mut info = subscribe.framework_info;
+        if info.id.as_ref() != framework_id {
+            return Err(Refusal::new(400, "'framework_id' differs from 'subscribe.framework_info.id'"));
+        }
+        if let Some(message) = self.subscription_error(&info) {
+            self.effects.push(Effect::Tell(stream, error(message)));
+            self.effects.push(Effect::Close(stream));
+            return Ok(());
+        }
+        let id = match &info.id {
+            Some(id) => id.clone(),
+            None => FrameworkId::new(self.new_id("F")),
+        };
+        info.id = Some(id.clone());
+        self.replace_older_subscription(&id);
+        let (unix_secs, heartbeat) = (self.unix_secs(), self.settings.heartbeat);
+        let framework = self.frameworks.entry(id.clone()).or_insert_with(|| Framework::new(info.clone(), unix_secs));
+        framework.info = info;
+        framework.stream = Some(stream);
+        framework.remove_at = None;
+        framework.next_heartbeat = now + heartbeat;
+        framework.suppressed = subscribe.suppressed_roles.into_iter().collect();
+        framework.filters.clear();
+        self.streams.insert(stream, Owner::Framework(id.clone()));
+        let heartbeat_interval_seconds = Some(heartbeat.as_secs_f64());
+        let subscribed = Subscribed { framework_id: id.clone(), heartbeat_interval_seconds };
+        self.effects.push(Effect::Tell(stream, Event::Subscribed { subscribed }));
+        self.effects.push(Effect::Tell(stream, Event::Heartbeat));
+        self.resend_updates(&id);
+        Ok(())
+    }
+
+    /// A stream's reader has gone.
+    pub fn stream_closed(&mut self, now: Duration, stream: StreamId) {
+        self.at(now);
+        match self.streams.remove(&stream) {
+            Some(Owner::Framework(id)) => self.framework_disconnected(&id),
+            Some(Owner::Executor(agent, key)) => {
+                if let Some(executor) = self.agents[agent].executors.get_mut(&key) {
+                    executor.stream = executor.stream.filter(|current| *current != stream);
+                }
+            }
+            None => {}
+        }
+    }
+
+    /// Ends a framework: its executors are shut down, its tasks forgotten.
+    pub(super) fn remove_framework(&mut self, id: &FrameworkId) {
+        self.void_offers(id);
+        let view = self.framework_view(id);
+        let Some(framework) = self.frameworks.remove(id) else { return };
+        for task in framework.tasks.values().filter(|task| !task.latest.is_terminal()) {
+            self.agents[task.agent].used.subtract(&task.resources);
+        }
+        for agent in 0..self.agents.len() {
+            let keys: Vec<_> = self.agents[agent].executors.keys().filter(|key| key.0 == *id).cloned().collect();
+            for key in keys {
+                if let Some(executor) = self.agents[agent].executors.get_mut(&key) {
+                    executor.tasks.clear();
+                    executor.queued.clear();
+                }
+                self.shut_executor_down(agent, &key);
+            }
+        }
+        if let Some(stream) = framework.stream {
+            self.streams.remove(&stream);
+            self.effects.push(Effect::Close(stream));
+        }
+        self.removed.add(id.clone(), view);
+    }
+
+    fn subscription_error(&self, info: &FrameworkInfo) -> Option<String> {
+        let removed = info.id.as_ref().is_some_and(|id| self.removed.contains(id));
+        let bad_role = |role: &&String| {
+            role.is_empty()
+                || role.starts_with('-')
+                || *role == "."
+                || *role == ".."
+                || role.contains(char::is_whitespace)
+        };
+        if removed {
+            return Some("Framework has been removed".into());
+        }
+        if let Some(role) = info.roles.iter().find(bad_role) {
+            return Some(format!("Framework role '{role}' is invalid"));
+        }
+        if !info.roles.is_empty() && !info.capabilities.iter().any(|capability| capability.kind == "MULTI_ROLE") {
+            return Some("'FrameworkInfo.roles' must not be set without the MULTI_ROLE capability".into());
+        }
+        (!info.failover_timeout.is_finite() || info.failover_timeout < 0.0)
+            .then(|| "'FrameworkInfo.failover_timeout' is invalid".into())
+    }
+
+    /// One subscription per framework: a newer one ends the older.
+    fn replace_older_subscription(&mut self, id: &FrameworkId) {
+        let Some(old) = self.frameworks.get_mut(id).and_then(|framework| framework.stream.take()) else { return };
+        self.void_offers(id);
+        self.streams.remove(&old);
+        self.effects.push(Effect::Tell(old, error("Framework failed over".into())));
+        self.effects.push(Effect::Close(old));
+    }
+
+    fn framework_disconnected(&mut self, id: &FrameworkId) {
+        self.void_offers(id);
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        framework.stream = None;
+        let timeout = Duration::try_from_secs_f64(framework.info.failover_timeout).unwrap_or(Duration::MAX);
+        framework.remove_at = Some(self.now.saturating_add(timeout));
+        if timeout.is_zero() {
+            self.remove_framework(id);
+        }
+    }
+
+    /// Offers die with the subscription they were made to.
+    fn void_offers(&mut self, id: &FrameworkId) {
+        let theirs: Vec<OfferId> =
+            self.offers.iter().filter(|(_, offer)| offer.framework == *id).map(|(id, _)| id.clone()).collect();
+        for offer in theirs {
+            self.take_offer(&offer);
+        }
+    }
+}
+
+fn error(message: String) -> Event {
+    Event::Error { error: ErrorMessage { message } }
+}

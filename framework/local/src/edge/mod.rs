@@ -1,0 +1,7 @@
+//! Sockets, time and processes for the cluster.
+
+pub(crate) mod agent_http;
+mod answers;
+mod container;
+pub(crate) mod hub;
+pub(crate) mod master_http;

@@ -1,0 +1,409 @@
+//! The cluster over real HTTP with real executor processes, driven by Millstream's own sessions.
+
+mod support;
+
+use std::time::Duration;
+
+use millstream_mesos::scheduler::SessionEvent;
+use millstream_mesos_types::{
+    Base64, ExecutorId, Resource, TaskId, TaskState,
+    scheduler::{Call, Event, Message, Reconcile, ReconcileTask, Shutdown},
+};
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use support::*;
+
+/// What the cluster starts (see `support::executor_info`).
+#[tokio::test]
+#[ignore = "run by the cluster as its executor"]
+async fn acts_as_executor() {
+    act_as_executor().await;
+}
+
+/// A whole process for `nothing_is_left_when_the_process_is_killed`.
+#[tokio::test]
+#[ignore = "run by another test"]
+async fn acts_as_local() {
+    let dir = std::env::var("LOCAL_DIR").expect("said by the test");
+    let local = start(1, dir.as_ref()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "t", "child").await;
+    let state = get(&format!("{}/state", local.master_url)).await;
+    let pid = state["frameworks"][0]["executors"][0]["pid"].to_string();
+    std::fs::write(format!("{dir}/executor.pid"), pid).unwrap();
+    std::future::pending::<()>().await;
+}
+
+/// The sessions against a real Mesos: `REAL_MESOS=host:port`, an agent called 127.0.1.1.
+#[tokio::test]
+#[ignore = "needs a real Mesos"]
+async fn the_same_on_real_mesos() {
+    let master = std::env::var("REAL_MESOS").expect("REAL_MESOS=host:port");
+    scenario(&master).await;
+}
+
+#[tokio::test]
+async fn the_same_on_this_cluster() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    scenario(&local.master).await;
+    local.stop().await;
+}
+
+/// What must not differ between this cluster and real Mesos.
+async fn scenario(master: &str) {
+    let mut me = Scheduler::connect(master, None).await;
+    let offer = me.run(0, "t", "run").await;
+    let slaves = get(&format!("http://{master}/slaves")).await;
+    let slave = slaves["slaves"].as_array().unwrap().iter().find(|slave| slave["hostname"] == "127.0.1.1").unwrap();
+    let agent = slave["pid"].as_str().unwrap().rsplit_once('@').unwrap().1;
+    let containers = get(&format!("http://{agent}/containers")).await;
+    let container = containers.as_array().unwrap().iter().find(|c| c["framework_id"] == me.id.value.as_str()).unwrap();
+    let first_pid = container["status"]["executor_pid"].as_i64().unwrap();
+    assert!(lives(first_pid));
+
+    // Lost offers, unknown tasks, wrong tasks.
+    me.launch(&offer, vec![task(&offer, "late", "run")]).await;
+    let late = me.update("late").await;
+    assert_eq!((late.state, late.reason.as_deref()), (TaskState::TaskDropped, Some("REASON_INVALID_OFFERS")));
+    let again = me.offer(0).await;
+    assert_eq!(again.executor_ids, [ExecutorId::new("e")]);
+    let mut big = task(&again, "big", "run");
+    big.resources = vec![Resource::scalar("cpus", 1e6, None)];
+    let mut renamed = task(&again, "renamed", "run");
+    renamed.executor.as_mut().unwrap().name = Some("another".into());
+    me.launch(&again, vec![big, renamed, task(&again, "t2", "finish")]).await;
+    for id in ["big", "renamed"] {
+        let error = me.update(id).await;
+        assert_eq!((error.state, error.reason.as_deref()), (TaskState::TaskError, Some("REASON_TASK_INVALID")));
+    }
+    assert_eq!(me.update("t2").await.state, TaskState::TaskRunning);
+    assert_eq!(me.update("t2").await.state, TaskState::TaskFinished);
+    let ask = |task: &str| ReconcileTask { task_id: TaskId::new(task), agent_id: Some(offer.agent_id.clone()) };
+    me.caller.send(Call::Reconcile { reconcile: Reconcile { tasks: vec![ask("never")] } }).await.unwrap();
+    let never = me.update("never").await;
+    assert_eq!((never.state, never.reason.as_deref()), (TaskState::TaskGone, Some("REASON_RECONCILIATION")));
+
+    // Fail over.
+    let id = me.id.clone();
+    drop(me);
+    let mut me = Scheduler::connect(master, Some(id)).await;
+    me.caller.send(Call::Reconcile { reconcile: Reconcile::default() }).await.unwrap();
+    assert_eq!(me.update("t").await.state, TaskState::TaskRunning);
+    assert!(lives(first_pid));
+    let message =
+        Message { agent_id: offer.agent_id.clone(), executor_id: ExecutorId::new("e"), data: Base64(b"hi".to_vec()) };
+    me.caller.send(Call::Message { message }).await.unwrap();
+    let echo = me.wait("message", |event| match event {
+        Event::Message { message } => Some(message.data.clone()),
+        _ => None,
+    });
+    assert_eq!(echo.await.0, b"hi");
+
+    // The executor dies.
+    kill(Pid::from_raw(first_pid as i32), Signal::SIGKILL).unwrap();
+    let failed = me.update("t").await;
+    assert_eq!((failed.state, failed.reason.as_deref()), (TaskState::TaskFailed, Some("REASON_EXECUTOR_TERMINATED")));
+    let failure = me.wait("failure", |event| match event {
+        Event::Failure { failure } => failure.status,
+        _ => None,
+    });
+    assert_eq!(failure.await, 9);
+
+    // KILL, then SHUTDOWN of a new one.
+    me.run(0, "t3", "run").await;
+    me.kill("t3", None).await;
+    assert_eq!(me.update("t3").await.state, TaskState::TaskKilled);
+    me.run(0, "t4", "run").await;
+    let shutdown = Shutdown { executor_id: ExecutorId::new("e"), agent_id: offer.agent_id.clone() };
+    me.caller.send(Call::Shutdown { shutdown }).await.unwrap();
+    assert_eq!(me.update("t4").await.state, TaskState::TaskKilled);
+    let failure = me.wait("failure", |event| match event {
+        Event::Failure { failure } => failure.status,
+        _ => None,
+    });
+    assert_eq!(failure.await, 0);
+    me.caller.send(Call::Teardown).await.unwrap();
+}
+
+async fn executor_pid(local: &millstream_local::Local) -> i64 {
+    let state = get(&format!("{}/state", local.master_url)).await;
+    state["frameworks"][0]["executors"][0]["pid"].as_i64().unwrap()
+}
+
+#[tokio::test]
+async fn a_task_runs_speaks_and_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(3, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.run(1, "t", "run").await;
+    assert_eq!(offer.attributes[0].text.as_ref().unwrap().value, "r2");
+    assert_eq!(offer.url.as_ref().unwrap().address.hostname.as_deref(), Some("127.0.1.2"));
+
+    let state = get(&format!("{}/master/state", local.master_url)).await;
+    let framework = &state["frameworks"][0];
+    assert_eq!(framework["id"], me.id.value.as_str());
+    assert_eq!(framework["tasks"][0]["state"], "TASK_RUNNING");
+    let pid = framework["executors"][0]["pid"].as_i64().unwrap();
+    assert!(lives(pid));
+    let slaves = get(&format!("{}/slaves", local.master_url)).await;
+    let slave = slaves["slaves"].as_array().unwrap().iter().find(|slave| slave["hostname"] == "127.0.1.2").unwrap();
+    assert_eq!(slave["attributes"]["rack"], "r2");
+    assert_eq!(slave["used_resources"]["mem"], 64.0);
+    assert_eq!(slave["pid"], format!("slave(1)@{}", local.agents[1]));
+    let containers = get(&format!("http://{}/slave(1)/containers", local.agents[1])).await;
+    assert_eq!(containers[0]["status"]["executor_pid"].as_i64(), Some(pid));
+
+    let message = Message {
+        agent_id: offer.agent_id.clone(),
+        executor_id: ExecutorId::new("e"),
+        data: Base64(b"hello".to_vec()),
+    };
+    me.caller.send(Call::Message { message }).await.unwrap();
+    let echo = me.wait("message", |event| match event {
+        Event::Message { message } => Some(message.clone()),
+        _ => None,
+    });
+    assert_eq!(echo.await.data.0, b"hello");
+
+    me.kill("t", None).await;
+    assert_eq!(me.update("t").await.state, TaskState::TaskKilled);
+    local.stop().await;
+    assert!(!lives(pid));
+}
+
+#[tokio::test]
+async fn tasks_share_an_executor_and_a_bad_one_does_not_spoil_the_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.offer(0).await;
+    let mut bad = task(&offer, "bad", "run");
+    bad.resources = vec![Resource::scalar("cpus", 1e6, None)];
+    me.launch(&offer, vec![task(&offer, "a", "finish"), bad, task(&offer, "b", "run")]).await;
+    assert_eq!(me.update("bad").await.state, TaskState::TaskError);
+    assert_eq!(me.update("a").await.state, TaskState::TaskRunning);
+    assert_eq!(me.update("a").await.state, TaskState::TaskFinished);
+    assert_eq!(me.update("b").await.state, TaskState::TaskRunning);
+    me.launch(&offer, vec![task(&offer, "late", "run")]).await;
+    let late = me.update("late").await;
+    assert_eq!((late.state, late.reason.as_deref()), (TaskState::TaskDropped, Some("REASON_INVALID_OFFERS")));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn the_death_of_an_executor_is_seen() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "t", "child").await;
+    let child: i64 = std::fs::read_to_string(find(dir.path(), "child.pid").unwrap()).unwrap().parse().unwrap();
+    let pid = executor_pid(&local).await;
+    kill(Pid::from_raw(pid as i32), Signal::SIGKILL).unwrap();
+    let failed = me.update("t").await;
+    assert_eq!((failed.state, failed.reason.as_deref()), (TaskState::TaskFailed, Some("REASON_EXECUTOR_TERMINATED")));
+    let failure = me.wait("failure", |event| match event {
+        Event::Failure { failure } => Some(failure.clone()),
+        _ => None,
+    });
+    assert_eq!(failure.await.status, Some(9));
+    assert!(gone(child).await, "its children end with it");
+    me.run(0, "t2", "run").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_program_that_is_not_there_fails_its_task_with_the_reason() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.offer(0).await;
+    let mut task = task(&offer, "t", "run");
+    let command = task.executor.as_mut().and_then(|executor| executor.command.as_mut()).unwrap();
+    command.value = Some("./no-such-program".into());
+    me.launch(&offer, vec![task]).await;
+    let failed = me.update("t").await;
+    assert_eq!(
+        (failed.state, failed.reason.as_deref()),
+        (TaskState::TaskFailed, Some("REASON_CONTAINER_LAUNCH_FAILED"))
+    );
+    assert!(failed.message.unwrap().contains("no-such-program"));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn files_are_fetched_and_shell_lines_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let script = dir.path().join("script.sh");
+    std::fs::write(&script, "#!/bin/sh\necho fetched $MESOS_EXECUTOR_ID; exit 3\n").unwrap();
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.offer(0).await;
+    let mut task = task(&offer, "t", "run");
+    let command = task.executor.as_mut().and_then(|executor| executor.command.as_mut()).unwrap();
+    (command.value, command.shell) = (Some("./script.sh; exit 4".into()), None);
+    command.uris = vec![millstream_mesos_types::Uri {
+        value: format!("file://{}", script.display()),
+        executable: true,
+        ..Default::default()
+    }];
+    me.launch(&offer, vec![task]).await;
+    let failed = me.update("t").await;
+    assert!(failed.message.unwrap().contains("status 4"));
+    let stdout = find(&dir.path().join("agent1"), "stdout").unwrap();
+    assert_eq!(std::fs::read_to_string(stdout).unwrap(), "fetched e\n");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn an_executor_that_never_subscribes_is_ended() {
+    let dir = tempfile::tempdir().unwrap();
+    let local =
+        start_with(1, dir.path(), |options| options.settings.registration_timeout = Duration::from_millis(200)).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.offer(0).await;
+    let mut task = task(&offer, "t", "run");
+    let command = task.executor.as_mut().and_then(|executor| executor.command.as_mut()).unwrap();
+    (command.value, command.shell) = (Some("sleep 1000".into()), Some(true));
+    me.launch(&offer, vec![task]).await;
+    let failed = me.update("t").await;
+    assert_eq!(failed.reason.as_deref(), Some("REASON_EXECUTOR_REGISTRATION_TIMEOUT"));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_task_that_outlives_its_grace_is_ended_by_force() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "t", "hang").await;
+    let pid = executor_pid(&local).await;
+    me.kill("t", Some(Duration::from_millis(200))).await;
+    assert_eq!(me.update("t").await.state, TaskState::TaskKilled);
+    assert!(!lives(pid));
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn updates_come_again_until_acknowledged_and_tasks_are_reconciled() {
+    let dir = tempfile::tempdir().unwrap();
+    let local =
+        start_with(1, dir.path(), |options| options.settings.update_retry_min = Duration::from_millis(50)).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.offer(0).await;
+    me.launch(&offer, vec![task(&offer, "t", "run")]).await;
+    let first = me.unacknowledged_update("t").await;
+    assert_eq!(me.unacknowledged_update("t").await, first);
+    me.acknowledge(&first).await;
+
+    let ask = |task: &str| ReconcileTask { task_id: TaskId::new(task), agent_id: None };
+    let reconcile = Reconcile { tasks: vec![ask("t"), ask("never")] };
+    me.caller.send(Call::Reconcile { reconcile }).await.unwrap();
+    assert_eq!(me.update("never").await.state, TaskState::TaskUnknown);
+    let answer = me.wait("answer", |event| match event {
+        Event::Update { update } if update.status.uuid.is_none() => Some(update.status.clone()),
+        _ => None,
+    });
+    let answer = answer.await;
+    assert_eq!((answer.state, answer.reason.as_deref()), (TaskState::TaskRunning, Some("REASON_RECONCILIATION")));
+    me.caller.send(Call::Reconcile { reconcile: Reconcile::default() }).await.unwrap();
+    assert_eq!(me.update("t").await.state, TaskState::TaskRunning);
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_scheduler_that_fails_over_finds_its_executors_alive() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "t", "run").await;
+    let (pid, id) = (executor_pid(&local).await, me.id.clone());
+    drop(me);
+
+    let mut again = Scheduler::connect(&local.master, Some(id.clone())).await;
+    assert_eq!(again.id, id);
+    assert_eq!(executor_pid(&local).await, pid);
+    again.caller.send(Call::Reconcile { reconcile: Reconcile::default() }).await.unwrap();
+    assert_eq!(again.update("t").await.state, TaskState::TaskRunning);
+
+    // A third one with the same id takes over while the second is still there.
+    let third = Scheduler::connect(&local.master, Some(id)).await;
+    loop {
+        match again.next().await {
+            Some(SessionEvent::Disconnected { retry_in: None, reason }) => {
+                assert!(reason.to_string().contains("failed over"), "{reason}");
+                break;
+            }
+            Some(_) => {}
+            None => panic!("ended without a reason"),
+        }
+    }
+    assert!(again.caller.send(Call::Reconcile { reconcile: Reconcile::default() }).await.is_err());
+    third.caller.send(Call::Teardown).await.unwrap();
+    assert!(gone(pid).await, "a teardown ends its executors");
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn a_lost_agent_takes_offers_and_executors_with_it() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(2, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "t", "run").await;
+    let pid = executor_pid(&local).await;
+    local.lose_agent(1);
+    me.wait("rescind", |event| matches!(event, Event::Rescind { .. }).then_some(())).await;
+    local.lose_agent(0);
+    assert_eq!(me.update("t").await.state, TaskState::TaskUnreachable);
+    assert!(gone(pid).await);
+    local.restore_agent(0);
+    me.run(0, "t2", "run").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn stop_leaves_nobody_behind() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(2, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "stubborn", "hang").await;
+    let offer = me.offer(1).await;
+    me.launch(&offer, vec![task(&offer, "tidy", "child")]).await;
+    assert_eq!(me.update("tidy").await.state, TaskState::TaskRunning);
+    let child: i64 = std::fs::read_to_string(find(dir.path(), "child.pid").unwrap()).unwrap().parse().unwrap();
+    let state = get(&format!("{}/state", local.master_url)).await;
+    let executors = state["frameworks"][0]["executors"].as_array().unwrap();
+    let pids: Vec<i64> = executors.iter().map(|executor| executor["pid"].as_i64().unwrap()).collect();
+    assert_eq!(pids.len(), 2);
+    local.stop().await;
+    for pid in pids.into_iter().chain([child]) {
+        assert!(!lives(pid), "{pid} is left");
+    }
+    assert_eq!(me.unacknowledged_update("tidy").await.state, TaskState::TaskKilled);
+}
+
+#[tokio::test]
+async fn nothing_is_left_when_the_process_is_killed() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut process = std::process::Command::new(std::env::current_exe().unwrap())
+        .args(["acts_as_local", "--exact", "--ignored"])
+        .env("LOCAL_DIR", dir.path())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let read =
+        |name: &str| find(dir.path(), name).and_then(|path| std::fs::read_to_string(path).ok()?.parse::<i64>().ok());
+    for _ in 0..1_000 {
+        if read("executor.pid").is_some() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let (executor, child) = (read("executor.pid").unwrap(), read("child.pid").unwrap());
+    assert!(lives(executor) && lives(child));
+    process.kill().unwrap();
+    process.wait().unwrap();
+    assert!(gone(executor).await && gone(child).await);
+}
