@@ -1,1 +1,43 @@
-//! The scheduler process: state store, driver loop, HTTP API, metrics
+//! The scheduler process: settings, state store, driver loop, HTTP API, status page and metrics.
+//!
+//! Map, from the outside in:
+//! * [`run`]: the whole life of a scheduler process; [`serve`] with store and listener handed in, for tests
+//! * [`config`]: settings; [`api`]: the JSON of the HTTP API; `http`: its routes and the status page; `plan`: what would
+//!   be placed where
+//! * [`check`]: is a job right, alone and against its live topic and table
+//! * `driver`: one input, one [`millstream_scheduler::step`], one frame: store, then send (`driver/calls`), then tell
+//!   (`audit`); `watchers`: topologies of the jobs
+//! * [`store`]: what must survive; [`metrics`]: every metric, in one place
+//!
+//! Invariant: records are durable before any call of their step leaves; while the store fails, nothing is decided.
+
+pub mod api;
+mod audit;
+pub mod check;
+mod clock;
+pub mod config;
+mod driver;
+mod http;
+pub mod metrics;
+mod plan;
+mod run;
+pub mod store;
+mod watchers;
+
+pub use config::{Config, ConfigError, Overrides};
+pub use run::{RunError, run, serve};
+
+/// An error with its causes, in one line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let said = error.to_string();
+        // Transparent errors say what their cause says.
+        if !text.ends_with(&said) {
+            text = format!("{text}: {said}");
+        }
+        cause = error.source();
+    }
+    text
+}

@@ -1,0 +1,157 @@
+//! Checks that DataFusion's expressions lack: a value passes through, or its row fails.
+
+use std::{fmt, hash::Hash, sync::Arc};
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, RecordBatch},
+    datatypes::{ArrowNativeTypeOp, DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, Schema},
+};
+use datafusion_common::{DataFusionError, Result};
+use datafusion_expr::ColumnarValue;
+use datafusion_physical_expr::PhysicalExpr;
+
+use crate::{
+    numbers::power_of_ten,
+    record::{BadReason, Fault},
+};
+
+/// What is demanded of every value that is not NULL.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Check {
+    /// A quotient of floats is finite. (Inputs always are: JSON knows nothing else.)
+    FiniteQuotient,
+    /// Another result of float arithmetic is finite.
+    Finite,
+    /// A float has no fraction.
+    Whole,
+    /// A decimal has no digits beyond a smaller scale.
+    Scale { from: i8, to: i8 },
+}
+
+/// An expression whose values are checked.
+#[derive(Debug, Eq)]
+pub(crate) struct Checked {
+    inner: Arc<dyn PhysicalExpr>,
+    check: Check,
+}
+
+impl Checked {
+    pub(crate) fn new(inner: Arc<dyn PhysicalExpr>, check: Check) -> Self {
+        Checked { inner, check }
+    }
+}
+
+impl Check {
+    fn run(self, values: &ArrayRef) -> Result<()> {
+        match (self, values.data_type()) {
+            (Check::Finite | Check::FiniteQuotient, DataType::Float64) => {
+                all(values.as_primitive::<Float64Type>().iter(), f64::is_finite, |_| self.not_finite())
+            }
+            (Check::Finite | Check::FiniteQuotient, DataType::Float32) => {
+                all(values.as_primitive::<Float32Type>().iter(), f32::is_finite, |_| self.not_finite())
+            }
+            (Check::Whole, DataType::Float64) => {
+                all(values.as_primitive::<Float64Type>().iter(), |v| v.fract() == 0.0, fraction)
+            }
+            (Check::Whole, DataType::Float32) => {
+                all(values.as_primitive::<Float32Type>().iter(), |v| v.fract() == 0.0, fraction)
+            }
+            (Check::Scale { from, to }, DataType::Decimal128(..)) => {
+                let Some(unit) = power_of_ten(u32::from(from.abs_diff(to))) else { return Ok(()) };
+                all(
+                    values.as_primitive::<Decimal128Type>().iter(),
+                    |v| v.mod_wrapping(unit) == 0,
+                    |v| {
+                        let value = crate::numbers::Decimal { unscaled: v, scale: i32::from(from) };
+                        Fault::new(
+                            BadReason::Lossy,
+                            format!("a cast would drop digits of {value}; use round() or trunc() first"),
+                        )
+                    },
+                )
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn not_finite(self) -> Fault {
+        match self {
+            Check::FiniteQuotient => {
+                Fault::new(BadReason::DivisionByZero, "division by zero, or a quotient beyond the range of floats")
+            }
+            _ => Fault::new(BadReason::Overflow, "float overflow"),
+        }
+    }
+}
+
+fn all<T: Copy>(
+    mut values: impl Iterator<Item = Option<T>>,
+    good: impl Fn(T) -> bool,
+    fault: impl Fn(T) -> Fault,
+) -> Result<()> {
+    match values.find_map(|value| value.filter(|v| !good(*v))) {
+        None => Ok(()),
+        Some(bad) => Err(DataFusionError::External(Box::new(fault(bad)))),
+    }
+}
+
+fn fraction<T: fmt::Display>(value: T) -> Fault {
+    Fault::new(
+        BadReason::Lossy,
+        format!("a cast would drop the fraction of {value}; use round(), floor() or trunc() first"),
+    )
+}
+
+impl PhysicalExpr for Checked {
+    fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
+        let value = self.inner.evaluate(batch)?;
+        match &value {
+            ColumnarValue::Array(values) => self.check.run(values)?,
+            ColumnarValue::Scalar(value) => self.check.run(&value.to_array()?)?,
+        }
+        Ok(value)
+    }
+
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.inner.nullable(schema)
+    }
+
+    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
+        self.inner.return_field(schema)
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
+        vec![&self.inner]
+    }
+
+    fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
+        Ok(Arc::new(Checked::new(children.swap_remove(0), self.check)))
+    }
+
+    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.inner.fmt_sql(f)
+    }
+}
+
+impl PartialEq for Checked {
+    fn eq(&self, other: &Self) -> bool {
+        self.check == other.check && self.inner.eq(&other.inner)
+    }
+}
+
+impl Hash for Checked {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        self.check.hash(state);
+        self.inner.hash(state);
+    }
+}
+
+impl fmt::Display for Checked {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "checked({})", self.inner)
+    }
+}

@@ -1,0 +1,4 @@
+-- record: {}
+-- record: []
+-- record: {"a":
+SELECT _offset FROM input

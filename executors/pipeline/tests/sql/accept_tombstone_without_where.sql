@@ -1,0 +1,13 @@
+-- column: a int
+-- column: b int
+-- column: x double
+-- column: s text
+-- key: 7
+-- record:
+-- key: 8
+-- record: {"s":"no"}
+-- key: 9
+-- record: {"s":"yes"}
+-- key: x
+-- record:
+SELECT CAST(_key AS INT) AS id, s FROM input WHERE s <> 'no'

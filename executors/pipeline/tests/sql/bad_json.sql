@@ -1,0 +1,15 @@
+-- column: a int
+-- column: b int
+-- column: x double
+-- column: s text
+-- record: {"a":1
+-- record: [1]
+-- record: 5
+-- record: {"a":1}x
+-- record: {"a":1,"a":2}
+-- record: {"a":1}
+-- record: nul
+-- record: "text"
+-- record: {"a":01}
+-- record: {"unknown":"\q"}
+SELECT a FROM input

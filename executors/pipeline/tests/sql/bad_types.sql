@@ -1,0 +1,29 @@
+-- column: i int
+-- column: t tinyint
+-- column: f float
+-- column: d double
+-- column: m decimal(4, 2)
+-- column: b boolean
+-- column: s text
+-- column: l blob
+-- column: ts timestamp
+-- column: dt date
+-- column: tm time
+-- record: {"i":1.5}
+-- record: {"i":"5"}
+-- record: {"t":300}
+-- record: {"f":1e39}
+-- record: {"d":1e309}
+-- record: {"d":"NaN"}
+-- record: {"m":1.005}
+-- record: {"m":100}
+-- record: {"b":1}
+-- record: {"s":5}
+-- record: {"l":"*"}
+-- record: {"ts":"2013-01-01"}
+-- record: {"ts":"2013-01-01T00:00:00.0001Z"}
+-- record: {"dt":"2013-02-30"}
+-- record: {"tm":"25:00:00"}
+-- record: {"i":2147483648}
+-- record: {"i":1e0,"t":-128.0,"f":0.1,"d":0.1,"m":99.99,"b":true,"s":"a\u00e9\n","l":"aGk=","ts":"2013-01-01T00:00:00.5Z","dt":"2012-02-29","tm":"01:02:03.000000004"}
+SELECT * FROM input

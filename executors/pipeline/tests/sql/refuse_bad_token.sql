@@ -1,0 +1,5 @@
+-- column: a int
+-- column: b int
+-- column: x double
+-- column: s text
+SELECT a FROM input WHERE a = = 1

@@ -1,0 +1,2 @@
+-- column: l list<int>
+SELECT l[1] AS x FROM input

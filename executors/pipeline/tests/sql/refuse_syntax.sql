@@ -1,0 +1,6 @@
+-- column: a int
+-- column: b int
+-- column: x double
+-- column: s text
+SELECT a,
+  b FORM input

@@ -1,0 +1,2 @@
+-- column: dayOfWeek int
+SELECT dayOfWeek FROM input

@@ -1,0 +1,180 @@
+use std::time::{Duration, Instant};
+
+use millstream_pipeline::{Header, Record};
+use rdkafka::{
+    Message,
+    consumer::base_consumer::PartitionQueue,
+    error::{KafkaError, RDKafkaErrorCode},
+    message::{BorrowedMessage, OwnedMessage},
+};
+
+use super::{Bell, Stop, lane::Lane};
+use crate::source::context::SourceContext;
+
+/// Most records in one batch: enough for rows to find others of their Cassandra partition, and small against the
+/// budget.
+pub(super) const BATCH_RECORDS_MAX: usize = 16_384;
+
+/// Records one partition may give before the next one's turn.
+const TURN_RECORDS: usize = 1_024;
+
+/// A batch of at least this many records need not wait for more.
+const ENOUGH_RECORDS: usize = 4_096;
+
+/// A smaller one waits for more until this long after the one before: a batch has a fixed cost.
+const BATCH_INTERVAL: Duration = Duration::from_millis(20);
+
+/// A record in its fetch buffer, or one that had to be put aside.
+pub(super) enum Fetched<'q> {
+    InBuffer(BorrowedMessage<'q>),
+    Held(OwnedMessage),
+}
+
+impl Fetched<'_> {
+    pub(super) fn offset(&self) -> i64 {
+        match self {
+            Fetched::InBuffer(message) => message.offset(),
+            Fetched::Held(message) => message.offset(),
+        }
+    }
+
+    pub(super) fn timestamp_ms(&self) -> Option<i64> {
+        match self {
+            Fetched::InBuffer(message) => message.timestamp().to_millis(),
+            Fetched::Held(message) => message.timestamp().to_millis(),
+        }
+    }
+
+    /// Key and value.
+    pub(super) fn bytes(&self) -> u64 {
+        let size = |part: Option<&[u8]>| part.map_or(0, <[u8]>::len) as u64;
+        match self {
+            Fetched::InBuffer(message) => size(message.key()) + size(message.payload()),
+            Fetched::Held(message) => size(message.key()) + size(message.payload()),
+        }
+    }
+
+    pub(super) fn headers(&self) -> Vec<Header<'_>> {
+        fn all<H: rdkafka::message::Headers>(headers: Option<&H>) -> Vec<Header<'_>> {
+            let headers =
+                headers.map(|headers| headers.iter().map(|h| Header { name: h.key, value: h.value }).collect());
+            headers.unwrap_or_default()
+        }
+        match self {
+            Fetched::InBuffer(message) => all(message.headers()),
+            Fetched::Held(message) => all(message.headers()),
+        }
+    }
+
+    pub(super) fn record<'r>(&'r self, partition: i32, headers: &'r [Header<'r>]) -> Record<'r> {
+        fn of<'r, M: Message>(message: &'r M, partition: i32, headers: &'r [Header<'r>]) -> Record<'r> {
+            Record {
+                partition,
+                offset: message.offset(),
+                timestamp_ms: message.timestamp().to_millis(),
+                key: message.key(),
+                value: message.payload(),
+                headers,
+            }
+        }
+        match self {
+            Fetched::InBuffer(message) => of(message, partition, headers),
+            Fetched::Held(message) => of(message, partition, headers),
+        }
+    }
+}
+
+/// Records of one batch, in order within each lane.
+pub(super) struct Gathered<'q> {
+    /// With the index of their lane.
+    pub(super) records: Vec<(usize, Fetched<'q>)>,
+    pub(super) bytes: u64,
+    /// Time spent waiting for more.
+    pub(super) waited: Duration,
+}
+
+/// Takes what there is, at most `bytes_max` (and one record more). `last_batch` is when the last one was complete.
+pub(super) fn gather<'q>(
+    queues: &'q [PartitionQueue<SourceContext>],
+    lanes: &mut [Lane],
+    bytes_max: u64,
+    last_batch: Instant,
+    bell: &Bell,
+) -> Gathered<'q> {
+    let mut gathered = Gathered { records: vec![], bytes: 0, waited: Duration::ZERO };
+    let until = last_batch + BATCH_INTERVAL;
+    loop {
+        let before = gathered.records.len();
+        for (index, (queue, lane)) in queues.iter().zip(lanes.iter_mut()).enumerate() {
+            take_turn(queue, lane, index, bytes_max, &mut gathered);
+        }
+        let count = gathered.records.len();
+        if count >= BATCH_RECORDS_MAX || gathered.bytes >= bytes_max {
+            return gathered;
+        }
+        if count == before {
+            let now = Instant::now();
+            if count == 0 || count >= ENOUGH_RECORDS || now >= until {
+                return gathered;
+            }
+            bell.wait(until - now);
+            gathered.waited += now.elapsed();
+        }
+    }
+}
+
+fn take_turn<'q>(
+    queue: &'q PartitionQueue<SourceContext>,
+    lane: &mut Lane,
+    index: usize,
+    bytes_max: u64,
+    gathered: &mut Gathered<'q>,
+) {
+    let mut end = lane.window.end();
+    if let Some(held) = lane.held.take_if(|held| held.offset() < end) {
+        add(Fetched::Held(held), lane, index, gathered);
+    }
+    for _ in 0..TURN_RECORDS {
+        if gathered.records.len() >= BATCH_RECORDS_MAX || gathered.bytes >= bytes_max {
+            return;
+        }
+        if lane.held.is_some() || !lane.is_readable() {
+            return;
+        }
+        match queue.poll(Duration::ZERO) {
+            None => return lane.queue_is_empty(),
+            Some(Ok(message)) if message.offset() < end => add(Fetched::InBuffer(message), lane, index, gathered),
+            Some(Ok(message)) => {
+                lane.held = Some(message.detach());
+                end = lane.window.end();
+            }
+            Some(Err(KafkaError::PartitionEOF(_))) => lane.seen_eof = true,
+            Some(Err(error)) => {
+                lane.stopped = true;
+                lane.state.request_stop(stop(&error, lane.position));
+            }
+        }
+    }
+}
+
+fn add<'q>(record: Fetched<'q>, lane: &mut Lane, index: usize, gathered: &mut Gathered<'q>) {
+    lane.position = record.offset() + 1;
+    gathered.bytes += record.bytes();
+    gathered.records.push((index, record));
+}
+
+/// What a partition's error means. Its supervisor looks again after a while; what it finds then is more exact.
+fn stop(error: &KafkaError, position: i64) -> Stop {
+    let code = match error {
+        KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => Some(*code),
+        _ => None,
+    };
+    Stop::other(match code {
+        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
+            format!("offset {position} is out of range: retention passed it, or the topic was made anew")
+        }
+        // Going on would skip the damaged batch (K11).
+        Some(RDKafkaErrorCode::BadMessage) => format!("records from offset {position} on are damaged (bad checksum)"),
+        _ => format!("Kafka, at offset {position}: {error}"),
+    })
+}

@@ -1,0 +1,66 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::mpsc;
+
+use super::{PartitionState, Stop, backoff::Backoff, pump::ExtendRequest, pump::PumpHandle};
+use crate::{
+    blocks::{
+        ahead,
+        keeper::extend,
+        store::{CassandraList, Statements},
+    },
+    metrics::Metrics,
+    sink::work::SharedTracker,
+};
+use millstream_protocol::PartitionStatus;
+
+/// An LWT that is tried for longer is shown: the partition will soon wait for it.
+const SHOWN_AFTER: Duration = Duration::from_secs(2);
+
+/// Fetches the next blocks of partitions, each for itself, until the requests end.
+pub(super) async fn run(
+    mut requests: mpsc::Receiver<ExtendRequest>,
+    statements: Arc<Statements>,
+    generation: u64,
+    pump: Arc<PumpHandle>,
+    metrics: Arc<Metrics>,
+) {
+    while let Some(request) = requests.recv().await {
+        let list = CassandraList::new(statements.clone(), request.state.partition);
+        let (pump, metrics) = (pump.clone(), metrics.clone());
+        // At most one per partition: the pump asks again only after the answer.
+        tokio::spawn(async move { fetch(request, list, generation, &pump, &metrics).await });
+    }
+}
+
+async fn fetch(request: ExtendRequest, list: CassandraList, generation: u64, pump: &PumpHandle, metrics: &Metrics) {
+    let ExtendRequest { state, tracker, last, position, speed } = request;
+    let ahead = ahead(speed, Some(last));
+    let mut backoff = Backoff::default();
+    while is_current(&state, &tracker) {
+        let error = match extend(&list, generation, Some(last), None, position.max(last.end()), ahead).await {
+            Ok(blocks) => {
+                metrics.block("ok");
+                if backoff.since_first() >= SHOWN_AFTER && is_current(&state, &tracker) {
+                    state.set_status(PartitionStatus::Running, None);
+                }
+                return pump.blocks(tracker, blocks);
+            }
+            Err(error) => error,
+        };
+        metrics.block(if error.is_transient() { "retried" } else { "refused" });
+        let reason = super::causes(&error);
+        if !error.is_transient() {
+            return state.request_stop(Stop::other(reason));
+        }
+        if backoff.since_first() >= SHOWN_AFTER && is_current(&state, &tracker) {
+            state.set_status(PartitionStatus::Stalled, Some(reason));
+        }
+        backoff.pause().await;
+    }
+}
+
+/// Whether the partition has not been started anew since, nor left.
+fn is_current(state: &PartitionState, tracker: &SharedTracker) -> bool {
+    state.is_consumed() && state.tracker().is_some_and(|current| Arc::ptr_eq(&current, tracker))
+}

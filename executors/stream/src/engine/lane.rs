@@ -1,0 +1,118 @@
+use std::{sync::Arc, time::Instant};
+
+use rdkafka::message::OwnedMessage;
+
+use super::PartitionState;
+use crate::{
+    blocks::{Speed, Window},
+    sink::work::{Lane as BatchLane, SharedTracker, with_tracker},
+};
+
+/// Weight of the last second in a rate.
+const RATE_WEIGHT: f64 = 0.3;
+
+/// A partition as the pump sees it.
+pub(super) struct Lane {
+    pub(super) state: Arc<PartitionState>,
+    pub(super) tracker: SharedTracker,
+    /// Next offset to be consumed.
+    pub(super) position: i64,
+    pub(super) window: Window,
+    /// More blocks are on their way.
+    pub(super) extending: bool,
+    /// A record beyond the window waits here for its timestamp.
+    pub(super) held: Option<OwnedMessage>,
+    /// Nothing more is read: its supervisor was told why.
+    pub(super) stopped: bool,
+    /// librdkafka has signalled the end of the log since the partition was assigned.
+    pub(super) seen_eof: bool,
+    /// Offset below which nothing is left once the queue is empty.
+    pub(super) eof: Option<i64>,
+    meter: Meter,
+}
+
+impl Lane {
+    pub(super) fn new(state: Arc<PartitionState>, tracker: SharedTracker, position: i64, window: Window) -> Self {
+        Lane {
+            state,
+            tracker,
+            position,
+            window,
+            extending: false,
+            held: None,
+            stopped: false,
+            seen_eof: false,
+            eof: None,
+            meter: Meter { at: Instant::now(), position, log_end: None, consumed: 0.0, appended: 0.0 },
+        }
+    }
+
+    /// Whether the next record, wherever it is, may have a timestamp.
+    pub(super) fn is_readable(&self) -> bool {
+        !self.stopped && self.window.end() > self.position
+    }
+
+    pub(super) fn for_batch(&self) -> BatchLane {
+        BatchLane { state: self.state.clone(), tracker: self.tracker.clone() }
+    }
+
+    /// After statistics: records the end of the log they speak of.
+    ///
+    /// librdkafka queues records before it notes that it met the end behind them, so once the queue is empty every
+    /// record below that offset has been consumed. An offset noted before this assignment is harmless too, as long as
+    /// this assignment has met the end itself: it lies above.
+    pub(super) fn note_eof(&mut self) {
+        if let Some(eof) = self.state.take_eof()
+            && self.seen_eof
+        {
+            self.eof = Some(eof);
+        }
+    }
+
+    /// The queue is empty: passes what is no record at the end of the log (control records, aborted transactions).
+    pub(super) fn queue_is_empty(&mut self) {
+        if self.held.is_some() || self.stopped {
+            return;
+        }
+        if let Some(eof) = self.eof.take()
+            && eof > self.position
+        {
+            self.position = eof;
+            with_tracker(&self.tracker, |tracker| tracker.skip_to(eof));
+        }
+    }
+
+    /// Once a second.
+    pub(super) fn measure(&mut self, now: Instant) {
+        let secs = now.duration_since(self.meter.at).as_secs_f64();
+        let log_end = self.state.log_end();
+        let smooth = |old: f64, offsets: i64| old + RATE_WEIGHT * (offsets.max(0) as f64 / secs - old);
+        let meter = &mut self.meter;
+        meter.consumed = smooth(meter.consumed, self.position - meter.position);
+        if let (Some(before), Some(end)) = (meter.log_end, log_end) {
+            meter.appended = smooth(meter.appended, end - before);
+        }
+        (meter.at, meter.position) = (now, self.position);
+        meter.log_end = log_end.or(meter.log_end);
+    }
+
+    pub(super) fn speed(&self) -> Speed {
+        // Within the first second there is no measure yet; what was consumed since then says something.
+        let secs = self.meter.at.elapsed().as_secs_f64().max(0.1);
+        let lately = (self.position - self.meter.position) as f64 / secs;
+        Speed {
+            consumed_per_sec: self.meter.consumed.max(lately),
+            // What the blocks at hand don't reach.
+            backlog: self.state.log_end().map(|end| (end - self.window.end().max(self.position)).max(0)),
+            appended_per_sec: self.meter.appended,
+        }
+    }
+}
+
+struct Meter {
+    at: Instant,
+    position: i64,
+    log_end: Option<i64>,
+    consumed: f64,
+    appended: f64,
+}

@@ -1,0 +1,237 @@
+//! One partition as its parts share it.
+
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use millstream_protocol::{Partition, PartitionReport, PartitionStatus};
+use millstream_spec::Tier;
+use tokio::sync::mpsc;
+
+use super::{
+    Trouble,
+    counters::{TIERS, TaskCounters},
+};
+use crate::sink::work::{SharedTracker, with_tracker};
+
+/// An offset or timestamp that is not known.
+const UNKNOWN: i64 = i64::MIN;
+
+/// One partition of a task, as pump, sink, committer and reports share it.
+#[derive(Debug)]
+pub struct PartitionState {
+    /// Its number.
+    pub partition: Partition,
+    /// Counters of its task.
+    pub task: Arc<TaskCounters>,
+    status: Mutex<(PartitionStatus, Option<String>)>,
+    tracker: Mutex<Option<SharedTracker>>,
+    stops: mpsc::Sender<Stop>,
+    log_end: AtomicI64,
+    eof: AtomicI64,
+    /// Timestamp of the last record consumed, in milliseconds.
+    last_timestamp_ms: AtomicI64,
+    tier: AtomicUsize,
+    /// Bytes consumed while the tier was not known.
+    untiered: AtomicU64,
+    is_consumed: AtomicBool,
+}
+
+/// Why a partition can't go on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stop {
+    /// For people, one line.
+    pub reason: String,
+    /// The same records would stop it again: wait until somebody moves the committed offset.
+    pub until_moved: bool,
+}
+
+impl Stop {
+    /// A bad record under `bad_record = "fail"`.
+    pub fn bad_record(offset: i64, reason: &str, detail: &str) -> Stop {
+        Stop { reason: format!("bad record at offset {offset}: {reason}: {detail}"), until_moved: true }
+    }
+
+    /// Anything that may look different later.
+    pub fn other(reason: impl Into<String>) -> Stop {
+        Stop { reason: reason.into(), until_moved: false }
+    }
+}
+
+impl PartitionState {
+    /// A partition that is starting, and the requests to stop it.
+    pub fn new(partition: Partition, task: Arc<TaskCounters>) -> (Arc<Self>, mpsc::Receiver<Stop>) {
+        let (stops, receiver) = mpsc::channel(1);
+        let state = PartitionState {
+            partition,
+            task,
+            status: Mutex::new((PartitionStatus::Starting, None)),
+            tracker: Mutex::new(None),
+            stops,
+            log_end: AtomicI64::new(UNKNOWN),
+            eof: AtomicI64::new(UNKNOWN),
+            last_timestamp_ms: AtomicI64::new(UNKNOWN),
+            tier: AtomicUsize::new(TIERS.len()),
+            untiered: AtomicU64::new(0),
+            is_consumed: AtomicBool::new(false),
+        };
+        (Arc::new(state), receiver)
+    }
+
+    /// Sets the status; the reason is for all but `running`.
+    pub fn set_status(&self, status: PartitionStatus, reason: Option<String>) {
+        let mut slot = self.status.lock().unwrap_or_else(PoisonError::into_inner);
+        if *slot != (status, reason.clone()) {
+            tracing::info!(partition = self.partition, ?status, reason = reason.as_deref().unwrap_or(""), "partition");
+            *slot = (status, reason);
+        }
+    }
+
+    /// Asks its supervisor to stop it. The first reason counts.
+    pub fn request_stop(&self, stop: Stop) {
+        let _ = self.stops.try_send(stop);
+    }
+
+    /// The tracker since the last start.
+    pub fn tracker(&self) -> Option<SharedTracker> {
+        self.tracker.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// A new start, with a new tracker.
+    pub fn set_tracker(&self, tracker: SharedTracker) {
+        *self.tracker.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracker);
+        self.eof.store(UNKNOWN, Relaxed);
+    }
+
+    /// Whether the pump reads it.
+    pub fn is_consumed(&self) -> bool {
+        self.is_consumed.load(Relaxed)
+    }
+
+    /// The pump begins or ends to read it.
+    pub fn set_consumed(&self, is_consumed: bool) {
+        self.is_consumed.store(is_consumed, Relaxed);
+    }
+
+    /// Lowest offset that is not durable.
+    pub fn durable(&self) -> Option<i64> {
+        self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.durable()))
+    }
+
+    /// What the broker said of the end of the log; none when it can't be asked.
+    pub fn set_log_end(&self, offset: Option<i64>) {
+        self.log_end.store(offset.unwrap_or(UNKNOWN), Relaxed);
+    }
+
+    /// The broker's log end.
+    pub fn log_end(&self) -> Option<i64> {
+        known(self.log_end.load(Relaxed))
+    }
+
+    /// librdkafka has queued every record below this offset, and there was none above.
+    pub fn set_eof(&self, offset: i64) {
+        self.eof.store(offset, Relaxed);
+    }
+
+    /// Takes the offset of [`set_eof`](Self::set_eof).
+    pub fn take_eof(&self) -> Option<i64> {
+        known(self.eof.swap(UNKNOWN, Relaxed))
+    }
+
+    /// The last record consumed was made then.
+    pub fn set_last_timestamp_ms(&self, timestamp_ms: i64) {
+        self.last_timestamp_ms.store(timestamp_ms, Relaxed);
+    }
+
+    /// How near the broker is that serves it. Returns the bytes that came before this was known.
+    pub fn set_tier(&self, tier: Tier) -> u64 {
+        self.tier.store(tier as usize, Relaxed);
+        let bytes = self.untiered.swap(0, Relaxed);
+        self.task.consumed_from(tier, bytes);
+        bytes
+    }
+
+    /// Counts consumed bytes for their tier, and says which one when it is known.
+    pub fn consumed(&self, bytes: u64) -> Option<Tier> {
+        let tier = TIERS.get(self.tier.load(Relaxed)).copied();
+        match tier {
+            Some(tier) => self.task.consumed_from(tier, bytes),
+            None => drop(self.untiered.fetch_add(bytes, Relaxed)),
+        }
+        tier
+    }
+
+    /// State for the scheduler. `trouble` is what stops all partitions, `now_ms` the wall clock.
+    pub fn report(&self, trouble: Option<&Trouble>, now_ms: i64) -> PartitionReport {
+        let tracker = self.tracker();
+        let offsets = tracker
+            .as_ref()
+            .map(|tracker| with_tracker(tracker, |t| (t.position(), t.durable(), t.oldest_timestamp_ms())));
+        let log_end = self.log_end();
+        let lag_ms = offsets.zip(log_end).and_then(|((_, durable, oldest), log_end)| {
+            if log_end <= durable {
+                return Some(0);
+            }
+            // The oldest record that is not durable may still be in Kafka; it is not older than the last one consumed.
+            let since = oldest.or(known(self.last_timestamp_ms.load(Relaxed)))?;
+            Some(now_ms.saturating_sub(since).max(0) as u64)
+        });
+        let (mut status, mut reason) = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some(trouble) = trouble
+            && matches!(status, PartitionStatus::Running | PartitionStatus::Starting)
+        {
+            (status, reason) = (trouble.status, Some(trouble.reason.clone()));
+        }
+        PartitionReport {
+            partition: self.partition,
+            position: offsets.map(|(position, ..)| position),
+            durable: offsets.map(|(_, durable, _)| durable),
+            log_end,
+            lag_ms,
+            status,
+            reason,
+        }
+    }
+}
+
+fn known(value: i64) -> Option<i64> {
+    (value != UNKNOWN).then_some(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex as StdMutex;
+
+    use super::*;
+    use crate::tracker::Tracker;
+
+    #[test]
+    fn lag_is_unknown_until_it_is_known_and_counts_from_what_is_durable() {
+        let (state, _stops) = PartitionState::new(3, Arc::default());
+        assert_eq!(state.report(None, 10_000).lag_ms, None);
+        let tracker = Arc::new(StdMutex::new(Tracker::new(5)));
+        state.set_tracker(tracker.clone());
+        assert_eq!(state.report(None, 10_000).lag_records(), None);
+        state.set_log_end(Some(5));
+        assert_eq!(state.report(None, 10_000).lag_ms, Some(0));
+        state.set_log_end(Some(9));
+        assert_eq!(state.report(None, 10_000).lag_ms, None);
+        let unit = with_tracker(&tracker, |t| t.open(8, Some(4_000)));
+        let report = state.report(None, 10_000);
+        assert_eq!((report.lag_ms, report.lag_records(), report.position), (Some(6_000), Some(4), Some(8)));
+        state.set_last_timestamp_ms(9_000);
+        with_tracker(&tracker, |t| t.close(unit));
+        assert_eq!(state.report(None, 10_000).lag_ms, Some(1_000));
+    }
+
+    #[test]
+    fn trouble_of_all_shows_on_those_that_would_run() {
+        let (state, _stops) = PartitionState::new(0, Arc::default());
+        let trouble = Trouble::stalled("no broker");
+        state.set_status(PartitionStatus::Running, None);
+        assert_eq!(state.report(Some(&trouble), 0).status, PartitionStatus::Stalled);
+        state.set_status(PartitionStatus::Stopped, Some("bad record".into()));
+        assert_eq!(state.report(Some(&trouble), 0).reason.as_deref(), Some("bad record"));
+    }
+}

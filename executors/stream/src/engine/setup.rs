@@ -1,0 +1,200 @@
+use std::sync::Arc;
+
+use millstream_pipeline::{BindError, Binding, ColumnKind, Processor, Transform, bind};
+use millstream_protocol::ExecutorData;
+use millstream_spec::{BadRecord, JobSpec, KafkaSource, Nulls};
+use millstream_topology::{
+    cassandra::{Near, connect, table_schema},
+    kafka::client_config,
+};
+use rdkafka::{ClientConfig, error::KafkaResult};
+use scylla::client::session::Session;
+use tokio::sync::{Semaphore, mpsc};
+
+use super::{
+    Shared, Trouble,
+    backoff::Backoff,
+    causes, describe,
+    encode::Encoder,
+    keeper,
+    pump::{Pump, PumpHandle},
+    trouble,
+};
+use crate::{
+    bad_record::{BadRecords, LETTERS_AHEAD},
+    blocks::store::Statements,
+    dead_letter::Writer,
+    sink::{BATCHES_AHEAD, Sink, plan::Rules, target::Table},
+    source::{self, SourceConsumer, context::SourceContext, tier::Brokers},
+};
+
+/// Questions to Kafka at once: each blocks a thread.
+const QUESTIONS_AT_ONCE: usize = 4;
+
+/// Requests for blocks that wait for the keeper; the pump asks again when there was no room.
+const REQUESTS_AHEAD: usize = 256;
+
+/// All that partitions need to run.
+pub(super) struct Ready {
+    pub(super) source: KafkaSource,
+    pub(super) generation: u64,
+    pub(super) pump: Arc<PumpHandle>,
+    pub(super) blocks: Arc<Statements>,
+    pub(super) consumer: Arc<SourceConsumer>,
+    questions: Semaphore,
+}
+
+impl Ready {
+    /// Asks Kafka something that blocks.
+    pub(super) async fn ask<T: Send + 'static>(
+        &self,
+        question: impl FnOnce(&SourceConsumer) -> KafkaResult<T> + Send + 'static,
+    ) -> KafkaResult<T> {
+        let _permit = self.questions.acquire().await;
+        let consumer = self.consumer.clone();
+        match tokio::task::spawn_blocking(move || question(&consumer)).await {
+            Ok(answer) => answer,
+            Err(_) => Err(rdkafka::error::KafkaError::Canceled),
+        }
+    }
+}
+
+/// Why setup has not succeeded yet.
+enum SetupError {
+    /// It is tried again; a person may have to act, or not.
+    Later(Trouble),
+    /// Trying again is of no use.
+    Never(String),
+}
+
+/// Connects and starts everything, for as long as it takes. An error is for good.
+pub(super) async fn set_up(shared: Arc<Shared>, queue_bytes: u64) -> Result<Arc<Ready>, String> {
+    let job = &shared.data.job;
+    let transform = Transform::compile(&job.columns, &job.transform.sql).map_err(|error| error.message)?;
+    let mut backoff = Backoff::default();
+    loop {
+        match try_set_up(&shared, &transform, queue_bytes).await {
+            Ok(ready) => {
+                shared.health.setup.clear();
+                return Ok(ready);
+            }
+            Err(SetupError::Never(reason)) => return Err(reason),
+            Err(SetupError::Later(trouble)) => {
+                tracing::warn!(reason = %trouble.reason, "not ready");
+                shared.health.setup.set(trouble);
+                backoff.pause().await;
+            }
+        }
+    }
+}
+
+async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u64) -> Result<Arc<Ready>, SetupError> {
+    let ExecutorData { job, generation, location, .. } = &shared.data;
+    let config = client_config(&job.source).map_err(|error| SetupError::Later(Trouble::stopped(causes(&error))))?;
+
+    let near = Near { datacenter: location.cassandra_dc.clone(), rack: location.cassandra_rack.clone() };
+    let session = connect(&job.sink, &near).await.map_err(|error| SetupError::Later(trouble(&error)))?;
+    let session = Arc::new(session);
+    let binding = bind_table(&session, job, transform).await?;
+    let later = |error: &dyn std::error::Error| SetupError::Later(Trouble::stalled(causes(error)));
+    let table = Table::prepare(session.clone(), job.sink.clone(), transform.clone(), binding.clone());
+    let table = table.await.map_err(|error| later(&error))?;
+    let blocks = Statements::prepare(session, &job.sink.keyspace, &job.name.0, &job.source.topic);
+    let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
+
+    let brokers = Arc::new(Brokers::new(location.clone()));
+    let context = SourceContext {
+        topic: job.source.topic.clone(),
+        brokers: brokers.clone(),
+        partitions: shared.partitions.clone(),
+        health: shared.health.clone(),
+        metrics: shared.metrics.clone(),
+    };
+    let consumer = source::consumer(&config, &job.source, location, queue_bytes, context)
+        .map_err(|error| SetupError::Later(Trouble::stopped(format!("source.kafka.options: {error}"))))?;
+
+    let asking = shared.clone();
+    tokio::spawn(async move { brokers.learn(&asking.data.job).await });
+
+    let bad_records = start_bad_records(shared, &config);
+    let (batches, batch_queue) = mpsc::channel(BATCHES_AHEAD);
+    let sink = Sink::new(Arc::new(table), bad_records.clone(), shared.health.clone(), shared.metrics.clone());
+    spawn_essential(shared, async move { sink.run(batch_queue).await });
+
+    let (requests, request_queue) = mpsc::channel(REQUESTS_AHEAD);
+    let pump = Pump {
+        consumer: consumer.clone(),
+        partitions: shared.partitions.clone(),
+        topic: job.source.topic.clone(),
+        encoder: Encoder {
+            rules: rules(&binding),
+            processor: Processor::new(&job.source.topic, transform.clone(), binding, &job.columns),
+            unset_nulls: job.sink.nulls == Nulls::Unset,
+            bad_records,
+            budget: shared.budget.clone(),
+            bell: shared.bell.clone(),
+            metrics: shared.metrics.clone(),
+        },
+        runtime: tokio::runtime::Handle::current(),
+        batches,
+        requests,
+        budget: shared.budget.clone(),
+        bell: shared.bell.clone(),
+        metrics: shared.metrics.clone(),
+    };
+    let pump = pump.start().map_err(|error| SetupError::Never(format!("no thread for the pump: {error}")))?;
+    let pump = Arc::new(pump);
+    tokio::spawn(keeper::run(request_queue, blocks.clone(), *generation, pump.clone(), shared.metrics.clone()));
+    Ok(Arc::new(Ready {
+        source: job.source.clone(),
+        generation: *generation,
+        pump,
+        blocks,
+        consumer,
+        questions: Semaphore::new(QUESTIONS_AT_ONCE),
+    }))
+}
+
+async fn bind_table(session: &Session, job: &JobSpec, transform: &Transform) -> Result<Binding, SetupError> {
+    let table = table_schema(session, &job.sink.keyspace, &job.sink.table).await;
+    let table = table.map_err(|error| SetupError::Later(trouble(&error)))?;
+    bind(transform, &job.sink, &table)
+        .map_err(|errors: Vec<BindError>| SetupError::Later(Trouble::stopped(describe(&errors))))
+}
+
+fn rules(binding: &Binding) -> Rules {
+    Rules {
+        single_row_partitions: binding.partition_key_columns() == binding.key_columns(),
+        has_static: binding.columns().iter().any(|column| column.kind == ColumnKind::Static),
+    }
+}
+
+fn start_bad_records(shared: &Arc<Shared>, config: &ClientConfig) -> Arc<BadRecords> {
+    let job = &shared.data.job;
+    let (letters, queue) = mpsc::channel(LETTERS_AHEAD);
+    if let BadRecord::DeadLetter(topic) = &job.errors.bad_record {
+        let writer = Writer {
+            job: job.name.0.clone(),
+            source_topic: job.source.topic.clone(),
+            topic: topic.clone(),
+            config: config.clone(),
+            read_config: source::plain_config(config, &job.source),
+            health: shared.health.clone(),
+        };
+        spawn_essential(
+            shared,
+            async move { writer.run(queue).await.map_err(|error| format!("dead letters: {error}")) },
+        );
+    }
+    Arc::new(BadRecords::new(job.errors.bad_record.clone(), letters, shared.metrics.clone()))
+}
+
+/// Something without which no partition may go on.
+fn spawn_essential(shared: &Arc<Shared>, work: impl Future<Output = Result<(), String>> + Send + 'static) {
+    let shared = shared.clone();
+    tokio::spawn(async move {
+        if let Err(reason) = work.await {
+            shared.fail(reason);
+        }
+    });
+}

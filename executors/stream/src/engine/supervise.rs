@@ -1,0 +1,165 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use millstream_protocol::PartitionStatus;
+use rdkafka::{consumer::CommitMode, error::KafkaError};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{PartitionState, Stop, backoff::Backoff, causes, setup::Ready};
+use crate::{
+    blocks::{Speed, Window, ahead, keeper::load, store::CassandraList},
+    sink::work::with_tracker,
+    source::start::{self, Facts, StartError},
+    tracker::Tracker,
+};
+
+/// How often a partition that needs a person is looked at again, so that it goes on by itself after the repair.
+const LOOK_AGAIN: Duration = Duration::from_secs(20);
+
+/// A log end below the committed offset must be seen this often: right after a leader's election it may lag behind.
+const BEYOND_END_LOOKS: u32 = 4;
+
+/// Time between these looks.
+const BEYOND_END_PAUSE: Duration = Duration::from_secs(2);
+
+/// While a partition leaves: how often it is looked whether its last writes are acknowledged.
+const IDLE_POLL: Duration = Duration::from_millis(10);
+
+/// Runs one partition: start, consume, stop, look again, until it is cancelled. Returns when everything it read is
+/// durable.
+pub(super) async fn run(
+    ready: Arc<Ready>,
+    state: Arc<PartitionState>,
+    mut stops: mpsc::Receiver<Stop>,
+    leave: CancellationToken,
+) {
+    loop {
+        state.set_status(PartitionStatus::Starting, None);
+        let begun = tokio::select! {
+            begun = begin(&ready, &state) => begun,
+            () = leave.cancelled() => return,
+        };
+        let stop = match begun {
+            Err(reason) => Stop::other(reason),
+            Ok((position, window)) => {
+                while stops.try_recv().is_ok() {} // of the start before
+                match consume(&ready, &state, position, window, &mut stops, &leave).await {
+                    Some(stop) => stop,
+                    None => return,
+                }
+            }
+        };
+        state.set_status(PartitionStatus::Stopped, Some(stop.reason.clone()));
+        tokio::select! {
+            () = wait_for_repair(&ready, &state, stop.until_moved) => {}
+            () = leave.cancelled() => return,
+        }
+    }
+}
+
+/// Consumes until the partition is told to leave (none) or stops.
+async fn consume(
+    ready: &Ready,
+    state: &Arc<PartitionState>,
+    position: i64,
+    window: Window,
+    stops: &mut mpsc::Receiver<Stop>,
+    leave: &CancellationToken,
+) -> Option<Stop> {
+    let tracker = Arc::new(Mutex::new(Tracker::new(position)));
+    state.set_tracker(tracker.clone());
+    state.set_consumed(true);
+    state.set_status(PartitionStatus::Running, None);
+    ready.pump.add(state.clone(), tracker.clone(), position, window);
+    let stop = tokio::select! {
+        stop = stops.recv() => stop,
+        () = leave.cancelled() => None,
+    };
+    let (status, reason) = match &stop {
+        Some(stop) => (PartitionStatus::Stopped, Some(stop.reason.clone())),
+        None => (PartitionStatus::Draining, None),
+    };
+    state.set_consumed(false);
+    state.set_status(status, reason);
+    ready.pump.remove(state.partition).await;
+    while !with_tracker(&tracker, |tracker| tracker.is_idle()) {
+        tokio::time::sleep(IDLE_POLL).await;
+    }
+    stop
+}
+
+/// The position and its timestamp blocks, asked for until there is an answer. An error needs a person.
+async fn begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), String> {
+    let (mut backoff, mut beyond_end) = (Backoff::default(), 0);
+    loop {
+        let reason = match try_begin(ready, state).await {
+            Ok(begun) => return Ok(begun),
+            Err(BeginError::Start(StartError::BeyondEnd { .. })) if beyond_end < BEYOND_END_LOOKS => {
+                beyond_end += 1;
+                tokio::time::sleep(BEYOND_END_PAUSE).await;
+                continue;
+            }
+            Err(BeginError::Start(error)) => return Err(error.to_string()),
+            Err(BeginError::Refused(reason)) => return Err(reason),
+            Err(BeginError::Later(reason)) => reason,
+        };
+        state.set_status(PartitionStatus::Stalled, Some(reason));
+        backoff.pause().await;
+    }
+}
+
+enum BeginError {
+    Start(StartError),
+    Refused(String),
+    Later(String),
+}
+
+impl From<KafkaError> for BeginError {
+    fn from(error: KafkaError) -> Self {
+        BeginError::Later(format!("Kafka: {error}"))
+    }
+}
+
+async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), BeginError> {
+    let (partition, source) = (state.partition, &ready.source);
+    let (topic, start_at) = (source.topic.clone(), source.start);
+    let facts: Facts = ready.ask(move |consumer| start::ask(consumer, &topic, partition, start_at)).await?;
+    state.set_log_end(Some(facts.log_end));
+    let position = start::decide(facts, source.start).map_err(BeginError::Start)?;
+    if position.is_new {
+        let topic = source.topic.clone();
+        let offsets = [(partition, position.offset)];
+        ready.ask(move |consumer| start::commit(consumer, &topic, &offsets, CommitMode::Sync)).await?;
+    }
+    let backlog = Some((facts.log_end - position.offset).max(0));
+    let ahead = ahead(Speed { backlog, ..Speed::default() }, None);
+    let list = CassandraList::new(ready.blocks.clone(), partition);
+    match load(&list, ready.generation, position.offset, ahead).await {
+        Ok(blocks) => Ok((position.offset, Window::new(blocks))),
+        Err(error) if error.is_transient() => Err(BeginError::Later(causes(&error))),
+        Err(error) => Err(BeginError::Refused(causes(&error))),
+    }
+}
+
+/// Ends when it makes sense to start again. First of all what is durable is committed, for that is where it starts.
+async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool) {
+    if let Some(durable) = state.durable() {
+        let (topic, offsets) = (ready.source.topic.clone(), [(state.partition, durable)]);
+        let committed = ready.ask(move |consumer| start::commit(consumer, &topic, &offsets, CommitMode::Sync)).await;
+        if let Err(error) = committed {
+            tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
+        }
+    }
+    loop {
+        tokio::time::sleep(LOOK_AGAIN).await;
+        let Some(durable) = state.durable().filter(|_| until_moved) else { return };
+        let (topic, partition) = (ready.source.topic.clone(), state.partition);
+        let committed = ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await;
+        if committed.is_ok_and(|committed| committed != Some(durable)) {
+            return;
+        }
+    }
+}

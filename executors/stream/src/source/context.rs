@@ -1,0 +1,89 @@
+//! What librdkafka says about itself: statistics, errors, commits, log lines.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use millstream_protocol::Partition;
+use rdkafka::{
+    ClientContext, Statistics, TopicPartitionList,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, KafkaResult},
+    statistics::Broker,
+};
+
+use super::tier::Brokers;
+use crate::{
+    engine::{Health, PartitionState, Trouble},
+    metrics::Metrics,
+};
+
+/// The partitions that are assigned now, by number.
+pub type Partitions = Arc<Mutex<HashMap<Partition, Arc<PartitionState>>>>;
+
+/// Receives the callbacks; they run on the pump's thread.
+pub struct SourceContext {
+    /// The job's topic.
+    pub topic: String,
+    /// How near they are.
+    pub brokers: Arc<Brokers>,
+    /// What is told about them ends up there.
+    pub partitions: Partitions,
+    /// Told when no broker can be reached.
+    pub health: Arc<Health>,
+    /// Counts commits.
+    pub metrics: Arc<Metrics>,
+}
+
+impl ClientContext for SourceContext {
+    fn stats(&self, statistics: Statistics) {
+        let is_down = |broker: &Broker| broker.state != "UP" || broker.nodeid < 0;
+        if statistics.brokers.values().all(is_down) {
+            self.health.source.set(Trouble::stalled("no Kafka broker can be reached"));
+        } else {
+            self.health.source.clear();
+        }
+        let brokers: HashMap<i32, &Broker> = statistics.brokers.values().map(|b| (b.nodeid, b)).collect();
+        let Some(topic) = statistics.topics.get(&self.topic) else { return };
+        let partitions = self.partitions.lock().unwrap_or_else(PoisonError::into_inner);
+        for (number, state) in partitions.iter() {
+            let Some(seen) = topic.partitions.get(number) else { continue };
+            let broker = brokers.get(&seen.broker).copied().filter(|broker| broker.state == "UP");
+            // An end that nobody confirms any more is not known (K2).
+            state.set_log_end(broker.and_then(|_| (seen.ls_offset >= 0).then_some(seen.ls_offset)));
+            if seen.eof_offset >= 0 {
+                state.set_eof(seen.eof_offset);
+            }
+            let tier = broker.and_then(|broker| self.brokers.tier(&broker.nodename, seen.broker == seen.leader));
+            if let Some(tier) = tier {
+                let bytes = state.set_tier(tier);
+                self.metrics.consumed_from(tier, bytes);
+            }
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka");
+    }
+
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
+        match level {
+            RDKafkaLogLevel::Emerg | RDKafkaLogLevel::Alert | RDKafkaLogLevel::Critical | RDKafkaLogLevel::Error => {
+                tracing::error!(facility, message, "librdkafka");
+            }
+            RDKafkaLogLevel::Warning => tracing::warn!(facility, message, "librdkafka"),
+            _ => tracing::debug!(facility, message, "librdkafka"),
+        }
+    }
+}
+
+impl ConsumerContext for SourceContext {
+    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
+        if let Err(error) = &result {
+            tracing::warn!(%error, "commit failed");
+        }
+        self.metrics.committed(result.is_ok());
+    }
+}

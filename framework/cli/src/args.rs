@@ -1,0 +1,163 @@
+//! What can be typed.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use clap::{Args, Parser, Subcommand, ValueHint};
+use clap_complete::Shell;
+
+/// Where the scheduler's API is when nobody says otherwise.
+pub(crate) const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:7070";
+
+/// Kafka → SQL on Arrow → Cassandra, as a Mesos framework: every task where its bytes are
+#[derive(Debug, Parser)]
+#[command(name = "millstream", version, max_term_width = 100)]
+#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage.")]
+pub(crate) struct Cli {
+    /// Print JSON for programs instead of text for people; servers log JSON
+    #[arg(long, global = true, display_order = 900)]
+    pub(crate) json: bool,
+
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Check job files: offline, or with --live against the topic and the table too
+    Validate(Validate),
+    /// Show what a job would do here: tasks, hosts, distances, reasons. Changes nothing
+    Plan(File),
+    /// Hand a job to the scheduler; a job that runs is updated
+    Deploy(File),
+    /// List the scheduler's jobs
+    Jobs(Remote),
+    /// Say why a job's tasks are where they are, or why they wait
+    Why(Job),
+    /// Show how far a job is behind its topic, by partition
+    Lag(Job),
+    /// Drain a job: flush, commit, leave
+    Stop(Job),
+    /// Run the framework scheduler against a Mesos master
+    Scheduler(Scheduler),
+    /// Run a Mesos master, agents and a scheduler in one process, for a laptop
+    Local(Local),
+    /// Print the JSON schema of job files, for editors
+    Schema,
+    /// Print shell completions
+    Completions {
+        /// The shell to complete for
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Validate {
+    /// Job files
+    #[arg(required = true, value_hint = ValueHint::FilePath)]
+    pub(crate) files: Vec<PathBuf>,
+
+    /// Ask Kafka and Cassandra too: do topic and table exist, do the columns fit
+    #[arg(long)]
+    pub(crate) live: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Remote {
+    /// The scheduler's API
+    #[arg(long, value_name = "URL", env = "MILLSTREAM_SCHEDULER", hide_env_values = true, default_value = DEFAULT_SCHEDULER, value_hint = ValueHint::Url)]
+    pub(crate) scheduler: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct File {
+    /// The job file
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Job {
+    /// The job's name
+    #[arg(value_parser = job_name)]
+    pub(crate) job: String,
+
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Scheduler {
+    /// Mesos masters, the leader is found among them [default: 127.0.0.1:5050]
+    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    pub(crate) master: Vec<String>,
+
+    /// Settings of the scheduler as TOML; what is given here as an option wins
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// What a scheduler needs, alone or in `local`.
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Folder of what must survive [default: millstream-state, of `local` millstream-local]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state: Option<PathBuf>,
+
+    /// Address of the HTTP API, the status page and the metrics [default: 127.0.0.1:7070]
+    #[arg(long, value_name = "ADDR:PORT")]
+    pub(crate) listen: Option<SocketAddr>,
+
+    /// Mesos role [default: millstream]
+    #[arg(long)]
+    pub(crate) role: Option<String>,
+
+    /// User that executors run as [default: the user of this process]
+    #[arg(long)]
+    pub(crate) user: Option<String>,
+
+    /// Path of millstream-executor on the agents [default: beside this program]
+    #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
+    pub(crate) executor: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Local {
+    /// Number of agents; agent I has the address 127.0.1.I
+    #[arg(long, default_value_t = 3)]
+    pub(crate) agents: usize,
+
+    /// The master's port
+    #[arg(long, default_value_t = 5050)]
+    pub(crate) port: u16,
+
+    /// Every agent's port
+    #[arg(long, value_name = "PORT", default_value_t = 5051)]
+    pub(crate) agent_port: u16,
+
+    /// Only master and agents: for a scheduler of your own
+    #[arg(long)]
+    pub(crate) no_scheduler: bool,
+
+    /// Resources of each agent, mem and disk in MiB
+    #[arg(long, value_name = "TEXT", default_value = "cpus:4;mem:4096;disk:10240;ports:[31000-31099]")]
+    pub(crate) resources: String,
+
+    /// Attributes of each agent: %d is its number, %r its rack (1 to 3 in turn)
+    #[arg(long, value_name = "TEXT", default_value = "rack:r%r;broker:%d")]
+    pub(crate) attributes: String,
+
+    #[command(flatten)]
+    pub(crate) serve: Serve,
+}
+
+/// What cannot be a job's name cannot be a part of a URL either.
+fn job_name(text: &str) -> Result<String, String> {
+    let fits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+    if fits { Ok(text.to_owned()) } else { Err("job names have only a-z, 0-9 and -".to_owned()) }
+}

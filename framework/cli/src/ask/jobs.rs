@@ -1,0 +1,40 @@
+//! `millstream jobs`
+
+use millstream_daemon::api::JobView;
+
+use super::word;
+use crate::table::{Table, count, duration};
+
+pub(super) fn text(jobs: &[JobView]) -> String {
+    if jobs.is_empty() {
+        return "no jobs; `millstream deploy jobs/flights.toml` starts one\n".to_owned();
+    }
+    let mut table = Table::new(&[
+        "JOB",
+        "PHASE",
+        ">TASKS",
+        ">PARTITIONS",
+        ">LAG",
+        ">BEHIND",
+        ">RECORDS/S",
+        ">ROWS",
+        ">BAD",
+        "SUMMARY",
+    ]);
+    for job in jobs {
+        let bad = job.bad_records.skipped + job.bad_records.dead_lettered;
+        table.row([
+            job.name.clone(),
+            word(&job.phase),
+            format!("{}/{}", job.running, job.slots),
+            count(job.partitions),
+            count(job.lag_records),
+            duration(job.lag_ms),
+            count(Some(job.records_per_sec.round() as u64)),
+            count(Some(job.rows)),
+            count(Some(bad)),
+            job.summary.clone(),
+        ]);
+    }
+    table.render()
+}

@@ -1,0 +1,86 @@
+//! `millstream lag`
+
+use std::fmt::Write as _;
+
+use millstream_daemon::api::LagView;
+
+use super::word;
+use crate::table::{Table, UNKNOWN, count, duration};
+
+pub(super) fn text(lag: &LagView) -> String {
+    let mut table = Table::new(&[">PARTITION", "HOST", ">POSITION", ">DURABLE", ">END", ">LAG", ">BEHIND", "STATUS"]);
+    let mut reasons = String::new();
+    for p in &lag.partitions {
+        table.row([
+            p.partition.to_string(),
+            p.host.clone().unwrap_or_else(|| UNKNOWN.to_owned()),
+            count(p.position),
+            count(p.durable),
+            count(p.log_end),
+            count(p.records),
+            duration(p.ms),
+            p.status.as_ref().map_or_else(|| UNKNOWN.to_owned(), word),
+        ]);
+        if let Some(reason) = &p.reason {
+            let _ = writeln!(reasons, "partition {}: {reason}", p.partition);
+        }
+    }
+    let mut out = format!("{}: topic {}: {} records behind", lag.job, lag.topic, count(Some(lag.total_records)));
+    if lag.max_ms > 0 {
+        let _ = write!(out, ", the oldest {} old", duration(Some(lag.max_ms)));
+    }
+    if lag.unknown > 0 {
+        let _ = write!(out, "; {} of {} partitions not known yet", lag.unknown, lag.partitions.len());
+    }
+    out.push('\n');
+    out + &table.render() + &reasons
+}
+
+#[cfg(test)]
+mod tests {
+    use millstream_daemon::api::{LagView, PartitionLag};
+
+    #[test]
+    fn what_is_unknown_is_no_zero() {
+        let known = PartitionLag {
+            partition: 0,
+            task: Some("flights-0".into()),
+            host: Some("127.0.1.1".into()),
+            position: Some(1_200),
+            durable: Some(1_000),
+            log_end: Some(4_321),
+            records: Some(3_321),
+            ms: Some(2_300),
+            status: Some(millstream_protocol::PartitionStatus::Stalled),
+            reason: Some("cassandra does not answer".into()),
+        };
+        let unknown = PartitionLag {
+            partition: 1,
+            task: None,
+            host: None,
+            position: None,
+            durable: None,
+            log_end: None,
+            records: None,
+            ms: None,
+            status: None,
+            reason: None,
+        };
+        let view = LagView {
+            job: "flights".into(),
+            topic: "flights".into(),
+            partitions: vec![known, unknown],
+            total_records: 3_321,
+            max_ms: 2_300,
+            unknown: 1,
+        };
+        let expected = "\
+flights: topic flights: 3,321 records behind, the oldest 2.3 s old; 1 of 2 partitions not known yet
+PARTITION  HOST       POSITION  DURABLE    END    LAG  BEHIND  STATUS
+        0  127.0.1.1     1,200    1,000  4,321  3,321   2.3 s  stalled
+        1  -                 -        -      -      -       -  -
+partition 0: cassandra does not answer
+";
+        assert_eq!(super::text(&view), expected);
+    }
+}

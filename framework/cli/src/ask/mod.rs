@@ -1,0 +1,92 @@
+//! Commands that ask the scheduler.
+
+mod jobs;
+mod lag;
+mod why;
+
+use std::path::Path;
+
+use millstream_daemon::api::{DeployOutcome, Deployed, Jobs, LagView, PlanView, Stopped, WhyView};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use crate::{args, client::Client, failure::Failure, job_file, output::Output};
+
+pub(crate) async fn plan(args: &args::File, out: Output) -> Result<(), Failure> {
+    let (_, text) = checked(&args.file)?;
+    let answer = Client::new(&args.remote.scheduler)?.post("/api/v1/plan", text).await?;
+    show(out, answer, |plan: PlanView| if plan.text.ends_with('\n') { plan.text } else { plan.text + "\n" })
+}
+
+pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure> {
+    let (job, text) = checked(&args.file)?;
+    let answer = Client::new(&args.remote.scheduler)?.put(&format!("/api/v1/jobs/{job}"), text).await?;
+    show(out, answer, |deployed: Deployed| {
+        let what = match deployed.outcome {
+            DeployOutcome::Started => "starts",
+            DeployOutcome::Unchanged => "is already so, nothing changes",
+            DeployOutcome::TextOnly => "only its text differs: stored, nothing restarts",
+            DeployOutcome::Updating => "its tasks drain, then it starts as now written",
+        };
+        let warnings: String = deployed.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
+        let Deployed { job, generation, .. } = deployed;
+        format!(
+            "{warnings}{job}: {what} (generation {generation})\nsee `millstream why {job}` and `millstream lag {job}`\n"
+        )
+    })
+}
+
+pub(crate) async fn jobs(args: &args::Remote, out: Output) -> Result<(), Failure> {
+    let answer = Client::new(&args.scheduler)?.get("/api/v1/jobs").await?;
+    show(out, answer, |jobs: Jobs| jobs::text(&jobs.jobs))
+}
+
+pub(crate) async fn why(args: &args::Job, out: Output) -> Result<(), Failure> {
+    let answer = Client::new(&args.remote.scheduler)?.get(&format!("/api/v1/jobs/{}/why", args.job)).await?;
+    show(out, answer, |why: WhyView| why::text(&why))
+}
+
+pub(crate) async fn lag(args: &args::Job, out: Output) -> Result<(), Failure> {
+    let answer = Client::new(&args.remote.scheduler)?.get(&format!("/api/v1/jobs/{}/lag", args.job)).await?;
+    show(out, answer, |lag: LagView| lag::text(&lag))
+}
+
+pub(crate) async fn stop(args: &args::Job, out: Output) -> Result<(), Failure> {
+    let path = format!("/api/v1/jobs/{}/stop", args.job);
+    let answer = Client::new(&args.remote.scheduler)?.post(&path, String::new()).await?;
+    show(out, answer, |stopped: Stopped| match stopped.changed {
+        true => format!("{0}: drains: flushes, commits, leaves\nsee `millstream why {0}`\n", stopped.job),
+        false => format!("{}: is stopped, or on its way, already\n", stopped.job),
+    })
+}
+
+/// The file's job name and text, after the checks that need no scheduler: their findings point into the file.
+fn checked(path: &Path) -> Result<(String, String), Failure> {
+    let text = job_file::read(path)?;
+    let checked = job_file::check(path, &text).map_err(|d| Failure::refused(&d))?;
+    Ok((checked.file.spec.name.to_string(), text))
+}
+
+/// Prints the answer as it came, or as text.
+fn show<T: DeserializeOwned>(out: Output, answer: Value, text: impl FnOnce(T) -> String) -> Result<(), Failure> {
+    if out.json {
+        out.value(&answer);
+        return Ok(());
+    }
+    let typed = serde_json::from_value(answer).map_err(|e| {
+        Failure::new(
+            format!("the scheduler's answer is not understood: {e}"),
+            "are both programs of the same version? --json prints the answer as it is",
+        )
+    })?;
+    out.text(&text(typed));
+    Ok(())
+}
+
+/// How `serde` spells a value of an enum without fields: the same word everywhere.
+fn word(value: &impl serde::Serialize) -> String {
+    match serde_json::to_value(value) {
+        Ok(Value::String(word)) => word,
+        _ => crate::table::UNKNOWN.to_owned(),
+    }
+}

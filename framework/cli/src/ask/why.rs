@@ -1,0 +1,96 @@
+//! `millstream why`
+
+use std::{
+    fmt::Write as _,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use millstream_daemon::api::{FailureView, SlotState, SlotWhy, WhyView};
+
+use super::word;
+use crate::table::{Table, UNKNOWN, duration, partitions};
+
+pub(super) fn text(why: &WhyView) -> String {
+    let placed = why.slots.iter().filter(|s| matches!(s.state, SlotState::Placed { .. })).count();
+    let mut out = format!("{}: {}, {placed} of {} tasks placed\n", why.job, word(&why.phase), why.slots.len());
+    if let Some(note) = &why.note {
+        let _ = writeln!(out, "{note}");
+    }
+    if let Some(backoff) = &why.backoff {
+        let _ = writeln!(
+            out,
+            "{} failures in a row: next launch in {}",
+            backoff.failures,
+            duration(Some(backoff.retry_in_ms))
+        );
+    }
+    out.push_str(&placed_slots(&why.slots));
+    for slot in &why.slots {
+        out.push_str(&waiting_slot(slot));
+    }
+    if !why.recent_failures.is_empty() {
+        out.push_str("last failures:\n");
+        for failure in &why.recent_failures {
+            out.push_str(&failure_line(failure, now_ms()));
+        }
+    }
+    out
+}
+
+fn placed_slots(slots: &[SlotWhy]) -> String {
+    let mut table = Table::new(&[">SLOT", "PARTITIONS", "HOST", "SOURCE", "SINK", "STATE", "LAST REPORT", "TASK"]);
+    let mut any = false;
+    for slot in slots {
+        if let SlotState::Placed { task, task_state, draining, host, source_tier, sink_tier, last_report_ms, .. } =
+            &slot.state
+        {
+            let state = word(task_state).trim_start_matches("TASK_").to_lowercase();
+            let state = if *draining { format!("{state}, draining") } else { state };
+            let row = [
+                partitions(&slot.partitions),
+                host.clone(),
+                word(source_tier),
+                word(sink_tier),
+                state,
+                ago(*last_report_ms),
+                task.clone(),
+            ];
+            table.row(std::iter::once(slot.slot.to_string()).chain(row));
+            any = true;
+        }
+    }
+    if any { table.render() } else { String::new() }
+}
+
+fn waiting_slot(slot: &SlotWhy) -> String {
+    let SlotState::Waiting { text, refused, deadline_in_ms, backoff_in_ms, .. } = &slot.state else {
+        return String::new();
+    };
+    let mut line = format!("slot {} (partitions {}) waits: {text}", slot.slot, partitions(&slot.partitions));
+    if *backoff_in_ms > 0 {
+        let _ = write!(line, "; may start in {}", duration(Some(*backoff_in_ms)));
+    } else if *deadline_in_ms > 0 {
+        let _ = write!(line, "; takes any place in {}", duration(Some(*deadline_in_ms)));
+    }
+    line.push('\n');
+    if !refused.is_empty() {
+        let counts: Vec<String> = refused.iter().map(|(reason, n)| format!("{} {n}", word(reason))).collect();
+        let _ = writeln!(line, "  offers refused since it waits: {}", counts.join(", "));
+    }
+    line
+}
+
+fn ago(ms: Option<u64>) -> String {
+    ms.map_or_else(|| UNKNOWN.to_owned(), |ms| format!("{} ago", duration(Some(ms))))
+}
+
+fn failure_line(failure: &FailureView, now_ms: u64) -> String {
+    let age = duration(Some(now_ms.saturating_sub(failure.at_ms)));
+    let FailureView { task, host, cause, message, .. } = failure;
+    format!("  {age} ago on {host}: {task}: {cause}: {message}\n")
+}
+
+/// Milliseconds since the epoch on this machine's clock, which may differ from the scheduler's: only for ages.
+fn now_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}

@@ -1,0 +1,56 @@
+//! Why a command failed, and what to do: the same form as the scheduler's own answers.
+
+use std::fmt;
+
+use millstream_daemon::api::{DiagnosticView, ErrorBody};
+use millstream_spec::{Diagnostics, Located};
+
+/// Why a command failed.
+#[derive(Debug)]
+pub(crate) struct Failure(pub(crate) ErrorBody);
+
+impl Failure {
+    pub(crate) fn new(error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Failure(ErrorBody { error: error.into(), remedy: Some(remedy.into()), diagnostics: vec![] })
+    }
+
+    /// An error whose text says what to do, with its causes.
+    pub(crate) fn of(error: &dyn std::error::Error) -> Self {
+        let mut text = error.to_string();
+        let mut cause = error.source();
+        while let Some(error) = cause {
+            let said = error.to_string();
+            // Transparent errors say what their cause says.
+            if !text.ends_with(&said) {
+                text = format!("{text}: {said}");
+            }
+            cause = error.source();
+        }
+        Failure(ErrorBody { error: text, remedy: None, diagnostics: vec![] })
+    }
+
+    /// A job file is refused.
+    pub(crate) fn refused(diagnostics: &Diagnostics) -> Self {
+        let error = format!("{} is refused", diagnostics.file());
+        let diagnostics = diagnostics.locate().into_iter().map(view).collect();
+        Failure(ErrorBody { error, remedy: None, diagnostics })
+    }
+}
+
+fn view(located: Located) -> DiagnosticView {
+    let help = (!located.help.is_empty()).then(|| located.help.join("; "));
+    DiagnosticView { message: located.message, help, line: Some(located.start.line), rendered: located.rendered }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for diagnostic in &self.0.diagnostics {
+            writeln!(f, "{}\n", diagnostic.rendered.trim_end())?;
+        }
+        writeln!(f, "error: {}", self.0.error)?;
+        if let Some(remedy) = &self.0.remedy {
+            writeln!(f, "  help: {remedy}")?;
+        }
+        Ok(())
+    }
+}

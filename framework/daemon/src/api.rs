@@ -1,0 +1,199 @@
+//! JSON of the HTTP API, both ways. The CLI and the status page speak these; the views come from the scheduler.
+//!
+//! | method and path | body | answer |
+//! |---|---|---|
+//! | `GET /health` | | [`Health`], 200 or 503 |
+//! | `GET /api/v1/jobs` | | [`Jobs`] |
+//! | `GET /api/v1/jobs/{name}` | | [`JobDetail`] |
+//! | `PUT /api/v1/jobs/{name}` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused |
+//! | `DELETE /api/v1/jobs/{name}` | | 204 |
+//! | `POST /api/v1/jobs/{name}/stop` | | [`Stopped`] |
+//! | `GET /api/v1/jobs/{name}/why` | | [`WhyView`] |
+//! | `GET /api/v1/jobs/{name}/lag` | | [`LagView`] |
+//! | `POST /api/v1/plan` | the job file's TOML text | [`PlanView`] |
+//! | `GET /api/v1/sd` | | `[`[`SdTarget`]`]`, as Prometheus' HTTP service discovery wants it |
+//! | `GET /metrics` | | Prometheus text |
+
+use std::collections::BTreeMap;
+
+pub use millstream_placement::{Plan, Tier};
+pub use millstream_scheduler::records::JobPhase;
+pub use millstream_scheduler::views::{
+    BackoffView, FailureView, JobView, LagView, LocalityView, OverviewView, PartitionLag, SlotState, SlotWhy, WhyView,
+};
+use serde::{Deserialize, Serialize};
+
+/// Any answer that is not a success.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ErrorBody {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
+    /// For a refused job file: each fault.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub diagnostics: Vec<DiagnosticView>,
+}
+
+/// One fault of a job file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DiagnosticView {
+    /// Reason, one line.
+    pub message: String,
+    /// What to do about it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub help: Option<String>,
+    /// Line in the file, from 1; none when the fault has no place in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<usize>,
+    /// The fault as `millstream validate` prints it, with the marked source.
+    pub rendered: String,
+}
+
+/// `GET /health`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok`, or `connecting` (no subscription). While the state store fails, the answer is an [`ErrorBody`] with 503.
+    pub status: HealthStatus,
+    /// What is wrong, if something is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Version of the program.
+    pub version: String,
+    /// Master of the subscription.
+    #[serde(default)]
+    pub master: Option<String>,
+    /// The scheduler at a glance.
+    pub overview: OverviewView,
+    /// Where bytes come from.
+    pub locality: LocalityView,
+}
+
+/// State of the scheduler process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum HealthStatus {
+    /// Subscribed.
+    Ok,
+    /// No subscription at the moment; tasks run on.
+    Connecting,
+}
+
+/// `GET /api/v1/jobs`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Jobs {
+    /// All jobs, by name.
+    pub jobs: Vec<JobView>,
+}
+
+/// `GET /api/v1/jobs/{name}`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobDetail {
+    /// At a glance.
+    #[serde(flatten)]
+    pub job: JobView,
+    /// The job file as deployed.
+    pub toml: String,
+}
+
+/// What a deployment does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeployOutcome {
+    /// The job is new, or starts again.
+    Started,
+    /// It is already so.
+    Unchanged,
+    /// Only comments or order differ: stored, nothing restarts.
+    TextOnly,
+    /// Its tasks drain, then it starts as now written.
+    Updating,
+}
+
+/// `PUT /api/v1/jobs/{name}`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// The job.
+    pub job: String,
+    /// What happens.
+    pub outcome: DeployOutcome,
+    /// Its generation from now on.
+    pub generation: u64,
+    /// What was noticed on the way and does not hinder the job.
+    #[serde(default)]
+    pub warnings: Vec<String>,
+}
+
+/// `POST /api/v1/jobs/{name}/stop`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// The job.
+    pub job: String,
+    /// False when it was stopped (or on its way) already.
+    pub changed: bool,
+}
+
+/// `POST /api/v1/plan`: what would be placed where if all that is free now were offered. Nothing is changed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlanView {
+    /// The job.
+    pub job: String,
+    /// Partitions of its topic.
+    pub partitions: usize,
+    /// Each task.
+    pub tasks: Vec<PlannedTask>,
+    /// Agents that nothing would be launched on, with the reason.
+    pub agents_refused: Vec<RefusedAgent>,
+    /// Bytes per second by tier, of all placed tasks.
+    pub bytes_by_tier: BTreeMap<Tier, f64>,
+    /// Sum of costs (bytes per second × distance).
+    pub cost: f64,
+    /// The plan itself, complete.
+    pub plan: Plan,
+    /// The whole as text, for people.
+    pub text: String,
+}
+
+/// One task of a [`PlanView`].
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PlannedTask {
+    /// Its partitions.
+    pub partitions: Vec<i32>,
+    /// Host it would go to; none when it would wait.
+    pub host: Option<String>,
+    /// Agent id.
+    #[serde(default)]
+    pub agent: Option<String>,
+    /// How far its records would come.
+    #[serde(default)]
+    pub source_tier: Option<Tier>,
+    /// How far the nearest replica of the ring would be.
+    #[serde(default)]
+    pub sink_tier: Option<Tier>,
+    /// Bytes per second × distance.
+    #[serde(default)]
+    pub cost: Option<f64>,
+    /// Why it would wait, or why there.
+    pub reason: String,
+}
+
+/// An agent nothing would be launched on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RefusedAgent {
+    /// Agent id.
+    pub agent: String,
+    /// Host name.
+    pub host: String,
+    /// Why.
+    pub reason: String,
+}
+
+/// `GET /api/v1/sd`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SdTarget {
+    /// `host:port`
+    pub targets: Vec<String>,
+    /// `job`, `executor`, `host` (as `millstream_job`, …: `job` belongs to Prometheus).
+    pub labels: BTreeMap<String, String>,
+}

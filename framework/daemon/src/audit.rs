@@ -1,0 +1,68 @@
+//! What happened, as log lines: fields with the same keys everywhere, rare things loud, frequent ones quiet.
+
+use millstream_scheduler::{Audit, EndCause};
+use tracing::{debug, error, info, trace, warn};
+
+/// Logs one event.
+pub(crate) fn log(audit: &Audit) {
+    match audit {
+        Audit::Subscribed { framework_id, known, tasks } => {
+            info!(framework = framework_id, known, tasks, "tasks taken over")
+        }
+        Audit::Disconnected => info!("offers are void until the next subscription; tasks run on"),
+        Audit::FrameworkRemoved { tasks } => error!(tasks, "framework forgotten, with all its tasks"),
+        Audit::Suppressed => debug!("no offers wanted"),
+        Audit::Revived => debug!("offers wanted"),
+        Audit::OffersAccepted { agent, role, offers, tasks } => debug!(agent, role, offers, tasks, "offers accepted"),
+        Audit::OffersDeclined { agent, role, offers, reason, refuse_secs } => {
+            debug!(agent, role, offers, %reason, refuse_secs, "offers declined");
+        }
+        Audit::OfferRescinded { offer } => trace!(offer, "offer rescinded"),
+        Audit::Report { job, executor } => trace!(job, executor, "report"),
+        Audit::Reconciling { tasks } => debug!(tasks, "reconciling"),
+        Audit::ReconcilingAll => debug!("reconciling everything"),
+        Audit::ReportRefused { executor, agent, error } => warn!(executor, agent, error, "report refused"),
+        Audit::PartitionChanged { job, partition, status, reason } => {
+            info!(job, partition, ?status, reason, "partition changed");
+        }
+        Audit::SchedulerStalled { gap_ms } => warn!(gap_ms, "the scheduler itself was held up; deadlines move along"),
+        task => log_task(task),
+    }
+}
+
+fn log_task(audit: &Audit) {
+    match audit {
+        Audit::TaskLaunched { job, slot, task, executor, agent, source_tier, sink_tier } => {
+            info!(job, slot, task, executor, agent, %source_tier, %sink_tier, "task launched");
+        }
+        Audit::TaskChanged { job, task, agent, state } => info!(job, task, agent, ?state, "task changed"),
+        Audit::TaskEnded { job, slot, task, agent, cause: EndCause::Drained, .. } => {
+            info!(job, slot, task, agent, "task drained");
+        }
+        Audit::TaskEnded { job, slot, task, agent, cause, state, message, retry_in_ms } => {
+            let cause = cause.as_str();
+            warn!(job, slot, task, agent, cause, ?state, message, retry_in_ms, "task ended");
+        }
+        Audit::CondemnedEnded { job, task, agent } => info!(job, task, agent, "condemned task ended"),
+        Audit::LaunchTimeout { job, task, agent } => warn!(job, task, agent, "no word of a launch; asking the master"),
+        Audit::ExecutorLost { job, executor, agent, cause, tasks } => {
+            warn!(job, executor, agent, cause = cause.as_str(), tasks, "executor lost");
+        }
+        Audit::AgentLost { agent, executors } => warn!(agent, executors, "agent lost"),
+        Audit::UnknownTask { task, agent } => warn!(task, agent, "unknown task killed"),
+        Audit::UnknownExecutor { executor, agent } => warn!(executor, agent, "unknown executor shut down"),
+        job => log_job(job),
+    }
+}
+
+fn log_job(audit: &Audit) {
+    match audit {
+        Audit::JobDeployed { job, generation, reply } => info!(job, generation, ?reply, "job deployed"),
+        Audit::JobStarted { job, generation } => info!(job, generation, "job started"),
+        Audit::JobDraining { job, tasks } => info!(job, tasks, "job drains"),
+        Audit::JobStopped { job } => info!(job, "job stopped"),
+        Audit::JobDeleted { job } => info!(job, "job deleted"),
+        Audit::SlotsMade { job, slots, partitions } => info!(job, slots, partitions, "partitions divided"),
+        other => info!(?other, "event"),
+    }
+}

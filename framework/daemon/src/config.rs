@@ -1,0 +1,335 @@
+//! Settings: one typed tree, one committed file of defaults (`default.toml`), unknown keys refused.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use millstream_placement::Distances;
+use millstream_scheduler::{FrameworkSettings, Settings};
+use millstream_spec::{Setting, units};
+use serde::{Deserialize, Deserializer, de::Error as _};
+
+/// The committed defaults, as text.
+pub const DEFAULTS: &str = include_str!("../default.toml");
+
+/// Name of the executor's program.
+const EXECUTOR: &str = "millstream-executor";
+
+/// All settings of a scheduler.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// The masters and who we are to them.
+    pub mesos: Mesos,
+    /// Where the state is kept.
+    pub state: StateDir,
+    /// API, status page and metrics.
+    pub http: Http,
+    /// The program Mesos starts.
+    pub executor: Executor,
+    /// Manners.
+    pub offers: Offers,
+    /// Cost of a byte by tier.
+    pub distances: Distances,
+}
+
+/// `[mesos]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Mesos {
+    /// `host:port` of each master.
+    pub masters: Vec<String>,
+    /// Shown in Mesos' pages.
+    pub name: String,
+    /// The role whose resources are used.
+    pub role: String,
+    /// Unix user of executors; empty for this process's.
+    pub user: String,
+    /// For HTTP Basic.
+    #[serde(default)]
+    pub principal: Option<String>,
+    /// Its secret, never a plain value.
+    #[serde(default, deserialize_with = "secret")]
+    pub secret: Option<Setting>,
+    /// How long a disconnected framework and its tasks are kept, in milliseconds.
+    #[serde(rename = "failover_timeout", deserialize_with = "duration")]
+    pub failover_timeout_ms: u64,
+}
+
+/// `[state]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StateDir {
+    /// Folder of the state store.
+    pub dir: PathBuf,
+}
+
+/// `[http]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Http {
+    /// Address to listen on; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The same for other hosts; empty to make it from the address.
+    pub url: String,
+}
+
+/// `[executor]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Executor {
+    /// Path on the agents; empty for the one beside this program.
+    pub path: PathBuf,
+    /// CPUs it takes besides its tasks.
+    pub cpus: f64,
+    /// Memory it takes besides its tasks, in bytes.
+    #[serde(rename = "mem", deserialize_with = "size")]
+    pub mem_bytes: u64,
+    /// `RUST_LOG` of executors.
+    pub log: String,
+    /// Time between KILL and the end by force, in milliseconds.
+    #[serde(rename = "grace", deserialize_with = "duration")]
+    pub grace_ms: u64,
+}
+
+/// `[offers]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Offers {
+    /// For how long useless offers are refused, in milliseconds.
+    #[serde(rename = "decline", deserialize_with = "duration")]
+    pub decline_ms: u64,
+    /// Most launches at once.
+    pub launches_max: usize,
+}
+
+/// What the command line says; what it does not say stays as configured.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Overrides {
+    /// `--master`; empty keeps the configured ones.
+    pub masters: Vec<String>,
+    /// `--state`
+    pub state: Option<PathBuf>,
+    /// `--listen`
+    pub listen: Option<SocketAddr>,
+    /// `--role`
+    pub role: Option<String>,
+    /// `--user`
+    pub user: Option<String>,
+    /// `--executor`
+    pub executor: Option<PathBuf>,
+}
+
+/// Why settings cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("{} cannot be read", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The file is not as it should be.
+    #[error("{} is refused: {}", path.display(), source.message())]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<toml::de::Error>,
+    },
+    /// A value that cannot work.
+    #[error("{key}: {problem}")]
+    Value {
+        /// Dotted key.
+        key: &'static str,
+        /// Why.
+        problem: String,
+    },
+    /// The executor's program cannot be found.
+    #[error("there is no {EXECUTOR} beside this program ({}); build it, or say where it is with --executor", dir.display())]
+    NoExecutor {
+        /// Where it was looked for.
+        dir: PathBuf,
+    },
+}
+
+impl Config {
+    /// Defaults, then the file, then the command line.
+    pub fn load(file: Option<&Path>, overrides: Overrides) -> Result<Config, ConfigError> {
+        let text = match file {
+            None => String::new(),
+            Some(path) => {
+                std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?
+            }
+        };
+        let mut config = Config::parse(&text).map_err(|source| ConfigError::Parse {
+            path: file.unwrap_or(Path::new("default.toml")).to_owned(),
+            source,
+        })?;
+        config.apply(overrides);
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Defaults, then this text.
+    pub fn parse(text: &str) -> Result<Config, Box<toml::de::Error>> {
+        let mut tree: toml::Table = DEFAULTS.parse()?;
+        merge(&mut tree, text.parse()?);
+        Ok(toml::Value::Table(tree).try_into()?)
+    }
+
+    /// The command line wins.
+    pub fn apply(&mut self, overrides: Overrides) {
+        if !overrides.masters.is_empty() {
+            self.mesos.masters = overrides.masters;
+        }
+        self.state.dir = overrides.state.unwrap_or_else(|| std::mem::take(&mut self.state.dir));
+        self.http.listen = overrides.listen.unwrap_or(self.http.listen);
+        self.mesos.role = overrides.role.unwrap_or_else(|| std::mem::take(&mut self.mesos.role));
+        self.mesos.user = overrides.user.unwrap_or_else(|| std::mem::take(&mut self.mesos.user));
+        self.executor.path = overrides.executor.unwrap_or_else(|| std::mem::take(&mut self.executor.path));
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.into() });
+        if self.mesos.masters.is_empty() {
+            return refuse("mesos.masters", "name at least one master as host:port");
+        }
+        if self.mesos.role.is_empty() || self.mesos.role.contains(|c: char| c.is_whitespace() || c == '\\') {
+            return refuse("mesos.role", "a role is a name without spaces, as in `millstream` or `streams/prod`");
+        }
+        if self.mesos.principal.is_some() != self.mesos.secret.is_some() {
+            return refuse("mesos.principal", "principal and secret go together");
+        }
+        // Mesos' own smallest resources.
+        if !(0.01..=1_000.0).contains(&self.executor.cpus) {
+            return refuse("executor.cpus", "an executor takes 0.01 CPUs or more");
+        }
+        if self.executor.mem_bytes < 32 << 20 {
+            return refuse("executor.mem", "an executor takes 32MiB or more");
+        }
+        if self.offers.launches_max == 0 {
+            return refuse("offers.launches_max", "0 would launch nothing, ever");
+        }
+        Ok(())
+    }
+
+    /// Settings of the decisions.
+    pub fn scheduler_settings(&self) -> Result<Settings, ConfigError> {
+        Ok(Settings {
+            role: self.mesos.role.clone(),
+            executor_path: self.executor_path()?.to_string_lossy().into_owned(),
+            executor_log: self.executor.log.clone(),
+            executor_cpus_milli: (self.executor.cpus * 1_000.0).round() as u64,
+            executor_mem_bytes: self.executor.mem_bytes,
+            grace_ms: self.executor.grace_ms,
+            decline_secs: self.offers.decline_ms as f64 / 1_000.0,
+            launches_max: self.offers.launches_max,
+            distances: self.distances,
+        })
+    }
+
+    /// Who subscribes; `address` is where the API listens.
+    pub fn framework_settings(&self, address: SocketAddr) -> FrameworkSettings {
+        // The address "any" leads nowhere from elsewhere.
+        let from_address = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
+        let url = Some(self.http.url.clone()).filter(|url| !url.is_empty()).or(from_address);
+        FrameworkSettings {
+            name: self.mesos.name.clone(),
+            user: if self.mesos.user.is_empty() { this_user() } else { self.mesos.user.clone() },
+            role: self.mesos.role.clone(),
+            principal: self.mesos.principal.clone(),
+            hostname: None,
+            webui_url: url,
+            failover_timeout_secs: self.mesos.failover_timeout_ms as f64 / 1_000.0,
+        }
+    }
+
+    /// The configured path as it is (agents may have it elsewhere than this host), or the program beside this one.
+    fn executor_path(&self) -> Result<PathBuf, ConfigError> {
+        if !self.executor.path.as_os_str().is_empty() {
+            // A relative one would be looked for in the sandbox; it is meant from here.
+            return Ok(std::path::absolute(&self.executor.path).unwrap_or_else(|_| self.executor.path.clone()));
+        }
+        let program = std::env::current_exe().unwrap_or_default();
+        let dir = program.parent().unwrap_or(Path::new(".")).to_owned();
+        Some(dir.join(EXECUTOR)).filter(|path| path.is_file()).ok_or(ConfigError::NoExecutor { dir })
+    }
+}
+
+fn this_user() -> String {
+    // The environment is enough for a default: who wants another says so.
+    std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .ok()
+        .filter(|user| !user.is_empty())
+        .unwrap_or("root".into())
+}
+
+fn merge(base: &mut toml::Table, over: toml::Table) {
+    for (key, value) in over {
+        match (base.get_mut(&key), value) {
+            (Some(toml::Value::Table(base)), toml::Value::Table(over)) if key != "secret" => merge(base, over),
+            (_, value) => drop(base.insert(key, value)),
+        }
+    }
+}
+
+fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    units::parse_duration_ms(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+    units::parse_size_bytes(&String::deserialize(deserializer)?).map_err(D::Error::custom)
+}
+
+fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Setting>, D::Error> {
+    let setting = Setting::deserialize(deserializer)
+        .map_err(|_| D::Error::custom("a secret is only named here: { env = \"X\" } or { file = \"/path\" }"))?;
+    match setting {
+        Setting::Value(_) => {
+            Err(D::Error::custom("a plain secret is refused: { env = \"X\" } or { file = \"/path\" }"))
+        }
+        named => Ok(Some(named)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_committed_defaults_are_complete() {
+        let config = Config::parse("").expect("defaults");
+        config.check().expect("usable");
+        assert_eq!((config.mesos.failover_timeout_ms, config.executor.mem_bytes), (1_209_600_000, 64 << 20));
+        assert_eq!(config.distances, Distances::default());
+    }
+
+    #[test]
+    fn a_file_overrides_single_keys_and_the_command_line_both() {
+        let mut config = Config::parse("[mesos]\nrole = \"prod\"\nmasters = [\"m1:5050\"]").expect("settings");
+        config.apply(Overrides { role: Some("test".into()), ..Overrides::default() });
+        assert_eq!((config.mesos.role.as_str(), config.mesos.name.as_str()), ("test", "millstream"));
+        assert_eq!(config.mesos.masters, ["m1:5050"]);
+    }
+
+    #[test]
+    fn unknown_keys_and_plain_secrets_are_refused() {
+        for (text, part) in [
+            ("[mesos]\nmaster = \"m1:5050\"", "unknown field `master`"),
+            ("[web]\nport = 1", "unknown field `web`"),
+            ("[mesos]\nsecret = \"hunter2\"", "only named here"),
+            ("[mesos]\nsecret = { value = \"hunter2\" }", "refused"),
+            ("[executor]\ngrace = \"soon\"", "number"),
+        ] {
+            let error = Config::parse(text).expect_err(text).to_string();
+            assert!(error.contains(part) && !error.contains("hunter2"), "{text}: {error}");
+        }
+    }
+}

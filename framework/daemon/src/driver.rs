@@ -1,0 +1,273 @@
+//! The loop: one input, one step; its records are durable before any of its calls leaves.
+
+mod calls;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+use millstream_mesos::scheduler::{Config as SessionConfig, DisconnectReason, Events, Session, SessionEvent};
+use millstream_mesos_types::{FrameworkId, FrameworkInfo, scheduler::Event};
+use millstream_scheduler::{Audit, Input, RecordChange, Reply, State, TICK_MS, step};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::MissedTickBehavior,
+};
+
+use crate::{RunError, audit, chain, clock::Clock, metrics::Metrics, store::StateStore, watchers::Watchers};
+use calls::Calls;
+
+/// Pause before a failed store is tried again.
+const STORE_RETRY: Duration = Duration::from_secs(1);
+
+/// What is asked of the driver from outside.
+pub(crate) enum Ask {
+    /// To look at the state.
+    Read(Box<dyn FnOnce(&Seen<'_>) + Send>),
+    /// To do something; answered once it is durable.
+    Act(Input, oneshot::Sender<Reply>),
+}
+
+/// What a reader sees.
+pub(crate) struct Seen<'a> {
+    pub(crate) state: &'a State,
+    /// Job → why its topology cannot be read at the moment.
+    pub(crate) topology_errors: &'a BTreeMap<String, String>,
+}
+
+/// How the process is doing, readable without the driver.
+#[derive(Debug, Default)]
+pub(crate) struct Vitals {
+    pub(crate) store_fails: AtomicBool,
+    pub(crate) master: Mutex<Option<String>>,
+    pub(crate) trouble: Mutex<Option<String>>,
+}
+
+impl Vitals {
+    fn set(slot: &Mutex<Option<String>>, value: Option<String>) {
+        *slot.lock().unwrap_or_else(PoisonError::into_inner) = value;
+    }
+
+    pub(crate) fn get(slot: &Mutex<Option<String>>) -> Option<String> {
+        slot.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+pub(crate) struct Driver {
+    state: State,
+    store: Arc<dyn StateStore>,
+    metrics: Arc<Metrics>,
+    vitals: Arc<Vitals>,
+    session: SessionConfig,
+    info: FrameworkInfo,
+    clock: Clock,
+    topology_errors: BTreeMap<String, String>,
+}
+
+impl Driver {
+    pub(crate) fn new(
+        state: State,
+        store: Arc<dyn StateStore>,
+        metrics: Arc<Metrics>,
+        vitals: Arc<Vitals>,
+        session: SessionConfig,
+        info: FrameworkInfo,
+    ) -> Self {
+        let topology_errors = BTreeMap::new();
+        Driver { state, store, metrics, vitals, session, info, clock: Clock::start(), topology_errors }
+    }
+
+    /// Runs until the master ends the subscription for good. May be dropped at any time: that is a crash, and every step
+    /// bears one.
+    pub(crate) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Result<(), RunError> {
+        let (mut watchers, mut topologies) = Watchers::new();
+        watchers.set(self.state.watched_jobs());
+        let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
+        tick.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let (mut events, mut calls) = self.connect();
+        loop {
+            let jobs_changed = tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => self.event(event, &mut events, &mut calls).await?,
+                    None => return Err(RunError::Session(DisconnectReason::Closed)),
+                },
+                Some(change) = topologies.recv() => match watchers.current(change) {
+                    Some((job, topology)) => self.topology(job, topology, &mut calls).await,
+                    None => false,
+                },
+                () = calls.broken() => {
+                    // The master may never get an answer to its offers: only a new stream voids them.
+                    tracing::warn!("a call got lost on the way; subscribing again");
+                    self.input(Input::Disconnected, &mut calls).await;
+                    (events, calls) = self.connect();
+                    false
+                },
+                Some(ask) = asks.recv() => self.ask(ask, &mut calls).await,
+                _ = tick.tick() => self.input(Input::Tick, &mut calls).await.jobs_changed,
+            };
+            if jobs_changed {
+                watchers.set(self.state.watched_jobs());
+            }
+        }
+    }
+
+    fn connect(&self) -> (Events, Calls) {
+        let mut info = self.info.clone();
+        info.id = self.state.framework_id().map(FrameworkId::new);
+        let (events, caller) = Session::connect(self.session.clone(), info);
+        (events, Calls::new(caller, self.metrics.clone()))
+    }
+
+    async fn event(&mut self, event: SessionEvent, events: &mut Events, calls: &mut Calls) -> Result<bool, RunError> {
+        match event {
+            SessionEvent::Subscribed { subscribed, master } => {
+                tracing::info!(%master, framework = %subscribed.framework_id, "subscribed");
+                Vitals::set(&self.vitals.master, Some(master));
+                Vitals::set(&self.vitals.trouble, None);
+                calls.new_stream();
+                Ok(self.input(Input::Subscribed { framework_id: subscribed.framework_id }, calls).await.jobs_changed)
+            }
+            SessionEvent::Event(event) => self.mesos_event(event, calls).await,
+            SessionEvent::Malformed { detail } => {
+                tracing::warn!(detail, "an event of the master could not be read");
+                self.metrics.malformed_event();
+                Ok(false)
+            }
+            SessionEvent::Disconnected { reason, retry_in } => self.disconnected(reason, retry_in, events, calls).await,
+        }
+    }
+
+    async fn mesos_event(&mut self, event: Event, calls: &mut Calls) -> Result<bool, RunError> {
+        match Input::from_event(event) {
+            Some(input) => Ok(self.input(input, calls).await.jobs_changed),
+            None => Ok(false),
+        }
+    }
+
+    async fn disconnected(
+        &mut self,
+        reason: DisconnectReason,
+        retry_in: Option<Duration>,
+        events: &mut Events,
+        calls: &mut Calls,
+    ) -> Result<bool, RunError> {
+        if reason.needs_a_person() {
+            tracing::error!(%reason, ?retry_in, "no subscription, and this will not pass by itself");
+        } else {
+            tracing::warn!(%reason, ?retry_in, "no subscription");
+        }
+        Vitals::set(&self.vitals.trouble, Some(reason.to_string()));
+        if self.state.is_subscribed() {
+            self.input(Input::Disconnected, calls).await;
+        }
+        match reason {
+            // Only this message means that the id is used up (dcos-flink-service#44); all others are a person's business.
+            DisconnectReason::Error(message) if message.contains("Framework has been removed") => {
+                tracing::error!("the master has removed this framework with all its tasks; subscribing as a new one");
+                let changed = self.input(Input::FrameworkRemoved, calls).await.jobs_changed;
+                (*events, *calls) = self.connect();
+                Ok(changed)
+            }
+            reason if retry_in.is_none() => Err(RunError::Session(reason)),
+            _ => Ok(false),
+        }
+    }
+
+    async fn topology(&mut self, job: String, topology: Topology, calls: &mut Calls) -> bool {
+        match topology {
+            Ok(topology) => {
+                self.topology_errors.remove(&job);
+                self.input(Input::Topology { job, topology }, calls).await.jobs_changed
+            }
+            Err(error) => {
+                let error = chain(&error);
+                if self.topology_errors.get(&job) != Some(&error) {
+                    tracing::warn!(job, error, "topology cannot be read");
+                }
+                self.metrics.topology_error(&job);
+                self.topology_errors.insert(job, error);
+                false
+            }
+        }
+    }
+
+    async fn ask(&mut self, ask: Ask, calls: &mut Calls) -> bool {
+        match ask {
+            Ask::Read(read) => {
+                read(&Seen { state: &self.state, topology_errors: &self.topology_errors });
+                false
+            }
+            Ask::Act(input, answer) => {
+                let done = self.input(input, calls).await;
+                if let Some(reply) = done.reply {
+                    // The person may have hung up; what was asked for is done all the same.
+                    let _ = answer.send(reply);
+                }
+                done.jobs_changed
+            }
+        }
+    }
+
+    /// One frame: step, store, send, tell.
+    async fn input(&mut self, input: Input, calls: &mut Calls) -> Done {
+        let effects = step(&mut self.state, input, self.clock.now());
+        self.persist(effects.records).await;
+        for call in effects.calls {
+            calls.send(call).await;
+        }
+        let mut jobs_changed = false;
+        for audit in &effects.audit {
+            jobs_changed |= changes_jobs(audit);
+            self.metrics.audit(audit);
+            audit::log(audit);
+        }
+        Done { reply: effects.reply, jobs_changed }
+    }
+
+    /// Stores records, however long it takes: without them nothing may be done, and tasks run on meanwhile (faults.md, M15).
+    async fn persist(&self, records: Vec<RecordChange>) {
+        if records.is_empty() {
+            return;
+        }
+        let records = Arc::new(records);
+        loop {
+            let (store, batch) = (self.store.clone(), records.clone());
+            let result = tokio::task::spawn_blocking(move || store.apply(&batch)).await;
+            self.metrics.stored(records.len());
+            match result.expect("the store does not panic") {
+                Ok(()) => return self.vitals.store_fails.store(false, Ordering::Relaxed),
+                Err(error) => {
+                    self.metrics.store_failed();
+                    self.vitals.store_fails.store(true, Ordering::Relaxed);
+                    tracing::error!(error = chain(&error), "the state store fails; nothing is decided until it works");
+                    tokio::time::sleep(STORE_RETRY).await;
+                }
+            }
+        }
+    }
+}
+
+type Topology = Result<millstream_placement::JobTopology, millstream_topology::TopologyError>;
+
+struct Done {
+    reply: Option<Reply>,
+    jobs_changed: bool,
+}
+
+/// Whether the set of watched jobs may be another one now.
+fn changes_jobs(audit: &Audit) -> bool {
+    matches!(
+        audit,
+        Audit::JobDeployed { .. }
+            | Audit::JobStarted { .. }
+            | Audit::JobStopped { .. }
+            | Audit::JobDeleted { .. }
+            | Audit::JobDraining { .. }
+    )
+}

@@ -1,0 +1,231 @@
+//! The HTTP API of [`crate::api`], the status page and the metrics.
+
+mod deploy;
+
+pub(crate) use deploy::refused;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Path, State as Shared},
+    http::{StatusCode, header},
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+};
+use millstream_mesos::scheduler::Credentials;
+use millstream_scheduler::{Input, Reply, Settings, views};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    api::{ErrorBody, Health, HealthStatus, JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView},
+    driver::{Ask, Seen, Vitals},
+    metrics::Metrics,
+    plan,
+};
+
+/// The driver answers in microseconds; after this time it is stuck on its store.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+const PAGE: &str = include_str!("page.html");
+
+/// What handlers need.
+#[derive(Clone)]
+pub(crate) struct Api {
+    ask: mpsc::Sender<Ask>,
+    metrics: Arc<Metrics>,
+    vitals: Arc<Vitals>,
+    credentials: Option<Credentials>,
+}
+
+/// An answer that is not a success.
+pub(crate) struct Failure {
+    status: StatusCode,
+    body: ErrorBody,
+}
+
+impl Failure {
+    pub(crate) fn new(status: StatusCode, error: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Failure { status, body: ErrorBody { error: error.into(), remedy: Some(remedy.into()), diagnostics: vec![] } }
+    }
+
+    fn no_such_job(name: &str) -> Self {
+        Failure::new(StatusCode::NOT_FOUND, format!("there is no job {name}"), "`millstream jobs` lists them")
+    }
+
+    fn stuck() -> Self {
+        let remedy = "its state store may fail: see GET /health and the log";
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the scheduler does not answer", remedy)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Json(self.body)).into_response()
+    }
+}
+
+type Answer<T> = Result<Json<T>, Failure>;
+
+impl Api {
+    pub(crate) fn new(
+        ask: mpsc::Sender<Ask>,
+        metrics: Arc<Metrics>,
+        vitals: Arc<Vitals>,
+        credentials: Option<Credentials>,
+    ) -> Self {
+        Api { ask, metrics, vitals, credentials }
+    }
+
+    pub(crate) fn master(&self) -> Option<String> {
+        Vitals::get(&self.vitals.master)
+    }
+
+    pub(crate) fn credentials(&self) -> Option<&Credentials> {
+        self.credentials.as_ref()
+    }
+
+    pub(crate) async fn settings(&self) -> Result<Settings, Failure> {
+        self.read(|seen| seen.state.settings().clone()).await
+    }
+
+    /// Looks at the state.
+    async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Seen<'_>) -> T + Send + 'static) -> Result<T, Failure> {
+        let (answer, answered) = oneshot::channel();
+        let ask = Ask::Read(Box::new(move |seen| drop(answer.send(look(seen)))));
+        self.answered(ask, answered).await
+    }
+
+    /// Does something.
+    async fn act(&self, input: Input) -> Result<Reply, Failure> {
+        let (answer, answered) = oneshot::channel();
+        self.answered(Ask::Act(input, answer), answered).await
+    }
+
+    async fn answered<T>(&self, ask: Ask, answered: oneshot::Receiver<T>) -> Result<T, Failure> {
+        let whole = async {
+            self.ask.send(ask).await.ok()?;
+            answered.await.ok()
+        };
+        tokio::time::timeout(ANSWER_WITHIN, whole).await.ok().flatten().ok_or_else(Failure::stuck)
+    }
+}
+
+/// Serves until `stop`.
+pub(crate) async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/", get(async || Html(PAGE)))
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route("/api/v1/jobs", get(jobs))
+        .route("/api/v1/jobs/{name}", get(job).put(deploy::put).delete(delete))
+        .route("/api/v1/jobs/{name}/why", get(why))
+        .route("/api/v1/jobs/{name}/lag", get(lag))
+        .route("/api/v1/jobs/{name}/stop", post(halt))
+        .route("/api/v1/plan", post(plan::post))
+        .route("/api/v1/sd", get(targets))
+        .layer(DefaultBodyLimit::max(millstream_spec::MAX_FILE_BYTES))
+        .with_state(api);
+    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+}
+
+async fn health(Shared(api): Shared<Api>) -> Response {
+    if api.vitals.store_fails.load(Ordering::Relaxed) {
+        // The driver waits for its store and would not answer.
+        let remedy = "see the log for the cause; tasks run on, and nothing is decided until it works";
+        return Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the state store fails", remedy).into_response();
+    }
+    let seen = api.read(|seen| (views::overview(seen.state), views::locality(seen.state))).await;
+    let (overview, locality) = match seen {
+        Ok(seen) => seen,
+        Err(failure) => return failure.into_response(),
+    };
+    let (status, reason) = match overview.subscribed {
+        true => (HealthStatus::Ok, None),
+        false => (HealthStatus::Connecting, Vitals::get(&api.vitals.trouble)),
+    };
+    let code = if status == HealthStatus::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let master = Vitals::get(&api.vitals.master);
+    let version = env!("CARGO_PKG_VERSION").to_owned();
+    (code, Json(Health { status, reason, version, master, overview, locality })).into_response()
+}
+
+async fn metrics(Shared(api): Shared<Api>) -> Result<impl IntoResponse, Failure> {
+    let metrics = api.metrics.clone();
+    let text = api
+        .read(move |seen| {
+            metrics.observe(seen.state);
+            metrics.encode()
+        })
+        .await?;
+    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
+
+async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {
+    Ok(Json(Jobs { jobs: api.read(|seen| views::jobs(seen.state)).await? }))
+}
+
+async fn job(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<JobDetail> {
+    let asked = name.clone();
+    let detail =
+        api.read(move |seen| Some((views::job(seen.state, &asked)?, views::job_toml(seen.state, &asked)?))).await?;
+    let (job, toml) = detail.ok_or_else(|| Failure::no_such_job(&name))?;
+    Ok(Json(JobDetail { job, toml }))
+}
+
+async fn why(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<WhyView> {
+    let asked = name.clone();
+    let view = api.read(move |seen| {
+        let mut view = views::why(seen.state, &asked)?;
+        if let Some(error) = seen.topology_errors.get(&asked) {
+            view.note = Some(format!("its topic or ring cannot be read: {error}"));
+        }
+        Some(view)
+    });
+    view.await?.map(Json).ok_or_else(|| Failure::no_such_job(&name))
+}
+
+async fn lag(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<LagView> {
+    let asked = name.clone();
+    let view = api.read(move |seen| views::lag(seen.state, &asked)).await?;
+    view.map(Json).ok_or_else(|| Failure::no_such_job(&name))
+}
+
+async fn halt(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<Stopped> {
+    match api.act(Input::Stop { job: name.clone() }).await? {
+        Reply::NoSuchJob => Err(Failure::no_such_job(&name)),
+        reply => Ok(Json(Stopped { job: name, changed: reply == Reply::Stopping })),
+    }
+}
+
+async fn delete(Shared(api): Shared<Api>, Path(name): Path<String>) -> Result<StatusCode, Failure> {
+    match api.act(Input::Delete { job: name.clone() }).await? {
+        Reply::NoSuchJob => Err(Failure::no_such_job(&name)),
+        Reply::NotStopped => {
+            let remedy = format!("stop it first: `millstream stop {name}`");
+            Err(Failure::new(StatusCode::CONFLICT, format!("job {name} is not stopped"), remedy))
+        }
+        _ => Ok(StatusCode::NO_CONTENT),
+    }
+}
+
+async fn targets(Shared(api): Shared<Api>) -> Answer<Vec<SdTarget>> {
+    let targets = api.read(|seen| views::scrape_targets(seen.state)).await?;
+    let target = |t: views::ScrapeTarget| SdTarget {
+        targets: vec![t.url.trim_start_matches("http://").trim_end_matches('/').to_owned()],
+        labels: BTreeMap::from([
+            ("millstream_job".to_owned(), t.job),
+            ("millstream_executor".to_owned(), t.executor),
+            ("millstream_host".to_owned(), t.host),
+        ]),
+    };
+    Ok(Json(targets.into_iter().map(target).collect()))
+}

@@ -1,0 +1,342 @@
+//! Every metric of the scheduler, by name. docs/metrics.md is tested against [`CATALOGUE`].
+
+use std::sync::Mutex;
+
+use millstream_scheduler::{Audit, State, views};
+use prometheus_client::{
+    encoding::{EncodeLabelSet, text::encode},
+    metrics::{counter::Counter, family::Family, gauge::Gauge},
+    registry::Registry,
+};
+use std::sync::PoisonError;
+
+/// Name, type, labels and meaning of every metric.
+pub const CATALOGUE: &[(&str, &str, &[&str], &str)] = &[
+    ("millstream_scheduler_subscribed", "gauge", &[], "1 while the master's event stream is open"),
+    ("millstream_scheduler_jobs", "gauge", &["phase"], "jobs by phase"),
+    (
+        "millstream_scheduler_tasks",
+        "gauge",
+        &["state"],
+        "tasks by state; condemned: given up, end not known; waiting: without a place",
+    ),
+    ("millstream_scheduler_executors", "gauge", &[], "executors that have live tasks"),
+    (
+        "millstream_scheduler_placed_tasks",
+        "gauge",
+        &["data", "tier"],
+        "placed tasks by the tier of their source (data=kafka) and of the nearest replica of the ring (data=cassandra)",
+    ),
+    (
+        "millstream_scheduler_bytes_in",
+        "gauge",
+        &["tier"],
+        "bytes read by the running tasks, by the tier of the broker they came from",
+    ),
+    (
+        "millstream_scheduler_offers_total",
+        "counter",
+        &["outcome", "reason"],
+        "offers by what became of them (accepted, declined, rescinded) and, for a no, the one reason that counts",
+    ),
+    ("millstream_scheduler_launches_total", "counter", &["job"], "tasks launched"),
+    ("millstream_scheduler_task_ends_total", "counter", &["job", "cause"], "tasks that ended or were given up"),
+    (
+        "millstream_scheduler_reports_total",
+        "counter",
+        &["outcome"],
+        "reports of executors: accepted, refused, or of unknown executors",
+    ),
+    (
+        "millstream_scheduler_calls_total",
+        "counter",
+        &["call", "outcome"],
+        "calls to the master: accepted, failed, not_subscribed, stale",
+    ),
+    ("millstream_scheduler_malformed_events_total", "counter", &[], "events of the master that could not be read"),
+    ("millstream_scheduler_topology_errors_total", "counter", &["job"], "failures to read a job's topology"),
+    ("millstream_scheduler_store_records_total", "counter", &[], "durable records written or deleted"),
+    ("millstream_scheduler_store_errors_total", "counter", &[], "transactions of the state store that failed"),
+    (
+        "millstream_scheduler_stalls_total",
+        "counter",
+        &[],
+        "times the scheduler itself did not run for over half a second",
+    ),
+    (
+        "millstream_job_lag_records",
+        "gauge",
+        &["job", "topic", "partition"],
+        "records between what is durable in Cassandra and the log end; absent while unknown",
+    ),
+    (
+        "millstream_job_lag_seconds",
+        "gauge",
+        &["job", "topic", "partition"],
+        "age of the oldest record that is not durable; absent while unknown",
+    ),
+    (
+        "millstream_job_partition_status",
+        "gauge",
+        &["job", "topic", "partition", "status"],
+        "1 for the status a partition has: starting, running, stalled, stopped, draining",
+    ),
+    ("millstream_job_records_per_second", "gauge", &["job"], "records consumed per second"),
+];
+
+macro_rules! labels {
+    ($($name:ident { $($label:ident),* })*) => {$(
+        #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, EncodeLabelSet)]
+        struct $name { $($label: String),* }
+    )*};
+}
+
+labels! {
+    Phase { phase }
+    TaskState { state }
+    Placed { data, tier }
+    Tier { tier }
+    Offer { outcome, reason }
+    Job { job }
+    TaskEnd { job, cause }
+    Outcome { outcome }
+    CallOutcome { call, outcome }
+    Partition { job, topic, partition }
+    PartitionStatus { job, topic, partition, status }
+}
+
+type Real = Gauge<f64, std::sync::atomic::AtomicU64>;
+
+/// All metrics. Counters count as things happen; gauges are set from the state when somebody asks.
+pub struct Metrics {
+    registry: Mutex<Registry>,
+    subscribed: Gauge,
+    jobs: Family<Phase, Gauge>,
+    tasks: Family<TaskState, Gauge>,
+    executors: Gauge,
+    placed: Family<Placed, Gauge>,
+    bytes_in: Family<Tier, Gauge>,
+    offers: Family<Offer, Counter>,
+    launches: Family<Job, Counter>,
+    task_ends: Family<TaskEnd, Counter>,
+    reports: Family<Outcome, Counter>,
+    calls: Family<CallOutcome, Counter>,
+    malformed: Counter,
+    topology_errors: Family<Job, Counter>,
+    store_records: Counter,
+    store_errors: Counter,
+    stalls: Counter,
+    lag_records: Family<Partition, Gauge>,
+    lag_seconds: Family<Partition, Real>,
+    status: Family<PartitionStatus, Gauge>,
+    rate: Family<Job, Real>,
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// All at zero.
+    pub fn new() -> Self {
+        let mut registry = Registry::default();
+        macro_rules! register {
+            ($name:literal) => {{
+                let metric = Default::default();
+                let (_, kind, _, help) = CATALOGUE.iter().find(|(name, ..)| *name == $name).expect("in the catalogue");
+                // The library adds `_total` itself.
+                let name = if *kind == "counter" { $name.trim_end_matches("_total") } else { $name };
+                registry.register(name, *help, Clone::clone(&metric));
+                metric
+            }};
+        }
+        Metrics {
+            subscribed: register!("millstream_scheduler_subscribed"),
+            jobs: register!("millstream_scheduler_jobs"),
+            tasks: register!("millstream_scheduler_tasks"),
+            executors: register!("millstream_scheduler_executors"),
+            placed: register!("millstream_scheduler_placed_tasks"),
+            bytes_in: register!("millstream_scheduler_bytes_in"),
+            offers: register!("millstream_scheduler_offers_total"),
+            launches: register!("millstream_scheduler_launches_total"),
+            task_ends: register!("millstream_scheduler_task_ends_total"),
+            reports: register!("millstream_scheduler_reports_total"),
+            calls: register!("millstream_scheduler_calls_total"),
+            malformed: register!("millstream_scheduler_malformed_events_total"),
+            topology_errors: register!("millstream_scheduler_topology_errors_total"),
+            store_records: register!("millstream_scheduler_store_records_total"),
+            store_errors: register!("millstream_scheduler_store_errors_total"),
+            stalls: register!("millstream_scheduler_stalls_total"),
+            lag_records: register!("millstream_job_lag_records"),
+            lag_seconds: register!("millstream_job_lag_seconds"),
+            status: register!("millstream_job_partition_status"),
+            rate: register!("millstream_job_records_per_second"),
+            registry: Mutex::new(registry),
+        }
+    }
+
+    /// Counts what a step says has happened.
+    pub(crate) fn audit(&self, audit: &Audit) {
+        let offers = |outcome: &str, reason: &str, count: usize| {
+            self.offers.get_or_create(&Offer { outcome: outcome.into(), reason: reason.into() }).inc_by(count as u64);
+        };
+        let report = |outcome: &str| {
+            self.reports.get_or_create(&Outcome { outcome: outcome.into() }).inc();
+        };
+        match audit {
+            Audit::OffersAccepted { offers: count, .. } => offers("accepted", "", *count),
+            Audit::OffersDeclined { offers: count, reason, .. } => offers("declined", reason.as_str(), *count),
+            Audit::OfferRescinded { .. } => offers("rescinded", "", 1),
+            Audit::TaskLaunched { job, .. } => drop(self.launches.get_or_create(&Job { job: job.clone() }).inc()),
+            Audit::TaskEnded { job, cause, .. } => {
+                self.task_ends.get_or_create(&TaskEnd { job: job.clone(), cause: cause.as_str().into() }).inc();
+            }
+            Audit::Report { .. } => report("accepted"),
+            Audit::ReportRefused { .. } => report("refused"),
+            Audit::UnknownExecutor { .. } => report("unknown"),
+            Audit::SchedulerStalled { .. } => drop(self.stalls.inc()),
+            _ => {}
+        }
+    }
+
+    pub(crate) fn call(&self, call: &str, outcome: &str) {
+        self.calls.get_or_create(&CallOutcome { call: call.into(), outcome: outcome.into() }).inc();
+    }
+
+    pub(crate) fn malformed_event(&self) {
+        self.malformed.inc();
+    }
+
+    pub(crate) fn topology_error(&self, job: &str) {
+        self.topology_errors.get_or_create(&Job { job: job.into() }).inc();
+    }
+
+    pub(crate) fn stored(&self, records: usize) {
+        self.store_records.inc_by(records as u64);
+    }
+
+    pub(crate) fn store_failed(&self) {
+        self.store_errors.inc();
+    }
+
+    /// Sets every gauge from the state. Series of what is gone are dropped.
+    pub(crate) fn observe(&self, state: &State) {
+        let overview = views::overview(state);
+        self.subscribed.set(i64::from(overview.subscribed));
+        self.executors.set(overview.executors as i64);
+        self.tasks.clear();
+        let others = [("condemned".to_owned(), overview.condemned), ("waiting".to_owned(), overview.waiting)];
+        for (state, count) in overview.tasks.into_iter().chain(others) {
+            self.tasks.get_or_create(&TaskState { state }).set(count as i64);
+        }
+        self.observe_locality(&views::locality(state));
+        self.jobs.clear();
+        self.rate.clear();
+        self.lag_records.clear();
+        self.lag_seconds.clear();
+        self.status.clear();
+        for job in views::jobs(state) {
+            let phase = label(&job.phase);
+            self.jobs.get_or_create(&Phase { phase }).inc();
+            self.rate.get_or_create(&Job { job: job.name.clone() }).set(job.records_per_sec);
+            if let Some(lag) = views::lag(state, &job.name) {
+                self.observe_lag(&lag);
+            }
+        }
+    }
+
+    fn observe_locality(&self, locality: &views::LocalityView) {
+        self.placed.clear();
+        for (data, tiers) in [("kafka", &locality.tasks_by_source_tier), ("cassandra", &locality.tasks_by_sink_tier)] {
+            for (tier, count) in tiers {
+                self.placed.get_or_create(&Placed { data: data.into(), tier: tier.to_string() }).set(*count as i64);
+            }
+        }
+        self.bytes_in.clear();
+        for (tier, bytes) in &locality.bytes_in_by_tier {
+            self.bytes_in.get_or_create(&Tier { tier: tier.to_string() }).set(*bytes as i64);
+        }
+    }
+
+    fn observe_lag(&self, lag: &views::LagView) {
+        for p in &lag.partitions {
+            let (job, topic, partition) = (lag.job.clone(), lag.topic.clone(), p.partition.to_string());
+            let labels = Partition { job: job.clone(), topic: topic.clone(), partition: partition.clone() };
+            if let Some(records) = p.records {
+                self.lag_records.get_or_create(&labels).set(records as i64);
+            }
+            if let Some(ms) = p.ms {
+                self.lag_seconds.get_or_create(&labels).set(ms as f64 / 1000.0);
+            }
+            if let Some(status) = p.status {
+                self.status.get_or_create(&PartitionStatus { job, topic, partition, status: label(&status) }).set(1);
+            }
+        }
+    }
+
+    /// The text Prometheus reads (OpenMetrics 1.0).
+    pub fn encode(&self) -> String {
+        let mut text = String::new();
+        let registry = self.registry.lock().unwrap_or_else(PoisonError::into_inner);
+        encode(&mut text, &registry).expect("writing to a String does not fail");
+        text
+    }
+}
+
+/// A plain enum's name as in JSON.
+fn label(value: &impl serde::Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_catalogue_is_what_is_served() {
+        let metrics = Metrics::new();
+        touch_every_family(&metrics);
+        let text = metrics.encode();
+        for (name, kind, _, help) in CATALOGUE {
+            let family = if *kind == "counter" { name.trim_end_matches("_total") } else { name };
+            assert!(text.contains(&format!("# TYPE {family} {kind}\n")), "{name} is not served as a {kind}:\n{text}");
+            assert!(text.contains(&format!("# HELP {family} {help}.\n")), "{name} has another help");
+            assert_eq!(*kind == "counter", name.ends_with("_total"), "{name}");
+        }
+        assert_eq!(text.matches("# TYPE ").count(), CATALOGUE.len());
+    }
+
+    /// A family without a series is not served.
+    fn touch_every_family(metrics: &Metrics) {
+        drop(metrics.jobs.get_or_create(&Phase::default()));
+        drop(metrics.tasks.get_or_create(&TaskState::default()));
+        drop(metrics.placed.get_or_create(&Placed::default()));
+        drop(metrics.bytes_in.get_or_create(&Tier::default()));
+        drop(metrics.offers.get_or_create(&Offer::default()));
+        drop(metrics.launches.get_or_create(&Job::default()));
+        drop(metrics.task_ends.get_or_create(&TaskEnd::default()));
+        drop(metrics.reports.get_or_create(&Outcome::default()));
+        drop(metrics.calls.get_or_create(&CallOutcome::default()));
+        drop(metrics.topology_errors.get_or_create(&Job::default()));
+        drop(metrics.lag_records.get_or_create(&Partition::default()));
+        drop(metrics.lag_seconds.get_or_create(&Partition::default()));
+        drop(metrics.status.get_or_create(&PartitionStatus::default()));
+        drop(metrics.rate.get_or_create(&Job::default()));
+    }
+
+    #[test]
+    fn a_decline_counts_once_with_its_reason() {
+        let metrics = Metrics::new();
+        let reason = millstream_placement::ReasonKind::Cpus;
+        metrics.audit(&Audit::OffersDeclined {
+            agent: "a".into(),
+            role: "r".into(),
+            offers: 2,
+            reason,
+            refuse_secs: 5.0,
+        });
+        assert!(metrics.encode().contains(r#"millstream_scheduler_offers_total{outcome="declined",reason="cpus"} 2"#));
+    }
+}

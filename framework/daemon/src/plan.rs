@@ -1,0 +1,127 @@
+//! `POST /api/v1/plan`: what would be placed where if all that is free now were offered. Nothing is changed.
+
+mod agents;
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use axum::{Json, extract::State as Shared, http::StatusCode};
+use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Topology, group_partitions};
+use millstream_scheduler::{Settings, guessed_bytes_per_sec, job_wishes, task_resources};
+use millstream_spec::{JobSpec, TaskCount};
+
+use crate::{
+    api::{PlanView, PlannedTask, RefusedAgent},
+    chain, check,
+    http::{Api, Failure, refused},
+};
+
+pub(crate) async fn post(Shared(api): Shared<Api>, toml: String) -> Result<Json<PlanView>, Failure> {
+    let checked = check::offline("job.toml", &toml).map_err(|found| refused(&found))?;
+    check::live(&checked).await.map_err(|found| refused(&found))?;
+    let unreadable = |error: &dyn std::error::Error| {
+        Failure::new(StatusCode::BAD_GATEWAY, chain(error), "try again when it answers")
+    };
+    let topology = millstream_topology::snapshot(&checked.file.spec).await.map_err(|error| unreadable(&error))?;
+    let Some(master) = api.master() else {
+        return Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "no master leads yet",
+            "try again; GET /health says more",
+        ));
+    };
+    let settings = api.settings().await?;
+    let agents = agents::free(&master, api.credentials(), &settings.role).await.map_err(|error| unreadable(&error))?;
+    Ok(Json(view(&checked.file.spec, topology, agents, &settings)))
+}
+
+fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings: &Settings) -> PlanView {
+    let job = spec.name.0.clone();
+    let count = match spec.tasks.count {
+        TaskCount::PerPartition => None,
+        TaskCount::Fixed(count) => Some(count as usize),
+    };
+    let groups = group_partitions(&topology, count);
+    let partitions = topology.partitions.len();
+    let request = |(i, partitions): (usize, &Vec<i32>)| Request {
+        id: i.to_string(),
+        job: job.clone(),
+        partitions: partitions.clone(),
+        resources: task_resources(spec),
+        bytes_in_per_sec: guessed_bytes_per_sec(partitions.len()),
+        // All that is free is on the table: there is nothing to wait for.
+        wait_from_ms: 0,
+        deadline_ms: 0,
+        not_before_ms: 0,
+        avoid_agents: vec![],
+    };
+    let problem = Problem {
+        now_ms: 0,
+        jobs: BTreeMap::from([(job.clone(), job_wishes(spec, settings))]),
+        requests: groups.iter().enumerate().map(request).collect(),
+        offers: agents,
+        placed: vec![],
+        topology: Topology { jobs: BTreeMap::from([(job.clone(), topology)]) },
+        distances: settings.distances,
+        launches_max: usize::MAX,
+    };
+    let plan = millstream_placement::plan(&problem);
+    let hosts: BTreeMap<&str, String> = problem.offers.iter().map(|o| (o.agent.as_str(), host(o))).collect();
+    let tasks: Vec<PlannedTask> =
+        groups.iter().enumerate().map(|(i, partitions)| task(&plan, &hosts, &i.to_string(), partitions)).collect();
+    let agents_refused = plan.declines.iter().map(|d| RefusedAgent {
+        agent: d.agent.clone(),
+        host: hosts.get(d.agent.as_str()).cloned().unwrap_or_default(),
+        reason: d.reason.to_string(),
+    });
+    let agents_refused = agents_refused.collect::<Vec<_>>();
+    let mut bytes_by_tier = BTreeMap::new();
+    for (tier, bytes) in plan.launches.iter().flat_map(|l| &l.bytes_by_tier) {
+        *bytes_by_tier.entry(*tier).or_insert(0.0) += bytes;
+    }
+    let cost = plan.launches.iter().map(|l| l.cost).sum();
+    let text = text(&job, partitions, &tasks, &agents_refused);
+    PlanView { job, partitions, tasks, agents_refused, bytes_by_tier, cost, plan, text }
+}
+
+fn host(offer: &AgentOffer) -> String {
+    offer.place.hosts.first().cloned().unwrap_or_else(|| offer.agent.clone())
+}
+
+fn task(plan: &Plan, hosts: &BTreeMap<&str, String>, id: &str, partitions: &[i32]) -> PlannedTask {
+    let partitions = partitions.to_vec();
+    if let Some(launch) = plan.launches.iter().find(|l| l.request == id) {
+        return PlannedTask {
+            partitions,
+            host: hosts.get(launch.agent.as_str()).cloned(),
+            agent: Some(launch.agent.clone()),
+            source_tier: Some(launch.source_tier),
+            sink_tier: Some(launch.sink_tier),
+            cost: Some(launch.cost),
+            reason: format!("records from the {}, rows to the {}", launch.source_tier, launch.sink_tier),
+        };
+    }
+    let reason = plan.waits.iter().find(|w| w.request == id).map_or(Reason::NoOffers, |w| w.reason.clone());
+    PlannedTask {
+        partitions,
+        host: None,
+        agent: None,
+        source_tier: None,
+        sink_tier: None,
+        cost: None,
+        reason: reason.to_string(),
+    }
+}
+
+fn text(job: &str, partitions: usize, tasks: &[PlannedTask], refused: &[RefusedAgent]) -> String {
+    let placed = tasks.iter().filter(|t| t.host.is_some()).count();
+    let mut text = format!("{job}: {partitions} partitions in {} tasks, {placed} would be placed\n", tasks.len());
+    for task in tasks {
+        let host = task.host.as_deref().unwrap_or("waits");
+        let partitions: Vec<String> = task.partitions.iter().map(ToString::to_string).collect();
+        let _ = writeln!(text, "  {host:<16} {} (partitions {})", task.reason, partitions.join(" "));
+    }
+    for agent in refused {
+        let _ = writeln!(text, "  {:<16} gets nothing: {}", agent.host, agent.reason);
+    }
+    text
+}

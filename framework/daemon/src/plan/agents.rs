@@ -1,0 +1,177 @@
+//! What is free on the agents, as the master's `/slaves` says it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::{Request, header};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use millstream_mesos::scheduler::Credentials;
+use millstream_placement::{AgentOffer, Place, Resources};
+use serde::Deserialize;
+use serde_json::Value;
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// A big cluster's list: 50,000 agents of about 2 KiB each.
+const ANSWER_BYTES_MAX: usize = 128 << 20;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum AgentsError {
+    #[error("the master at {0} does not tell its agents")]
+    Http(String, #[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the master's list of agents is not understood")]
+    Json(#[source] serde_json::Error),
+}
+
+#[derive(Debug, Deserialize)]
+struct Slaves {
+    slaves: Vec<Slave>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Slave {
+    id: String,
+    hostname: String,
+    /// `slave(1)@127.0.1.1:5051`
+    #[serde(default)]
+    pid: String,
+    active: bool,
+    #[serde(default)]
+    attributes: BTreeMap<String, Value>,
+    resources: Amounts,
+    #[serde(default)]
+    used_resources: Amounts,
+    /// What every role may have; with `reserved_resources`, a finer view of `resources`.
+    #[serde(default)]
+    unreserved_resources: Option<Amounts>,
+    #[serde(default)]
+    reserved_resources: BTreeMap<String, Amounts>,
+    #[serde(default)]
+    domain: Option<Domain>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Amounts {
+    #[serde(default)]
+    cpus: f64,
+    #[serde(default)]
+    mem: f64,
+    #[serde(default)]
+    disk: f64,
+}
+
+#[derive(Debug, Deserialize)]
+struct Domain {
+    fault_domain: Option<FaultDomain>,
+}
+
+#[derive(Debug, Deserialize)]
+struct FaultDomain {
+    region: Named,
+    zone: Named,
+}
+
+#[derive(Debug, Deserialize)]
+struct Named {
+    name: String,
+}
+
+/// One offer for each active agent, of all that is free there.
+pub(crate) async fn free(
+    master: &str,
+    credentials: Option<&Credentials>,
+    role: &str,
+) -> Result<Vec<AgentOffer>, AgentsError> {
+    let body = get(master, credentials).await.map_err(|error| AgentsError::Http(master.to_owned(), error))?;
+    let slaves: Slaves = serde_json::from_slice(&body).map_err(AgentsError::Json)?;
+    Ok(slaves.slaves.into_iter().filter(|slave| slave.active).map(|slave| slave.offer(role)).collect())
+}
+
+async fn get(
+    master: &str,
+    credentials: Option<&Credentials>,
+) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let mut request = Request::get(format!("http://{master}/slaves"));
+    if let Some(Credentials { principal, secret }) = credentials {
+        let basic = STANDARD.encode(format!("{principal}:{secret}"));
+        request = request.header(header::AUTHORIZATION, format!("Basic {basic}"));
+    }
+    let request = request.body(Full::default())?;
+    let whole = async {
+        let response = client.request(request).await?;
+        let status = response.status();
+        if !status.is_success() {
+            return Err(format!("it answers {status}").into());
+        }
+        Ok(Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes())
+    };
+    tokio::time::timeout(ANSWER_WITHIN, whole).await?
+}
+
+impl Slave {
+    fn offer(self, role: &str) -> AgentOffer {
+        let total = |of: fn(&Amounts) -> f64| match &self.unreserved_resources {
+            Some(unreserved) => of(unreserved) + self.reserved_resources.get(role).map_or(0.0, of),
+            None => of(&self.resources),
+        };
+        // Saturates below 0: what others have reserved may be in use, too.
+        let free = |of: fn(&Amounts) -> f64, unit: f64| ((total(of) - of(&self.used_resources)) * unit).round() as u64;
+        let resources = Resources {
+            cpus_milli: free(|a| a.cpus, 1000.0),
+            mem_bytes: free(|a| a.mem, 1_048_576.0),
+            disk_bytes: free(|a| a.disk, 1_048_576.0),
+        };
+        // Only texts can be constrained; numbers and ranges come as such.
+        let texts = self.attributes.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
+        let attributes: BTreeMap<String, String> = texts.collect();
+        let fault_domain = self.domain.and_then(|domain| domain.fault_domain);
+        let (region, zone) = fault_domain.map_or((None, None), |d| (Some(d.region.name), Some(d.zone.name)));
+        let address =
+            self.pid.rsplit('@').next().and_then(|address| address.rsplit_once(':')).map(|(ip, _)| ip.to_owned());
+        let mut hosts = vec![self.hostname];
+        hosts.extend(address.filter(|ip| *ip != hosts[0]));
+        let place = Place {
+            hosts,
+            rack: attributes.get("rack").cloned(),
+            zone: zone.or_else(|| attributes.get("zone").cloned()),
+            region: region.or_else(|| attributes.get("region").cloned()),
+        };
+        AgentOffer {
+            agent: self.id.clone(),
+            role: role.to_owned(),
+            offer_ids: vec![self.id],
+            place,
+            attributes,
+            resources,
+            executors_of: vec![],
+            unavailable_from_ms: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_agent_is_read_as_mesos_tells_it() {
+        let slave = r#"{"id":"S0","hostname":"node-1","pid":"slave(1)@127.0.1.1:5051","active":true,"attributes":{"rack":"r1","broker":1.0},
+            "resources":{"cpus":4.0,"mem":4096.0,"disk":100.0,"ports":"[31000-31099]"},"used_resources":{"cpus":0.6,"mem":320.0}}"#;
+        let offer = serde_json::from_str::<Slave>(slave).unwrap().offer("r");
+        assert_eq!(offer.place.hosts, ["node-1", "127.0.1.1"]);
+        assert_eq!(offer.place.rack.as_deref(), Some("r1"));
+        assert_eq!(offer.resources, Resources { cpus_milli: 3400, mem_bytes: 3776 << 20, disk_bytes: 100 << 20 });
+        assert_eq!(offer.attributes, BTreeMap::from([("rack".to_owned(), "r1".to_owned())]), "a number is no text");
+    }
+
+    #[test]
+    fn what_others_have_reserved_is_not_free_for_us() {
+        let slave = r#"{"id":"S0","hostname":"node-1","active":true,"resources":{"cpus":8.0,"mem":4096.0},
+            "unreserved_resources":{"cpus":4.0,"mem":1024.0},"used_resources":{"cpus":1.5,"mem":0.0},
+            "reserved_resources":{"r":{"cpus":1.0,"mem":1024.0},"other":{"cpus":3.0,"mem":2048.0}}}"#;
+        let offer = serde_json::from_str::<Slave>(slave).unwrap().offer("r");
+        assert_eq!(offer.resources, Resources { cpus_milli: 3500, mem_bytes: 2048 << 20, disk_bytes: 0 });
+    }
+}

@@ -1,0 +1,169 @@
+//! The scheduler process against the Mesos master of `millstream local`, over real HTTP. Kafka and Cassandra are not
+//! needed: the job is in the store already.
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt as _, Full};
+use hyper::Request;
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use millstream_daemon::{
+    Config, Overrides, RunError,
+    store::{Memory, StateStore},
+};
+use millstream_local::{Local, LocalOptions};
+use millstream_placement::{JobTopology, Replicas};
+use millstream_scheduler::{Input, Now, State, step};
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+struct Scheduler {
+    url: String,
+    stop: oneshot::Sender<()>,
+    running: JoinHandle<Result<(), RunError>>,
+}
+
+impl Scheduler {
+    async fn start(master: &str, executor: &Path, store: Arc<dyn StateStore>) -> Scheduler {
+        let overrides = Overrides {
+            masters: vec![master.to_owned()],
+            user: Some("root".into()),
+            executor: Some(executor.to_owned()),
+            ..Overrides::default()
+        };
+        let config = Config::load(None, overrides).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (stop, stopped) = oneshot::channel();
+        let running = tokio::spawn(millstream_daemon::serve(config, store, listener, async { drop(stopped.await) }));
+        Scheduler { url, stop, running }
+    }
+
+    async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
+        let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let response = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
+        let status = response.status().as_u16();
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    async fn json(&self, path: &str) -> Value {
+        let (status, body) = self.ask("GET", path, "").await;
+        assert_eq!(status, 200, "{path}: {body}");
+        serde_json::from_str(&body).unwrap()
+    }
+
+    async fn until(&self, path: &str, what: impl Fn(u16, &str) -> bool) -> String {
+        let all = async {
+            loop {
+                let (status, body) = self.ask("GET", path, "").await;
+                if what(status, &body) {
+                    return body;
+                }
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("{path} never said it"))
+    }
+
+    async fn end(self) {
+        self.stop.send(()).unwrap();
+        self.running.await.unwrap().unwrap();
+    }
+}
+
+async fn cluster(folder: &Path) -> Local {
+    let options = LocalOptions { agents: 2, port: 0, agent_port: 0, ..LocalOptions::new(folder) };
+    Local::start(options).await.unwrap()
+}
+
+/// A store in which a job of two slots waits for its places.
+fn store_with_job() -> Arc<Memory> {
+    let spec = serde_json::from_value(json!({
+        "name": "flights",
+        "source": { "bootstrap": ["127.0.0.1:1"], "topic": "flights", "group": "flights" },
+        "columns": [{ "name": "id", "type": "int", "path": ["id"] }],
+        "transform": { "sql": "SELECT id FROM input" },
+        "sink": { "contact_points": ["127.0.0.1:1"], "keyspace": "demo", "table": "flights" },
+        "tasks": { "cpus": 0.5, "mem_bytes": 256 << 20 },
+        "placement": { "goal": "any" },
+    }))
+    .unwrap();
+    let mut state = State::new(Default::default());
+    let now = Now { mono_ms: 0, wall_ms: 1_700_000_000_000 };
+    let partitions = (0..2).map(|partition| (partition, Replicas::default())).collect();
+    let topology = JobTopology { partitions, ..JobTopology::default() };
+    let store = Arc::new(Memory::default());
+    for input in [
+        Input::Deploy { spec: Box::new(spec), toml: "# flights".into() },
+        Input::Topology { job: "flights".into(), topology },
+    ] {
+        store.apply(&step(&mut state, input, now).records).unwrap();
+    }
+    store
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tasks_are_launched_their_end_is_told_and_the_framework_outlives_the_scheduler() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = cluster(folder.path()).await;
+    let store = store_with_job();
+    // An executor that ends at once.
+    let scheduler = Scheduler::start(&local.master, Path::new("/bin/false"), store.clone()).await;
+    scheduler.until("/health", |status, _| status == 200).await;
+    let ended = |body: &str| body.contains("millstream_scheduler_task_ends_total{job=\"flights\"");
+    let metrics = scheduler.until("/metrics", |_, body| ended(body)).await;
+    assert!(metrics.contains("millstream_scheduler_launches_total{job=\"flights\"}"), "{metrics}");
+    assert!(metrics.contains("millstream_scheduler_calls_total{call=\"accept\",outcome=\"accepted\"}"), "{metrics}");
+    let why = scheduler.json("/api/v1/jobs/flights/why").await;
+    assert!(!why["recent_failures"].as_array().unwrap().is_empty(), "{why}");
+    assert!(why["backoff"]["failures"].as_u64().unwrap() >= 1, "{why}");
+    let note = why["note"].as_str().unwrap_or_default();
+    assert!(note.is_empty() || note.contains("cannot be read"), "{note}");
+    let framework = store.load().unwrap()["framework"].clone();
+    scheduler.end().await;
+
+    let scheduler = Scheduler::start(&local.master, Path::new("/bin/false"), store.clone()).await;
+    let health = scheduler.until("/health", |status, _| status == 200).await;
+    let health: Value = serde_json::from_str(&health).unwrap();
+    assert_eq!(health["overview"]["framework_id"], framework["id"]);
+
+    let (status, body) = scheduler.ask("POST", "/api/v1/jobs/flights/stop", "").await;
+    assert_eq!((status, body.contains("\"changed\":true")), (200, true), "{body}");
+    scheduler.until("/api/v1/jobs/flights", |_, body| body.contains("\"phase\":\"stopped\"")).await;
+    assert_eq!(scheduler.ask("DELETE", "/api/v1/jobs/flights", "").await.0, 204);
+    assert_eq!(scheduler.json("/api/v1/jobs").await["jobs"], json!([]));
+    scheduler.end().await;
+    local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_no_of_the_api_says_what_to_do() {
+    let scheduler = Scheduler::start("127.0.0.1:1", Path::new("/bin/false"), store_with_job()).await;
+    let (status, body) = scheduler.ask("GET", "/health", "").await;
+    assert_eq!(status, 503);
+    assert!(body.contains("\"status\":\"connecting\""), "{body}");
+    for (method, path, body, expected) in [
+        ("GET", "/api/v1/jobs/nothing", "", 404),
+        ("GET", "/api/v1/jobs/nothing/why", "", 404),
+        ("GET", "/api/v1/jobs/nothing/lag", "", 404),
+        ("POST", "/api/v1/jobs/nothing/stop", "", 404),
+        ("DELETE", "/api/v1/jobs/flights", "", 409),
+        ("PUT", "/api/v1/jobs/flights", "name = 1", 422),
+        ("POST", "/api/v1/plan", "no toml", 422),
+    ] {
+        let (status, answer) = scheduler.ask(method, path, body).await;
+        assert_eq!(status, expected, "{method} {path}: {answer}");
+        let answer: Value = serde_json::from_str(&answer).unwrap();
+        assert!(answer["error"].is_string() && answer["remedy"].is_string(), "{method} {path}: {answer}");
+        let faults = answer["diagnostics"].as_array().map_or(0, Vec::len);
+        assert_eq!(faults > 0, expected == 422, "{method} {path}: {answer}");
+    }
+    assert_eq!(scheduler.json("/api/v1/sd").await, json!([]));
+    let (_, page) = scheduler.ask("GET", "/", "").await;
+    assert!(page.contains("<title>Millstream</title>") && !page.contains("https://"), "no external assets");
+    scheduler.end().await;
+}

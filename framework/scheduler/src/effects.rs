@@ -1,0 +1,239 @@
+use millstream_mesos_types::{TaskState, scheduler::Call};
+use millstream_placement::{ReasonKind, Tier};
+use millstream_protocol::PartitionStatus;
+use serde::Serialize;
+use serde_json::Value;
+
+/// What a step wants done, in this order: records in one transaction, then calls in order, then audit.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Effects {
+    /// Durable changes.
+    pub records: Vec<RecordChange>,
+    /// Calls to the master.
+    pub calls: Vec<Call>,
+    /// What happened, for logs and metrics.
+    pub audit: Vec<Audit>,
+    /// Answer to `Deploy`, `Stop` and `Delete`.
+    pub reply: Option<Reply>,
+}
+
+/// One durable change.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecordChange {
+    /// The record, e.g. `slot/flights/3`.
+    pub key: String,
+    /// Its new value; none deletes it.
+    pub value: Option<Value>,
+}
+
+/// Answer to what a person asked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Reply {
+    /// The job is new, or starts again.
+    Started {
+        /// Its generation.
+        generation: u64,
+    },
+    /// Nothing to do: it is already so.
+    Unchanged,
+    /// The new text is stored; running tasks stay as they are (only comments or order differ).
+    TextOnly,
+    /// The job drains and then starts as it is now written.
+    Updating {
+        /// Generation it will have.
+        generation: u64,
+    },
+    /// The job drains and then stays stopped.
+    Stopping,
+    /// The job is gone.
+    Deleted,
+    /// There is no such job.
+    NoSuchJob,
+    /// Only a stopped job can be deleted.
+    NotStopped,
+}
+
+/// Why a task ended or was given up. Closed: label of the failure metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EndCause {
+    /// Drained because somebody asked for it.
+    Drained,
+    /// Its drain took too long.
+    DrainTimeout,
+    /// It failed by itself.
+    Failed,
+    /// It ended though nobody asked for it (killed by hand, finished).
+    Unexpected,
+    /// Mesos refused it as invalid: trying again needs another job file or executor.
+    Invalid,
+    /// Its offers were gone; tried again at once.
+    InvalidOffers,
+    /// It was dropped before it ran, or the master knows nothing of it.
+    Dropped,
+    /// Its agent is unreachable, gone or being drained.
+    AgentLost,
+    /// Its executor ended.
+    ExecutorLost,
+    /// Its executor exceeded its memory.
+    OutOfMemory,
+    /// Its executor missed its reports.
+    Silent,
+    /// The framework was removed by the master.
+    FrameworkRemoved,
+}
+
+impl EndCause {
+    /// As label and in sentences.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndCause::Drained => "drained",
+            EndCause::DrainTimeout => "drain_timeout",
+            EndCause::Failed => "failed",
+            EndCause::Unexpected => "unexpected",
+            EndCause::Invalid => "invalid",
+            EndCause::InvalidOffers => "invalid_offers",
+            EndCause::Dropped => "dropped",
+            EndCause::AgentLost => "agent_lost",
+            EndCause::ExecutorLost => "executor_lost",
+            EndCause::OutOfMemory => "out_of_memory",
+            EndCause::Silent => "silent",
+            EndCause::FrameworkRemoved => "framework_removed",
+        }
+    }
+}
+
+/// What happened, as data. Every "no" and every change of a task is one of these.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "event")]
+#[allow(missing_docs)] // field names as in Mesos and in the views
+pub enum Audit {
+    Subscribed {
+        framework_id: String,
+        known: bool,
+        tasks: usize,
+    },
+    Disconnected,
+    FrameworkRemoved {
+        tasks: usize,
+    },
+    OffersAccepted {
+        agent: String,
+        role: String,
+        offers: usize,
+        tasks: usize,
+    },
+    OffersDeclined {
+        agent: String,
+        role: String,
+        offers: usize,
+        reason: ReasonKind,
+        refuse_secs: f64,
+    },
+    OfferRescinded {
+        offer: String,
+    },
+    Suppressed,
+    Revived,
+    TaskLaunched {
+        job: String,
+        slot: u32,
+        task: String,
+        executor: String,
+        agent: String,
+        source_tier: Tier,
+        sink_tier: Tier,
+    },
+    TaskChanged {
+        job: String,
+        task: String,
+        agent: String,
+        state: TaskState,
+    },
+    TaskEnded {
+        job: String,
+        slot: u32,
+        task: String,
+        agent: String,
+        cause: EndCause,
+        state: Option<TaskState>,
+        message: String,
+        retry_in_ms: u64,
+    },
+    CondemnedEnded {
+        job: String,
+        task: String,
+        agent: String,
+    },
+    LaunchTimeout {
+        job: String,
+        task: String,
+        agent: String,
+    },
+    ExecutorLost {
+        job: String,
+        executor: String,
+        agent: String,
+        cause: EndCause,
+        tasks: usize,
+    },
+    AgentLost {
+        agent: String,
+        executors: usize,
+    },
+    UnknownTask {
+        task: String,
+        agent: String,
+    },
+    UnknownExecutor {
+        executor: String,
+        agent: String,
+    },
+    Reconciling {
+        tasks: usize,
+    },
+    ReconcilingAll,
+    Report {
+        job: String,
+        executor: String,
+    },
+    ReportRefused {
+        executor: String,
+        agent: String,
+        error: String,
+    },
+    PartitionChanged {
+        job: String,
+        partition: i32,
+        status: PartitionStatus,
+        reason: String,
+    },
+    JobDeployed {
+        job: String,
+        generation: u64,
+        reply: Reply,
+    },
+    JobStarted {
+        job: String,
+        generation: u64,
+    },
+    JobDraining {
+        job: String,
+        tasks: usize,
+    },
+    JobStopped {
+        job: String,
+    },
+    JobDeleted {
+        job: String,
+    },
+    SlotsMade {
+        job: String,
+        slots: usize,
+        partitions: usize,
+    },
+    SchedulerStalled {
+        gap_ms: u64,
+    },
+}

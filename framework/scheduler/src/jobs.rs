@@ -1,0 +1,226 @@
+//! Jobs: deploy, stop, delete; their slots; drains and back-off.
+
+use std::collections::BTreeSet;
+
+use millstream_placement::{JobTopology, group_partitions};
+use millstream_spec::{JobSpec, TaskCount};
+
+use crate::{
+    Audit, Effects, Reply, State, ending,
+    records::{Aim, JobPhase, JobRecord, NextVersion, SlotKey, SlotRecord},
+    state::SlotWish,
+};
+
+/// First pause after a failure, in milliseconds; doubles with each further one.
+const BACKOFF_MIN_MS: u64 = 1_000;
+
+/// Longest pause: a job that cannot start costs the cluster at most 12 launches an hour.
+const BACKOFF_MAX_MS: u64 = 300_000;
+
+/// After running this long without a failure, the next failure is a first one again.
+const FORGIVE_AFTER_MS: u64 = 60_000;
+
+pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, toml: String) {
+    let name = spec.name.0.clone();
+    let wall_ms = state.clock.wall_ms;
+    let Some(job) = state.store.job(&name) else {
+        let generation = state.store.first_generation(&name);
+        let phase = JobPhase::Running;
+        let record = JobRecord { spec, toml, generation, phase, next: None, created_ms: wall_ms, changed_ms: wall_ms };
+        state.store.insert_job(name.clone(), record);
+        reply(effects, &name, generation, Reply::Started { generation });
+        make_slots(state, effects, &name);
+        return;
+    };
+    let generation = if same_meaning(&job.spec, &spec) { job.generation } else { job.generation + 1 };
+    let same_text = match &job.next {
+        Some(next) => next.toml == toml,
+        None => job.phase == JobPhase::Running && job.toml == toml,
+    };
+    let text_only = job.phase == JobPhase::Running && job.spec == spec;
+    let phase = job.phase;
+    let moved = job.spec.source != spec.source || job.spec.sink != spec.sink;
+    if same_text {
+        return reply(effects, &name, generation, Reply::Unchanged);
+    }
+    if moved {
+        // What is known is another topic's: slots are made of what comes now.
+        state.topologies.remove(&name);
+    }
+    let job = state.store.job_mut(&name).expect("found above");
+    job.changed_ms = wall_ms;
+    if text_only {
+        job.toml = toml;
+        return reply(effects, &name, generation, Reply::TextOnly);
+    }
+    match phase {
+        JobPhase::Stopped => {
+            (job.spec, job.toml, job.generation, job.phase) = (spec, toml, generation, JobPhase::Running);
+            reply(effects, &name, generation, Reply::Started { generation });
+            make_slots(state, effects, &name);
+        }
+        JobPhase::Running | JobPhase::Draining => {
+            job.next = Some(NextVersion { spec, toml, generation });
+            reply(effects, &name, generation, Reply::Updating { generation });
+            drain(state, effects, &name);
+        }
+    }
+}
+
+/// Tasks, placement and error policy do not change what a record means; everything else does, and a changed meaning
+/// needs a new data epoch (delivery.md D5).
+fn same_meaning(a: &JobSpec, b: &JobSpec) -> bool {
+    a.source == b.source && a.columns == b.columns && a.transform == b.transform && a.sink == b.sink
+}
+
+fn reply(effects: &mut Effects, job: &str, generation: u64, reply: Reply) {
+    effects.audit.push(Audit::JobDeployed { job: job.into(), generation, reply: reply.clone() });
+    effects.reply = Some(reply);
+}
+
+pub(crate) fn stop(state: &mut State, effects: &mut Effects, name: &String) {
+    let wall_ms = state.clock.wall_ms;
+    let Some(job) = state.store.job(name) else {
+        effects.reply = Some(Reply::NoSuchJob);
+        return;
+    };
+    if job.phase == JobPhase::Stopped || (job.phase == JobPhase::Draining && job.next.is_none()) {
+        effects.reply = Some(Reply::Unchanged);
+        return;
+    }
+    let job = state.store.job_mut(name).expect("found above");
+    (job.next, job.changed_ms) = (None, wall_ms);
+    effects.reply = Some(Reply::Stopping);
+    drain(state, effects, name);
+}
+
+pub(crate) fn delete(state: &mut State, effects: &mut Effects, name: &String) {
+    effects.reply = Some(match state.store.job(name).map(|job| job.phase) {
+        None => Reply::NoSuchJob,
+        Some(JobPhase::Running | JobPhase::Draining) => Reply::NotStopped,
+        Some(JobPhase::Stopped) => {
+            state.store.retire_job(name);
+            state.jobs.remove(name);
+            state.topologies.remove(name);
+            effects.audit.push(Audit::JobDeleted { job: name.clone() });
+            Reply::Deleted
+        }
+    });
+}
+
+pub(crate) fn topology(state: &mut State, effects: &mut Effects, name: String, topology: JobTopology) {
+    if state.store.job(&name).is_none() {
+        return;
+    }
+    let changed = state.topologies.get(&name) != Some(&topology);
+    state.topologies.insert(name.clone(), topology);
+    make_slots(state, effects, &name);
+    if changed && state.pending.iter().any(|(job, _)| *job == name) {
+        // What was useless may be good now.
+        state.manners.want();
+    }
+}
+
+/// Makes slots of all partitions that have none yet. Those that exist are never cut again: their tasks run.
+fn make_slots(state: &mut State, effects: &mut Effects, name: &String) {
+    let (Some(job), Some(topology)) = (state.store.job(name), state.topologies.get(name)) else { return };
+    if job.phase != JobPhase::Running {
+        return;
+    }
+    let slots: Vec<_> = state.store.slots_of(name).map(|(key, slot)| (key.1, slot.partitions.clone())).collect();
+    let taken: BTreeSet<i32> = slots.iter().flat_map(|(_, partitions)| partitions).copied().collect();
+    let mut fresh = topology.clone();
+    fresh.partitions.retain(|partition, _| !taken.contains(partition));
+    if fresh.partitions.is_empty() {
+        return;
+    }
+    let count = match job.spec.tasks.count {
+        TaskCount::PerPartition => None,
+        TaskCount::Fixed(count) if slots.is_empty() => Some(count as usize),
+        // Partitions added later get slots of the size of the others.
+        TaskCount::Fixed(_) => Some(fresh.partitions.len().div_ceil(taken.len().div_ceil(slots.len()))),
+    };
+    let first = slots.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
+    let groups = group_partitions(&fresh, count);
+    effects.audit.push(Audit::SlotsMade { job: name.clone(), slots: groups.len(), partitions: fresh.partitions.len() });
+    for (index, partitions) in (first..).zip(groups) {
+        let key = (name.clone(), index);
+        state.store.insert_slot(key.clone(), SlotRecord { partitions, task: None, since_ms: state.clock.wall_ms });
+        state.slots.insert(key.clone(), SlotWish { since: state.now(), ..SlotWish::default() });
+        state.pending.insert(key);
+        state.manners.want();
+    }
+}
+
+/// Asks all tasks of the job to flush, commit and leave.
+fn drain(state: &mut State, effects: &mut Effects, name: &String) {
+    state.store.job_mut(name).expect("callers have looked it up").phase = JobPhase::Draining;
+    state.pending.retain(|(job, _)| job != name);
+    let tasks: Vec<_> = state.store.slots_of(name).filter_map(|(_, slot)| slot.task.clone()).collect();
+    effects.audit.push(Audit::JobDraining { job: name.clone(), tasks: tasks.len() });
+    for task in tasks {
+        if state.store.task(&task).is_some_and(|record| record.aim == Aim::Run) {
+            ending::start_drain(state, effects, &task);
+        }
+    }
+}
+
+/// Ends the drains whose last task has ended: the next version starts, or the job is stopped.
+pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
+    let draining = state.store.jobs().iter().filter(|(_, job)| job.phase == JobPhase::Draining);
+    let drained: Vec<String> = draining
+        .filter(|(name, _)| state.store.slots_of(name).all(|(_, slot)| slot.task.is_none()))
+        .map(|(name, _)| name.clone())
+        .collect();
+    for name in drained {
+        let keys: Vec<SlotKey> = state.store.slots_of(&name).map(|(key, _)| key.clone()).collect();
+        for key in keys {
+            state.store.remove_slot(&key);
+            state.slots.remove(&key);
+        }
+        state.jobs.entry(name.clone()).or_default().clear_backoff();
+        let job = state.store.job_mut(&name).expect("listed above");
+        match job.next.take() {
+            None => {
+                job.phase = JobPhase::Stopped;
+                effects.audit.push(Audit::JobStopped { job: name });
+            }
+            Some(next) => {
+                (job.spec, job.toml, job.generation) = (next.spec, next.toml, next.generation);
+                job.phase = JobPhase::Running;
+                effects.audit.push(Audit::JobStarted { job: name.clone(), generation: next.generation });
+                make_slots(state, effects, &name);
+            }
+        }
+    }
+}
+
+/// Counts a failure and returns how long the job waits now, in milliseconds. Failures during a pause are part of the one
+/// that caused it: an executor that dies takes several tasks along.
+pub(crate) fn punish(state: &mut State, name: &str) -> u64 {
+    let now = state.now();
+    let job = state.jobs.entry(name.to_owned()).or_default();
+    if now >= job.not_before {
+        job.failures += 1;
+        let doublings = (job.failures - 1).min(BACKOFF_MAX_MS.ilog2());
+        job.not_before = now + (BACKOFF_MIN_MS << doublings).min(BACKOFF_MAX_MS);
+    }
+    job.healthy_since = None;
+    job.not_before - now
+}
+
+/// Forgets the failures of jobs that have been well for a while.
+pub(crate) fn forgive(state: &mut State) {
+    let now = state.now();
+    for job in state.jobs.values_mut().filter(|job| job.failures > 0) {
+        if job.healthy_since.is_some_and(|since| now >= since + FORGIVE_AFTER_MS) {
+            job.clear_backoff();
+        }
+    }
+}
+
+impl crate::state::JobState {
+    fn clear_backoff(&mut self) {
+        (self.failures, self.not_before) = (0, 0);
+    }
+}

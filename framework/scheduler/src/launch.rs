@@ -1,0 +1,172 @@
+//! From a planned launch to the intent in the store and the TaskInfo in the ACCEPT.
+
+use millstream_mesos_types::{
+    AgentId, Base64, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, KillPolicy, Offer, TaskId,
+    TaskInfo, TaskState, Variable,
+};
+use millstream_placement::{JobTopology, Launch, Place, Tier};
+use millstream_protocol::{ExecutorData, Location, TaskData, VERSION};
+
+use crate::{
+    Audit, Effects, State,
+    offers::{self, view},
+    reconcile::LAUNCH_TIMEOUT_MS,
+    records::{Aim, ExecutorRecord, SlotKey, TaskRecord},
+    resources::Pool,
+    state::{ExecutorWatch, TaskWatch},
+};
+
+/// Stores the intent and makes the task; none when (against the plan) it does not fit or is not wanted any more.
+pub(crate) fn launch(
+    state: &mut State,
+    effects: &mut Effects,
+    key: &SlotKey,
+    planned: &Launch,
+    offer: &Offer,
+    place: &Place,
+    pool: &mut Pool,
+) -> Option<TaskInfo> {
+    let job = state.store.job(&key.0)?.clone();
+    let slot = state.store.slot(key).filter(|slot| slot.task.is_none())?.clone();
+    let resources = pool.take(&offers::task_resources(&job.spec))?;
+    let agent = offer.agent_id.value.clone();
+
+    let known = state.store.executors().iter().find(|(_, record)| {
+        record.agent == agent && record.job == key.0 && record.generation == job.generation && !record.lost
+    });
+    let (executor, info) = match known {
+        Some((id, record)) => (id.clone(), record.info.clone()),
+        None => new_executor(state, key, &job, offer, place, pool)?,
+    };
+    let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
+    let (now, wall_ms) = (state.now(), state.clock.wall_ms);
+    let data = TaskData { version: VERSION, partitions: slot.partitions.clone() };
+    state.store.insert_task(
+        id.clone(),
+        TaskRecord {
+            job: key.0.clone(),
+            slot: key.1,
+            generation: job.generation,
+            partitions: slot.partitions,
+            agent: agent.clone(),
+            executor: executor.clone(),
+            state: TaskState::TaskStaging,
+            aim: Aim::Run,
+            launched_ms: wall_ms,
+            deadline_ms: wall_ms + LAUNCH_TIMEOUT_MS,
+            source_tier: planned.source_tier,
+            sink_tier: planned.sink_tier,
+            last_uuid: None,
+        },
+    );
+    let slot = state.store.slot_mut(key).expect("found above");
+    (slot.task, slot.since_ms) = (Some(id.clone()), wall_ms);
+    state.pending.remove(key);
+    if let Some(wish) = state.slots.get_mut(key) {
+        wish.wait = None;
+    }
+    let deadline = Some(now + LAUNCH_TIMEOUT_MS);
+    state.tasks.insert(id.clone(), TaskWatch { launch_deadline: deadline, ..TaskWatch::default() });
+    state.attention.insert(id.clone());
+    state.executors.entry(executor.clone()).or_default().tasks.insert(id.clone());
+    effects.audit.push(Audit::TaskLaunched {
+        job: key.0.clone(),
+        slot: key.1,
+        task: id.clone(),
+        executor,
+        agent: agent.clone(),
+        source_tier: planned.source_tier,
+        sink_tier: planned.sink_tier,
+    });
+    Some(TaskInfo {
+        name: format!("{} {}", key.0, key.1),
+        task_id: TaskId::new(id),
+        agent_id: AgentId::new(agent),
+        resources,
+        executor: Some(info),
+        data: Some(json(&data)),
+        kill_policy: Some(KillPolicy { grace_period: Some(grace(state)) }),
+    })
+}
+
+fn new_executor(
+    state: &mut State,
+    key: &SlotKey,
+    job: &crate::records::JobRecord,
+    offer: &Offer,
+    place: &Place,
+    pool: &mut Pool,
+) -> Option<(String, ExecutorInfo)> {
+    let overhead = offers::job_wishes(&job.spec, &state.settings).executor_overhead;
+    let resources = pool.take(&overhead)?;
+    let location = location(offer, place, state.topologies.get(&key.0));
+    let data = ExecutorData {
+        version: VERSION,
+        job: job.spec.clone(),
+        generation: job.generation,
+        location: location.clone(),
+    };
+    let id = format!("{}.g{}.{}", key.0, job.generation, state.store.next_number());
+    let info = ExecutorInfo {
+        kind: Some("CUSTOM".into()),
+        executor_id: ExecutorId::new(&id),
+        framework_id: state.store.framework().map(millstream_mesos_types::FrameworkId::new),
+        command: Some(command(state)),
+        resources,
+        name: Some(format!("millstream {}", key.0)),
+        data: Some(json(&data)),
+        shutdown_grace_period: Some(grace(state)),
+    };
+    let record = ExecutorRecord {
+        job: key.0.clone(),
+        generation: job.generation,
+        agent: offer.agent_id.value.clone(),
+        place: place.clone(),
+        location,
+        info: info.clone(),
+        lost: false,
+    };
+    state.store.insert_executor(id.clone(), record);
+    state.executors.insert(id.clone(), ExecutorWatch { watched_from: state.now(), ..ExecutorWatch::default() });
+    Some((id, info))
+}
+
+/// No shell, and only `RUST_LOG` in the environment: secrets never travel (invariant 7).
+fn command(state: &State) -> CommandInfo {
+    let path = state.settings.executor_path.clone();
+    let log = Variable { name: "RUST_LOG".into(), value: Some(state.settings.executor_log.clone()) };
+    CommandInfo {
+        value: Some(path.clone()),
+        shell: Some(false),
+        arguments: vec![path],
+        uris: vec![],
+        environment: Some(Environment { variables: vec![log] }),
+    }
+}
+
+/// Where the executor is, for `client.rack` and the local datacenter: what the broker and the Cassandra node of the same
+/// host say of themselves, else those of the same rack, else the agent's own attributes.
+fn location(offer: &Offer, place: &Place, topology: Option<&JobTopology>) -> Location {
+    let replicas = topology.into_iter().flat_map(|topology| topology.partitions.values());
+    let brokers = replicas.flat_map(|replicas| replicas.leader.iter().chain(&replicas.in_sync_followers));
+    let nodes = topology.into_iter().flat_map(|topology| &topology.ring).map(|share| &share.place);
+    let broker = brokers.min_by_key(|other| place.tier_to(other));
+    // The nearest node's datacenter is the right one even when nothing ties the agent to it: writes must go somewhere.
+    let node = nodes.min_by_key(|other| place.tier_to(other));
+    let near_rack = |found: Option<&Place>| found.filter(|other| place.tier_to(other) <= Tier::Rack)?.rack.clone();
+    Location {
+        host: offer.hostname.clone(),
+        address: view::ip(offer).unwrap_or(&offer.hostname).to_owned(),
+        kafka_rack: near_rack(broker).or_else(|| place.rack.clone()),
+        cassandra_rack: near_rack(node).or_else(|| place.rack.clone()),
+        cassandra_dc: node.and_then(|node| node.region.clone()).or_else(|| place.region.clone()),
+    }
+}
+
+fn grace(state: &State) -> DurationInfo {
+    DurationInfo { nanoseconds: i64::try_from(state.settings.grace_ms).unwrap_or(i64::MAX).saturating_mul(1_000_000) }
+}
+
+fn json(value: &impl serde::Serialize) -> Base64 {
+    Base64(serde_json::to_vec(value).expect("plain structs with text keys always become JSON"))
+}

@@ -1,0 +1,281 @@
+//! Offers: what is wanted now → plan → ACCEPT and DECLINE. Every offer is answered in the step that brings it.
+
+pub(crate) mod view;
+
+use std::collections::BTreeMap;
+
+use millstream_mesos_types::{
+    AgentId, Filters, Offer, OfferId,
+    scheduler::{Accept, Call, Decline, Launch, Operation},
+};
+use millstream_placement::{
+    AgentOffer, Constraint, ConstraintTest, Filter, JobWishes, PlacedTask, Problem, ReasonKind, Request, Resources,
+    Tier, Topology, plan,
+};
+use millstream_spec as spec;
+
+use crate::{
+    Audit, Effects, State, launch,
+    records::{JobRecord, SlotKey},
+    resources::{Pool, whole_mib},
+};
+
+/// Bytes per second of a partition nobody has measured yet. Only its ratio to other jobs' matters.
+const GUESSED_BYTES_PER_SEC: f64 = 100_000.0;
+
+/// Filter of offers that may soon be good, as Mesos' own default.
+const SHORT_FILTER_MS: u64 = 5_000;
+
+/// Shortest filter; less brings the same offer again in the next allocation.
+const FILTER_MIN_MS: u64 = 1_000;
+
+/// Offers of one agent to one role.
+struct Group {
+    offers: Vec<Offer>,
+    view: AgentOffer,
+}
+
+pub(crate) fn answer(state: &mut State, effects: &mut Effects, offers: Vec<Offer>) {
+    let mut groups = group(state, offers);
+    let problem = problem(state, groups.values().map(|group| group.view.clone()).collect());
+    let plan = plan(&problem);
+
+    let mut launches: BTreeMap<(String, String), Vec<_>> = BTreeMap::new();
+    for launch in plan.launches {
+        launches.entry((launch.agent.clone(), launch.role.clone())).or_default().push(launch);
+    }
+    for wait in plan.waits {
+        let Some(wish) = parse_request(&wait.request).and_then(|key| state.slots.get_mut(&key)) else { continue };
+        for (reason, count) in &wait.agents {
+            *wish.refused.entry(*reason).or_default() += count;
+        }
+        wish.wait = Some(wait);
+    }
+    let remainder_ms = remainder_filter_ms(state, launches.values().map(Vec::len).sum());
+    for (key, launches) in launches {
+        let Some(group) = groups.remove(&key) else { continue };
+        let Group { offers, view } = accept(state, effects, group, &launches, remainder_ms);
+        if !offers.is_empty() {
+            groups.insert(key, Group { offers, view });
+        }
+    }
+    for declined in plan.declines {
+        if let Some(group) = groups.remove(&(declined.agent, declined.role)) {
+            let ms = filter_ms(state, declined.filter);
+            decline(state, effects, &group, declined.reason.kind(), ms);
+        }
+    }
+    // Nothing is left when the plan keeps its promise; an offer is never kept all the same.
+    for group in groups.into_values() {
+        decline(state, effects, &group, ReasonKind::Outbid, SHORT_FILTER_MS);
+    }
+}
+
+fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group> {
+    let mut by_agent: BTreeMap<(String, String), Vec<Offer>> = BTreeMap::new();
+    for offer in offers {
+        let role = offer.allocation_info.as_ref().map_or_else(|| state.settings.role.clone(), |info| info.role.clone());
+        by_agent.entry((offer.agent_id.value.clone(), role)).or_default().push(offer);
+    }
+    let mut executors: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for record in state.store.executors().values() {
+        let generation = state.store.job(&record.job).map(|job| job.generation);
+        if !record.lost && generation == Some(record.generation) {
+            executors.entry(&record.agent).or_default().push(record.job.clone());
+        }
+    }
+    let (now, wall_ms) = (state.now(), state.clock.wall_ms);
+    let at = |start_ms: i64| now.saturating_add_signed(start_ms.saturating_sub_unsigned(wall_ms));
+    by_agent
+        .into_iter()
+        .filter_map(|((agent, role), offers)| {
+            let executors_of = executors.get(agent.as_str()).cloned().unwrap_or_default();
+            let view = view::agent_offer(&role, &offers, executors_of, at)?;
+            Some(((agent, role), Group { offers, view }))
+        })
+        .collect()
+}
+
+/// What is wanted now, and what is offered.
+fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
+    let now = state.now();
+    let mut waiting: Vec<_> = state.pending.iter().filter_map(|key| Some((state.slots.get(key)?.since, key))).collect();
+    waiting.sort_unstable();
+    let requests: Vec<_> = waiting.into_iter().filter_map(|(_, key)| request(state, key, now)).collect();
+    let mut jobs = BTreeMap::new();
+    let mut topology = Topology::default();
+    for request in &requests {
+        if let (Some(job), None) = (state.store.job(&request.job), jobs.get(&request.job)) {
+            jobs.insert(request.job.clone(), wishes(state, job));
+            if let Some(known) = state.topologies.get(&request.job) {
+                topology.jobs.insert(request.job.clone(), known.clone());
+            }
+        }
+    }
+    let placed = state.store.slots().iter().filter(|((job, _), _)| jobs.contains_key(job));
+    let placed = placed.filter_map(|((job, _), slot)| {
+        let task = state.store.task(slot.task.as_ref()?)?;
+        let place = state.store.executor(&task.executor)?.place.clone();
+        Some(PlacedTask { job: job.clone(), place, partitions: slot.partitions.len() })
+    });
+    Problem {
+        now_ms: now,
+        placed: placed.collect(),
+        jobs,
+        requests,
+        offers,
+        topology,
+        distances: state.settings.distances,
+        launches_max: state.settings.launches_max,
+    }
+}
+
+/// A job's wishes as placement knows them.
+pub(crate) fn wishes(state: &State, job: &JobRecord) -> JobWishes {
+    let reports = state.store.slots_of(&job.spec.name.0).filter_map(|(_, slot)| {
+        let report = state.tasks.get(slot.task.as_ref()?)?.report.as_ref()?;
+        Some((report.bytes_in, report.bytes_out))
+    });
+    let (bytes_in, bytes_out) = reports.fold((0, 0), |sum, report| (sum.0 + report.0, sum.1 + report.1));
+    let ratio = if bytes_in == 0 { 1.0 } else { bytes_out as f64 / bytes_in as f64 };
+    JobWishes { bytes_out_per_byte_in: ratio, ..job_wishes(&job.spec, &state.settings) }
+}
+
+/// The wishes of a job that has not run yet.
+pub fn job_wishes(spec: &spec::JobSpec, settings: &crate::Settings) -> JobWishes {
+    let placement = &spec.placement;
+    JobWishes {
+        goal: tier(placement.goal),
+        max_share_per_host: placement.max_share_per_host,
+        max_share_per_rack: placement.max_share_per_rack,
+        constraints: placement.constraints.iter().map(constraint).collect(),
+        executor_overhead: Resources {
+            cpus_milli: settings.executor_cpus_milli,
+            mem_bytes: whole_mib(settings.executor_mem_bytes),
+            disk_bytes: 0,
+        },
+        bytes_out_per_byte_in: 1.0,
+        roles: vec![settings.role.clone()],
+    }
+}
+
+/// What one task of a job takes besides the executor, rounded as Mesos counts.
+pub fn task_resources(spec: &spec::JobSpec) -> Resources {
+    Resources {
+        cpus_milli: (spec.tasks.cpus * 1_000.0).round() as u64,
+        mem_bytes: whole_mib(spec.tasks.mem_bytes),
+        disk_bytes: 0,
+    }
+}
+
+/// Bytes per second to reckon with for this many partitions nobody has measured.
+pub fn guessed_bytes_per_sec(partitions: usize) -> f64 {
+    GUESSED_BYTES_PER_SEC * partitions as f64
+}
+
+fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
+    let (job, slot, wish) = (state.store.job(&key.0)?, state.store.slot(key)?, state.slots.get(key)?);
+    let avoid = wish.avoid.iter().filter(|(_, until)| *until > now);
+    Some(Request {
+        id: format!("{}/{}", key.0, key.1),
+        job: key.0.clone(),
+        partitions: slot.partitions.clone(),
+        resources: task_resources(&job.spec),
+        bytes_in_per_sec: wish.bytes_per_sec.unwrap_or_else(|| guessed_bytes_per_sec(slot.partitions.len())),
+        wait_from_ms: wish.since,
+        deadline_ms: wish.since + job.spec.placement.max_wait_ms,
+        not_before_ms: state.jobs.get(&key.0).map_or(0, |job| job.not_before),
+        avoid_agents: avoid.map(|(agent, _)| agent.clone()).collect(),
+    })
+}
+
+fn parse_request(id: &str) -> Option<SlotKey> {
+    let (job, index) = id.rsplit_once('/')?;
+    Some((job.into(), index.parse().ok()?))
+}
+
+/// Launches on a group's offers; gives the group back when (against the plan) nothing of it fits.
+fn accept(
+    state: &mut State,
+    effects: &mut Effects,
+    mut group: Group,
+    launches: &[millstream_placement::Launch],
+    remainder_ms: u64,
+) -> Group {
+    let mut pool = Pool::new(group.offers.iter().flat_map(|offer| &offer.resources), &group.view.role);
+    let offer = &group.offers[0];
+    let tasks: Vec<_> = launches
+        .iter()
+        .filter_map(|planned| {
+            let key = parse_request(&planned.request)?;
+            launch::launch(state, effects, &key, planned, offer, &group.view.place, &mut pool)
+        })
+        .collect();
+    if tasks.is_empty() {
+        return group;
+    }
+    let until = state.now() + remainder_ms;
+    state.manners.filtered(until);
+    effects.audit.push(Audit::OffersAccepted {
+        agent: group.view.agent.clone(),
+        role: group.view.role.clone(),
+        offers: group.offers.len(),
+        tasks: tasks.len(),
+    });
+    let offer_ids = std::mem::take(&mut group.offers).into_iter().map(|offer| offer.id).collect();
+    let operations = vec![Operation::Launch { launch: Launch { task_infos: tasks } }];
+    effects.calls.push(Call::Accept { accept: Accept { offer_ids, operations, filters: filters(remainder_ms) } });
+    group
+}
+
+fn decline(state: &mut State, effects: &mut Effects, group: &Group, reason: ReasonKind, ms: u64) {
+    let until = state.now() + ms;
+    state.manners.filtered(until);
+    effects.audit.push(Audit::OffersDeclined {
+        agent: AgentId::new(&group.view.agent).value,
+        role: group.view.role.clone(),
+        offers: group.offers.len(),
+        reason,
+        refuse_secs: ms as f64 / 1_000.0,
+    });
+    let offer_ids: Vec<OfferId> = group.offers.iter().map(|offer| offer.id.clone()).collect();
+    effects.calls.push(Call::Decline { decline: Decline { offer_ids, filters: filters(ms) } });
+}
+
+fn filters(ms: u64) -> Option<Filters> {
+    Some(Filters { refuse_seconds: Some(ms as f64 / 1_000.0) })
+}
+
+fn filter_ms(state: &State, filter: Filter) -> u64 {
+    let long = (state.settings.decline_secs * 1_000.0) as u64;
+    match filter {
+        Filter::Long => long,
+        Filter::Until(at) => at.saturating_sub(state.now()).clamp(FILTER_MIN_MS, long.max(FILTER_MIN_MS)),
+    }
+}
+
+/// What is left of accepted offers comes back soon only when somebody still waits for something.
+fn remainder_filter_ms(state: &State, launches: usize) -> u64 {
+    if state.pending.len() <= launches { filter_ms(state, Filter::Long) } else { SHORT_FILTER_MS }
+}
+
+/// The tier a job file names.
+pub fn tier(tier: spec::Tier) -> Tier {
+    match tier {
+        spec::Tier::Host => Tier::Host,
+        spec::Tier::Rack => Tier::Rack,
+        spec::Tier::Zone => Tier::Zone,
+        spec::Tier::Region => Tier::Region,
+        spec::Tier::Any => Tier::Any,
+    }
+}
+
+fn constraint(constraint: &spec::Constraint) -> Constraint {
+    let test = match &constraint.test {
+        spec::ConstraintTest::Exists => ConstraintTest::Exists,
+        spec::ConstraintTest::NotExists => ConstraintTest::NotExists,
+        spec::ConstraintTest::In(values) => ConstraintTest::In(values.clone()),
+        spec::ConstraintTest::NotIn(values) => ConstraintTest::NotIn(values.clone()),
+    };
+    Constraint { attribute: constraint.attribute.clone(), test }
+}

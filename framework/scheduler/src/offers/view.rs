@@ -1,0 +1,57 @@
+//! An agent's offers as placement sees them.
+
+use std::collections::BTreeMap;
+
+use millstream_mesos_types::{Attribute, DomainInfo, Offer};
+use millstream_placement::{AgentOffer, Place};
+
+use crate::resources;
+
+/// Place of an agent. Rack: its TEXT attribute `rack`. Region and zone: its fault domain, else attributes of these names.
+pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], domain: Option<&DomainInfo>) -> Place {
+    let text = |name: &str| texts(attributes).remove(name);
+    let fault_domain = domain.and_then(|domain| domain.fault_domain.as_ref());
+    let mut hosts = vec![hostname.to_owned()];
+    hosts.extend(ip.filter(|ip| *ip != hostname).map(str::to_owned));
+    Place {
+        hosts,
+        rack: text("rack"),
+        zone: fault_domain.map(|domain| domain.zone.name.clone()).or_else(|| text("zone")),
+        region: fault_domain.map(|domain| domain.region.name.clone()).or_else(|| text("region")),
+    }
+}
+
+/// All offers of one agent to one role as one. `maintenance_in_ms` turns the (wall-clock) start of a maintenance into a
+/// time on the clock of the problem. None without offers.
+pub fn agent_offer(
+    role: &str,
+    offers: &[Offer],
+    executors_of: Vec<String>,
+    maintenance_at_ms: impl Fn(i64) -> u64,
+) -> Option<AgentOffer> {
+    let first = offers.first()?;
+    let resources = resources::usable(offers.iter().flat_map(|offer| &offer.resources), role);
+    Some(AgentOffer {
+        agent: first.agent_id.value.clone(),
+        role: role.into(),
+        offer_ids: offers.iter().map(|offer| offer.id.value.clone()).collect(),
+        place: place_of(&first.hostname, ip(first), &first.attributes, first.domain.as_ref()),
+        attributes: texts(&first.attributes),
+        resources,
+        executors_of,
+        unavailable_from_ms: offers
+            .iter()
+            .filter_map(|offer| offer.unavailability)
+            .map(|unavailability| maintenance_at_ms(unavailability.start.nanoseconds / 1_000_000))
+            .min(),
+    })
+}
+
+pub(crate) fn ip(offer: &Offer) -> Option<&str> {
+    offer.url.as_ref()?.address.ip.as_deref()
+}
+
+/// TEXT attributes, the only ones that can be constrained.
+fn texts(attributes: &[Attribute]) -> BTreeMap<String, String> {
+    attributes.iter().filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+}

@@ -1,0 +1,95 @@
+//! Asking the master what it knows of our tasks (mesos.md: high availability).
+
+use std::collections::BTreeSet;
+
+use millstream_mesos_types::{
+    AgentId, TaskId,
+    scheduler::{Call, Reconcile, ReconcileTask},
+};
+
+use crate::{Audit, Effects, State};
+
+/// A launch without any update is asked for after this long, never assumed: ACCEPT's 202 is only "accepted for processing".
+pub(crate) const LAUNCH_TIMEOUT_MS: u64 = 10_000;
+
+/// First pause between two explicit reconciliations of what is not answered yet; doubles.
+const BACKOFF_MIN_MS: u64 = 1_000;
+
+/// Longest such pause. The master is silent about agents that have not registered again (10 minutes or more).
+const BACKOFF_MAX_MS: u64 = 30_000;
+
+/// Time between two reconciliations of everything.
+const ALL_EVERY_MS: u64 = 15 * 60_000;
+
+/// Tasks named in one call, so that it stays far below Mesos' message limits.
+const TASKS_PER_CALL: usize = 1_000;
+
+/// One run at a time: what has been asked for and not answered.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Reconciliation {
+    open: BTreeSet<String>,
+    next_at: u64,
+    pause_ms: u64,
+    all_at: u64,
+}
+
+impl Reconciliation {
+    /// Any update of the task is an answer.
+    pub(crate) fn answered(&mut self, task: &String) {
+        self.open.remove(task);
+    }
+
+    pub(crate) fn stop(&mut self) {
+        self.open.clear();
+    }
+}
+
+/// Asks for every task whose end is not known.
+pub(crate) fn start(state: &mut State, effects: &mut Effects) {
+    let now = state.now();
+    let open = state.store.tasks().keys().cloned().collect();
+    state.reconciliation = Reconciliation { open, next_at: now, pause_ms: BACKOFF_MIN_MS, all_at: now + ALL_EVERY_MS };
+    tick(state, effects);
+}
+
+/// Asks for one task now, and again until it is answered.
+pub(crate) fn ask(state: &mut State, effects: &mut Effects, task: &str) {
+    let now = state.now();
+    if state.reconciliation.open.is_empty() {
+        (state.reconciliation.pause_ms, state.reconciliation.next_at) = (BACKOFF_MIN_MS, now + BACKOFF_MIN_MS);
+    }
+    state.reconciliation.open.insert(task.to_owned());
+    call(state, effects, vec![task.to_owned()]);
+}
+
+pub(crate) fn tick(state: &mut State, effects: &mut Effects) {
+    let now = state.now();
+    if now >= state.reconciliation.all_at {
+        // Implicit: the master names all it knows, so that unknown tasks come to light; then explicit again.
+        effects.audit.push(Audit::ReconcilingAll);
+        effects.calls.push(Call::Reconcile { reconcile: Reconcile { tasks: vec![] } });
+        state.reconciliation.all_at = now + ALL_EVERY_MS;
+        if state.reconciliation.open.is_empty() {
+            state.reconciliation.open = state.store.tasks().keys().cloned().collect();
+            (state.reconciliation.pause_ms, state.reconciliation.next_at) = (BACKOFF_MIN_MS, now);
+        }
+    }
+    if !state.reconciliation.open.is_empty() && now >= state.reconciliation.next_at {
+        let open = state.reconciliation.open.iter().cloned().collect();
+        let pause_ms = state.reconciliation.pause_ms;
+        state.reconciliation.next_at = now + pause_ms;
+        state.reconciliation.pause_ms = (pause_ms * 2).min(BACKOFF_MAX_MS);
+        call(state, effects, open);
+    }
+}
+
+fn call(state: &State, effects: &mut Effects, tasks: Vec<String>) {
+    effects.audit.push(Audit::Reconciling { tasks: tasks.len() });
+    for chunk in tasks.chunks(TASKS_PER_CALL) {
+        let tasks = chunk.iter().map(|id| ReconcileTask {
+            task_id: TaskId::new(id),
+            agent_id: state.store.task(id).map(|task| AgentId::new(&task.agent)),
+        });
+        effects.calls.push(Call::Reconcile { reconcile: Reconcile { tasks: tasks.collect() } });
+    }
+}

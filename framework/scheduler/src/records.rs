@@ -1,0 +1,207 @@
+//! The durable forms: what [`crate::State::restore`] needs to go on after a crash.
+//!
+//! Keys: `framework`, `counter`, `job/{name}`, `retired/{name}`, `slot/{name}/{index}`, `task/{id}`, `executor/{id}`.
+//! Values are JSON; a field may be added with a default, never renamed.
+
+use std::fmt;
+
+use millstream_mesos_types::{Base64, ExecutorInfo, TaskState};
+use millstream_placement::{Place, Tier};
+use millstream_protocol::Location;
+use millstream_spec::JobSpec;
+use serde::{Deserialize, Serialize};
+
+/// Names a slot: job and index.
+pub type SlotKey = (String, u32);
+
+/// Key of a record.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Key {
+    /// [`FrameworkRecord`]
+    Framework,
+    /// [`CounterRecord`]
+    Counter,
+    /// [`JobRecord`]
+    Job(String),
+    /// [`RetiredRecord`]
+    Retired(String),
+    /// [`SlotRecord`]
+    Slot(SlotKey),
+    /// [`TaskRecord`]
+    Task(String),
+    /// [`ExecutorRecord`]
+    Executor(String),
+}
+
+impl fmt::Display for Key {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Key::Framework => f.write_str("framework"),
+            Key::Counter => f.write_str("counter"),
+            Key::Job(name) => write!(f, "job/{name}"),
+            Key::Retired(name) => write!(f, "retired/{name}"),
+            Key::Slot((job, index)) => write!(f, "slot/{job}/{index}"),
+            Key::Task(id) => write!(f, "task/{id}"),
+            Key::Executor(id) => write!(f, "executor/{id}"),
+        }
+    }
+}
+
+impl Key {
+    /// The key of this text; none for a text of another form.
+    pub fn parse(text: &str) -> Option<Key> {
+        Some(match text.split_once('/') {
+            None if text == "framework" => Key::Framework,
+            None if text == "counter" => Key::Counter,
+            Some(("job", name)) => Key::Job(name.into()),
+            Some(("retired", name)) => Key::Retired(name.into()),
+            Some(("slot", rest)) => {
+                let (job, index) = rest.rsplit_once('/')?;
+                Key::Slot((job.into(), index.parse().ok()?))
+            }
+            Some(("task", id)) => Key::Task(id.into()),
+            Some(("executor", id)) => Key::Executor(id.into()),
+            _ => return None,
+        })
+    }
+}
+
+/// Our id at the master.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameworkRecord {
+    /// Mesos' FrameworkID.
+    pub id: String,
+}
+
+/// Makes task and executor ids unique for ever.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CounterRecord {
+    /// Next number never used.
+    pub next: u64,
+}
+
+/// Last generation of a deleted job, so that one of the same name never reuses its timestamp blocks (delivery.md D5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RetiredRecord {
+    /// Last generation used.
+    pub generation: u64,
+}
+
+/// A job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobRecord {
+    /// What runs (or ran last).
+    pub spec: JobSpec,
+    /// As written.
+    pub toml: String,
+    /// Data epoch of `spec`.
+    pub generation: u64,
+    /// What it does.
+    pub phase: JobPhase,
+    /// What follows the drain; none to stay stopped.
+    #[serde(default)]
+    pub next: Option<NextVersion>,
+    /// First deployed, in milliseconds since the epoch.
+    pub created_ms: u64,
+    /// Last changed by a person.
+    pub changed_ms: u64,
+}
+
+/// What a job does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum JobPhase {
+    /// Its slots are filled.
+    Running,
+    /// Its tasks flush, commit and leave.
+    Draining,
+    /// It has no tasks.
+    Stopped,
+}
+
+/// A job's version that waits for the drain of the one before.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct NextVersion {
+    /// What it will be.
+    pub spec: JobSpec,
+    /// As written.
+    pub toml: String,
+    /// Its data epoch.
+    pub generation: u64,
+}
+
+/// A share of a job's partitions, filled by at most one current task.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SlotRecord {
+    /// Its partitions, ascending. Never cut again while the job runs.
+    pub partitions: Vec<i32>,
+    /// Its current task: the one assignment of these partitions.
+    #[serde(default)]
+    pub task: Option<String>,
+    /// Since when it has (or lacks) its task, in milliseconds since the epoch.
+    pub since_ms: u64,
+}
+
+/// A task that has been launched and whose end is not known.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TaskRecord {
+    /// Its job.
+    pub job: String,
+    /// Its slot.
+    pub slot: u32,
+    /// Data epoch.
+    pub generation: u64,
+    /// Its partitions.
+    pub partitions: Vec<i32>,
+    /// Where it is.
+    pub agent: String,
+    /// Its executor.
+    pub executor: String,
+    /// Last state heard of; TASK_STAGING from the intent on.
+    pub state: TaskState,
+    /// What is wanted of it.
+    pub aim: Aim,
+    /// When the intent was stored, in milliseconds since the epoch.
+    pub launched_ms: u64,
+    /// When the launch is given up without any update (then reconciled, never assumed), in milliseconds since the epoch.
+    pub deadline_ms: u64,
+    /// How far its records come.
+    pub source_tier: Tier,
+    /// How far the nearest replica of the ring is.
+    pub sink_tier: Tier,
+    /// uuid of the last update taken in, so that its repetition changes nothing.
+    #[serde(default)]
+    pub last_uuid: Option<Base64>,
+}
+
+/// What is wanted of a task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Aim {
+    /// It shall run: it is its slot's current task.
+    Run,
+    /// It shall flush, commit and end; still its slot's current task.
+    Drain,
+    /// It was given up and replaced; it is killed whenever it shows up, until it is known to have ended.
+    Condemned,
+}
+
+/// An executor that may live.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExecutorRecord {
+    /// Its job.
+    pub job: String,
+    /// Data epoch of its job.
+    pub generation: u64,
+    /// Where it is.
+    pub agent: String,
+    /// The agent's place, for spread caps and locality.
+    pub place: Place,
+    /// What it was told about its place.
+    pub location: Location,
+    /// Sent with each of its tasks, byte for byte the same, as Mesos demands.
+    pub info: ExecutorInfo,
+    /// Given up: gets no new task.
+    #[serde(default)]
+    pub lost: bool,
+}

@@ -1,0 +1,262 @@
+//! All the scheduler knows: durable records, and what may be forgotten at a restart.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use millstream_mesos_types::TaskState;
+use millstream_placement::{JobTopology, ReasonKind, Wait};
+use millstream_protocol::{PartitionStatus, TaskReport};
+use millstream_spec::JobSpec;
+use serde_json::Value;
+
+use crate::{
+    Audit, Effects, EndCause, Now, Settings,
+    reconcile::Reconciliation,
+    records::{Aim, JobPhase, SlotKey},
+    store::Store,
+    views::FailureView,
+};
+
+/// Longest time between two steps that is believed, in milliseconds (ticks come every 250). What is longer means that
+/// the scheduler itself was stopped or starved, and silence during that time is nobody's fault (faults.md E5).
+pub(crate) const STEP_GAP_MAX_MS: u64 = 500;
+
+/// Failures a job remembers for `why`.
+pub(crate) const FAILURES_KEPT: usize = 20;
+
+/// The scheduler's state. Change it only through [`crate::step`].
+#[derive(Debug, Clone)]
+pub struct State {
+    pub(crate) settings: Settings,
+    pub(crate) store: Store,
+    pub(crate) clock: Clock,
+    /// Since when there is a subscription; all offers and timers end with it.
+    pub(crate) subscribed_at: Option<u64>,
+    pub(crate) topologies: BTreeMap<String, JobTopology>,
+    /// Volatile parts by job, slot, task and executor; made when first needed, dropped with their record.
+    pub(crate) jobs: BTreeMap<String, JobState>,
+    pub(crate) slots: BTreeMap<SlotKey, SlotWish>,
+    /// Slots of running jobs that have no task.
+    pub(crate) pending: BTreeSet<SlotKey>,
+    pub(crate) tasks: BTreeMap<String, TaskWatch>,
+    /// Tasks a Tick must look at: launching, draining or condemned ones. The many that just run are left alone.
+    pub(crate) attention: BTreeSet<String>,
+    pub(crate) executors: BTreeMap<String, ExecutorWatch>,
+    pub(crate) manners: crate::manners::Manners,
+    pub(crate) reconciliation: Reconciliation,
+    /// When a KILL or SHUTDOWN was last sent for ids the store does not know.
+    pub(crate) strangers: BTreeMap<String, u64>,
+}
+
+/// Time on the scheduler's own clock, in milliseconds: monotonic, and it stands still while the scheduler was stalled,
+/// which moves all deadlines at once.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Clock {
+    last_mono_ms: Option<u64>,
+    pub(crate) now: u64,
+    pub(crate) wall_ms: u64,
+}
+
+/// What is remembered of a job between failures.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct JobState {
+    pub(crate) failures: u32,
+    pub(crate) not_before: u64,
+    /// Since when at least one task has run without any failing.
+    pub(crate) healthy_since: Option<u64>,
+    pub(crate) recent_failures: VecDeque<FailureView>,
+}
+
+/// What is remembered of a slot, above all while it waits.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct SlotWish {
+    /// When waiting began; deadlines are counted from here and never reset by partial success (SPARK-18886).
+    pub(crate) since: u64,
+    pub(crate) avoid: Vec<(String, u64)>,
+    /// Ends in a row that were nobody's fault; too many of them count as failures.
+    pub(crate) innocent_ends: u32,
+    pub(crate) wait: Option<Wait>,
+    pub(crate) refused: BTreeMap<ReasonKind, usize>,
+    pub(crate) bytes_per_sec: Option<f64>,
+}
+
+/// What is watched of a task.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TaskWatch {
+    /// Launch without an update yet: given up (reconciled) then.
+    pub(crate) launch_deadline: Option<u64>,
+    pub(crate) running_since: Option<u64>,
+    pub(crate) last_kill: Option<u64>,
+    pub(crate) drain_deadline: Option<u64>,
+    pub(crate) report: Option<TaskReport>,
+    pub(crate) reported_at: Option<u64>,
+    pub(crate) records_per_sec: f64,
+    pub(crate) statuses: BTreeMap<i32, PartitionStatus>,
+}
+
+/// What is watched of an executor.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct ExecutorWatch {
+    pub(crate) tasks: BTreeSet<String>,
+    /// Last report within this subscription.
+    pub(crate) reported_at: Option<u64>,
+    /// Silence before the first report of this subscription counts from here.
+    pub(crate) watched_from: u64,
+    pub(crate) metrics_url: Option<String>,
+    pub(crate) last_shutdown: Option<u64>,
+}
+
+/// Why the stored records cannot be taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum RestoreError {
+    /// A record of another, newer form.
+    #[error("record {key:?} is of no known kind: was the store written by a newer version?")]
+    UnknownKey {
+        /// Its key.
+        key: String,
+    },
+    /// A record that cannot be read.
+    #[error("record {key:?} cannot be read")]
+    Record {
+        /// Its key.
+        key: String,
+        /// Why.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl State {
+    /// The state of a scheduler that never ran.
+    pub fn new(settings: Settings) -> State {
+        State::from_store(settings, Store::default())
+    }
+
+    /// The state after a restart.
+    pub fn restore(
+        settings: Settings,
+        records: impl IntoIterator<Item = (String, Value)>,
+    ) -> Result<State, RestoreError> {
+        Ok(State::from_store(settings, Store::restore(records)?))
+    }
+
+    fn from_store(settings: Settings, store: Store) -> State {
+        let mut state = State {
+            settings,
+            store,
+            clock: Clock::default(),
+            subscribed_at: None,
+            topologies: BTreeMap::new(),
+            jobs: BTreeMap::new(),
+            slots: BTreeMap::new(),
+            pending: BTreeSet::new(),
+            tasks: BTreeMap::new(),
+            attention: BTreeSet::new(),
+            executors: BTreeMap::new(),
+            manners: Default::default(),
+            reconciliation: Default::default(),
+            strangers: BTreeMap::new(),
+        };
+        for (id, task) in state.store.tasks() {
+            state.tasks.insert(id.clone(), TaskWatch::default());
+            state.executors.entry(task.executor.clone()).or_default().tasks.insert(id.clone());
+            if task.aim != Aim::Run || task.state == TaskState::TaskStaging {
+                state.attention.insert(id.clone());
+            }
+        }
+        for (key, slot) in state.store.slots() {
+            state.slots.insert(key.clone(), SlotWish::default());
+            if slot.task.is_none() && state.store.job(&key.0).is_some_and(|job| job.phase == JobPhase::Running) {
+                state.pending.insert(key.clone());
+            }
+        }
+        state
+    }
+
+    /// All durable records, as [`State::restore`] takes them.
+    pub fn records(&self) -> BTreeMap<String, Value> {
+        self.store.all()
+    }
+
+    /// Our id at the master; for SUBSCRIBE.
+    pub fn framework_id(&self) -> Option<&str> {
+        self.store.framework()
+    }
+
+    /// Is there a subscription?
+    pub fn is_subscribed(&self) -> bool {
+        self.subscribed_at.is_some()
+    }
+
+    /// What does not change.
+    pub fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// The jobs whose topology is to be watched (all but stopped ones), as they will run next.
+    pub fn watched_jobs(&self) -> Vec<JobSpec> {
+        let live = self.store.jobs().values().filter(|job| job.phase != JobPhase::Stopped);
+        live.map(|job| job.next.as_ref().map_or(&job.spec, |next| &next.spec).clone()).collect()
+    }
+
+    /// Executors that may get further tasks: job and agent of each.
+    pub fn executors(&self) -> impl Iterator<Item = (&str, &str)> {
+        let live = self.store.executors().values().filter(|record| !record.lost);
+        live.map(|record| (record.job.as_str(), record.agent.as_str()))
+    }
+
+    /// Moves the clock. The first step after a restart also turns the wall-clock times of the records into times on it.
+    pub(crate) fn advance(&mut self, now: Now, effects: &mut Effects) {
+        let first = self.clock.last_mono_ms.is_none();
+        let passed = now.mono_ms.saturating_sub(self.clock.last_mono_ms.unwrap_or(now.mono_ms));
+        self.clock.last_mono_ms = Some(now.mono_ms);
+        self.clock.wall_ms = now.wall_ms;
+        self.clock.now += passed.min(STEP_GAP_MAX_MS);
+        if passed > STEP_GAP_MAX_MS {
+            effects.audit.push(Audit::SchedulerStalled { gap_ms: passed });
+        }
+        if first {
+            // Any start will do; a large one leaves room for what began before the restart.
+            self.clock.now = CLOCK_START_MS;
+            for (key, wish) in &mut self.slots {
+                let since = self.store.slot(key).map_or(now.wall_ms, |slot| slot.since_ms);
+                wish.since = CLOCK_START_MS.saturating_sub(now.wall_ms.saturating_sub(since));
+            }
+        }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        self.clock.now
+    }
+
+    /// Is the task its slot's current one?
+    pub(crate) fn is_current(&self, task: &String) -> bool {
+        self.store.task(task).is_some_and(|record| record.aim != Aim::Condemned)
+    }
+
+    /// The executor's tasks that are their slots' current ones.
+    pub(crate) fn current_tasks(&self, executor: &String) -> Vec<String> {
+        let tasks = self.executors.get(executor).map(|watch| &watch.tasks);
+        tasks.into_iter().flatten().filter(|task| self.is_current(task)).cloned().collect()
+    }
+
+    /// Host name of an executor's agent, for people.
+    pub(crate) fn host_of(&self, executor: &String) -> String {
+        self.store.executor(executor).map(|record| record.location.host.clone()).unwrap_or_default()
+    }
+
+    pub(crate) fn remember_failure(&mut self, job: &str, task: &str, host: String, cause: EndCause, message: &str) {
+        let at_ms = self.clock.wall_ms;
+        let failures = &mut self.jobs.entry(job.to_owned()).or_default().recent_failures;
+        failures.push_front(FailureView {
+            at_ms,
+            task: task.into(),
+            host,
+            cause: cause.as_str().into(),
+            message: message.into(),
+        });
+        failures.truncate(FAILURES_KEPT);
+    }
+}
+
+/// Where the scheduler's own clock starts: 30 days, so that waits of the time before a restart fit below it.
+const CLOCK_START_MS: u64 = 30 * 86_400_000;

@@ -1,0 +1,153 @@
+//! The durable records in memory. Every change marks its key, so that what a step stores is exactly what it changed.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Serialize, de::DeserializeOwned};
+use serde_json::Value;
+
+use crate::{
+    RecordChange, RestoreError,
+    records::{
+        CounterRecord, ExecutorRecord, FrameworkRecord, JobRecord, Key, RetiredRecord, SlotKey, SlotRecord, TaskRecord,
+    },
+};
+
+/// All durable records. Read them freely; change them only through the methods.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Store {
+    framework: Option<FrameworkRecord>,
+    counter: CounterRecord,
+    jobs: BTreeMap<String, JobRecord>,
+    retired: BTreeMap<String, RetiredRecord>,
+    slots: BTreeMap<SlotKey, SlotRecord>,
+    tasks: BTreeMap<String, TaskRecord>,
+    executors: BTreeMap<String, ExecutorRecord>,
+    dirty: BTreeSet<Key>,
+}
+
+macro_rules! records {
+    ($($name:ident, $name_mut:ident, $insert:ident, $remove:ident, $field:ident: $id:ty => $record:ty, $key:expr;)*) => {$(
+        pub(crate) fn $name(&self, id: &$id) -> Option<&$record> {
+            self.$field.get(id)
+        }
+
+        pub(crate) fn $name_mut(&mut self, id: &$id) -> Option<&mut $record> {
+            let record = self.$field.get_mut(id)?;
+            self.dirty.insert($key(id.clone()));
+            Some(record)
+        }
+
+        pub(crate) fn $insert(&mut self, id: $id, record: $record) {
+            self.dirty.insert($key(id.clone()));
+            self.$field.insert(id, record);
+        }
+
+        pub(crate) fn $remove(&mut self, id: &$id) -> Option<$record> {
+            self.dirty.insert($key(id.clone()));
+            self.$field.remove(id)
+        }
+
+        pub(crate) fn $field(&self) -> &BTreeMap<$id, $record> {
+            &self.$field
+        }
+    )*};
+}
+
+impl Store {
+    records! {
+        job, job_mut, insert_job, remove_job, jobs: String => JobRecord, Key::Job;
+        slot, slot_mut, insert_slot, remove_slot, slots: SlotKey => SlotRecord, Key::Slot;
+        task, task_mut, insert_task, remove_task, tasks: String => TaskRecord, Key::Task;
+        executor, executor_mut, insert_executor, remove_executor, executors: String => ExecutorRecord, Key::Executor;
+    }
+
+    pub(crate) fn framework(&self) -> Option<&str> {
+        self.framework.as_ref().map(|record| record.id.as_str())
+    }
+
+    pub(crate) fn set_framework(&mut self, id: Option<String>) {
+        self.framework = id.map(|id| FrameworkRecord { id });
+        self.dirty.insert(Key::Framework);
+    }
+
+    /// A number never given before, after a restart neither: it is stored in the same transaction as what it names.
+    pub(crate) fn next_number(&mut self) -> u64 {
+        let number = self.counter.next;
+        self.counter.next += 1;
+        self.dirty.insert(Key::Counter);
+        number
+    }
+
+    /// The generation a new job of this name starts with.
+    pub(crate) fn first_generation(&self, job: &str) -> u64 {
+        self.retired.get(job).map_or(1, |record| record.generation + 1)
+    }
+
+    /// Forgets a job but for its last generation.
+    pub(crate) fn retire_job(&mut self, job: &String) {
+        if let Some(record) = self.remove_job(job) {
+            self.retired.insert(job.clone(), RetiredRecord { generation: record.generation });
+            self.dirty.insert(Key::Retired(job.clone()));
+        }
+    }
+
+    /// A job's slots, by index.
+    pub(crate) fn slots_of<'a>(&'a self, job: &str) -> impl Iterator<Item = (&'a SlotKey, &'a SlotRecord)> {
+        let job = job.to_owned();
+        self.slots.range((job.clone(), 0)..).take_while(move |((name, _), _)| *name == job)
+    }
+
+    /// What changed since the last call.
+    pub(crate) fn take_changes(&mut self) -> Vec<RecordChange> {
+        let dirty = std::mem::take(&mut self.dirty);
+        dirty.iter().map(|key| RecordChange { key: key.to_string(), value: self.value(key) }).collect()
+    }
+
+    /// All records, as they are stored.
+    pub(crate) fn all(&self) -> BTreeMap<String, Value> {
+        let mut keys = vec![Key::Framework, Key::Counter];
+        keys.extend(self.jobs.keys().cloned().map(Key::Job));
+        keys.extend(self.retired.keys().cloned().map(Key::Retired));
+        keys.extend(self.slots.keys().cloned().map(Key::Slot));
+        keys.extend(self.tasks.keys().cloned().map(Key::Task));
+        keys.extend(self.executors.keys().cloned().map(Key::Executor));
+        keys.iter().filter_map(|key| Some((key.to_string(), self.value(key)?))).collect()
+    }
+
+    fn value(&self, key: &Key) -> Option<Value> {
+        fn json<T: Serialize>(record: Option<&T>) -> Option<Value> {
+            record.map(|record| serde_json::to_value(record).expect("records are plain structs with text keys"))
+        }
+        match key {
+            Key::Framework => json(self.framework.as_ref()),
+            Key::Counter => json(Some(&self.counter).filter(|counter| counter.next > 0)),
+            Key::Job(name) => json(self.jobs.get(name)),
+            Key::Retired(name) => json(self.retired.get(name)),
+            Key::Slot(key) => json(self.slots.get(key)),
+            Key::Task(id) => json(self.tasks.get(id)),
+            Key::Executor(id) => json(self.executors.get(id)),
+        }
+    }
+
+    /// The store of these records. Unknown keys are refused: they come from a newer version, and going on without them
+    /// could lose tasks.
+    pub(crate) fn restore(records: impl IntoIterator<Item = (String, Value)>) -> Result<Store, RestoreError> {
+        fn read<T: DeserializeOwned>(key: &str, value: Value) -> Result<T, RestoreError> {
+            serde_json::from_value(value).map_err(|source| RestoreError::Record { key: key.into(), source })
+        }
+        let mut store = Store::default();
+        for (text, value) in records {
+            let key = Key::parse(&text).ok_or_else(|| RestoreError::UnknownKey { key: text.clone() })?;
+            match key {
+                Key::Framework => store.framework = Some(read(&text, value)?),
+                Key::Counter => store.counter = read(&text, value)?,
+                Key::Job(name) => drop(store.jobs.insert(name, read(&text, value)?)),
+                Key::Retired(name) => drop(store.retired.insert(name, read(&text, value)?)),
+                Key::Slot(key) => drop(store.slots.insert(key, read(&text, value)?)),
+                Key::Task(id) => drop(store.tasks.insert(id, read(&text, value)?)),
+                Key::Executor(id) => drop(store.executors.insert(id, read(&text, value)?)),
+            }
+        }
+        Ok(store)
+    }
+}

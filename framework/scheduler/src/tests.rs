@@ -1,0 +1,11 @@
+//! Steps against a master in memory.
+
+mod jobs;
+mod launching;
+mod liveness;
+mod manners;
+mod property;
+mod restart;
+mod updates;
+mod views;
+mod world;

@@ -1,0 +1,127 @@
+use millstream_mesos_types::scheduler::Call;
+
+use super::world::*;
+use crate::{records::JobPhase, *};
+
+fn phase(world: &World) -> JobPhase {
+    world.state.store.job(&JOB.to_owned()).expect("the job").phase
+}
+
+fn generation(world: &World) -> u64 {
+    world.state.store.job(&JOB.to_owned()).expect("the job").generation
+}
+
+#[test]
+fn the_same_text_changes_nothing() {
+    let mut world = World::running(3);
+    let effects = world.deploy(job());
+    assert_eq!((effects.reply, effects.records.len(), effects.calls.len()), (Some(Reply::Unchanged), 0, 0));
+}
+
+#[test]
+fn other_comments_restart_nothing() {
+    let mut world = World::running(3);
+    let effects = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into() });
+    assert_eq!((effects.reply, effects.calls.len()), (Some(Reply::TextOnly), 0));
+    assert_eq!(views::job_toml(&world.state, JOB).as_deref(), Some("# new"));
+}
+
+#[test]
+fn more_memory_keeps_the_generation_and_another_meaning_does_not() {
+    for (change, next) in [
+        ((|spec| spec.tasks.mem_bytes *= 2) as fn(&mut millstream_spec::JobSpec), 1),
+        (|spec| spec.placement.max_wait_ms = 0, 1),
+        (|spec| spec.errors.bad_record = millstream_spec::BadRecord::Skip, 1),
+        (|spec| spec.transform.sql = "SELECT 1 AS id FROM input".into(), 2),
+        (|spec| spec.columns[0].required = true, 2),
+        (|spec| spec.source.topic = "other".into(), 2),
+        (|spec| spec.sink.table = "other".into(), 2),
+    ] {
+        let mut world = World::running(3);
+        let mut spec = job();
+        change(&mut spec);
+        let effects = world.deploy(spec);
+        assert_eq!(effects.reply, Some(Reply::Updating { generation: next }));
+        assert_eq!(World::kills(&effects).len(), 3, "drained with grace");
+        assert_eq!((phase(&world), generation(&world)), (JobPhase::Draining, 1));
+        world.deliver();
+        assert_eq!((phase(&world), generation(&world)), (JobPhase::Running, next));
+        world.topology(3);
+        assert_eq!(World::launches(&world.offer_all()).len(), 3);
+        assert_eq!(world.state.jobs[JOB].failures, 0);
+    }
+}
+
+#[test]
+fn stop_drains_and_a_deploy_starts_again() {
+    let mut world = World::running(3);
+    assert_eq!(world.input(Input::Stop { job: JOB.into() }).reply, Some(Reply::Stopping));
+    assert_eq!(world.input(Input::Delete { job: JOB.into() }).reply, Some(Reply::NotStopped));
+    world.deliver();
+    assert_eq!(phase(&world), JobPhase::Stopped);
+    assert_eq!(world.state.store.slots().len(), 0);
+    assert_eq!(World::launches(&world.offer_all()).len(), 0);
+    assert_eq!(world.input(Input::Stop { job: JOB.into() }).reply, Some(Reply::Unchanged));
+    assert_eq!(world.deploy(job()).reply, Some(Reply::Started { generation: 1 }));
+    assert_eq!(World::launches(&world.offer_all()).len(), 3);
+}
+
+#[test]
+fn the_last_word_counts_while_a_job_drains() {
+    let mut world = World::running(3);
+    let mut spec = job();
+    spec.transform.sql = "SELECT 2 AS id FROM input".into();
+    world.deploy(spec);
+    assert_eq!(world.deploy(job()).reply, Some(Reply::Updating { generation: 1 }));
+    assert_eq!(world.input(Input::Stop { job: JOB.into() }).reply, Some(Reply::Stopping));
+    world.deliver();
+    assert_eq!((phase(&world), generation(&world)), (JobPhase::Stopped, 1));
+}
+
+#[test]
+fn a_deleted_jobs_name_never_gets_its_generations_again() {
+    let mut world = World::running(1);
+    world.input(Input::Stop { job: JOB.into() });
+    world.deliver();
+    assert_eq!(world.input(Input::Delete { job: JOB.into() }).reply, Some(Reply::Deleted));
+    assert_eq!(world.input(Input::Delete { job: JOB.into() }).reply, Some(Reply::NoSuchJob));
+    world.restart();
+    assert_eq!(world.deploy(job()).reply, Some(Reply::Started { generation: 2 }));
+}
+
+#[test]
+fn a_drain_that_does_not_end_is_given_up() {
+    let mut world = World::running(1);
+    let task = world.task_of(0).expect("a task");
+    let stop = Input::Stop { job: JOB.into() };
+    world.input_dying_before_calls(stop);
+    // KILLs reach nobody; the executor goes on reporting.
+    for _ in 0..30 {
+        world.now.mono_ms += 250;
+        let executor = world.tasks[&task].executor.clone();
+        let report = millstream_protocol::Report { version: 1, sequence: 0, metrics_url: String::new(), tasks: vec![] };
+        let data = serde_json::to_vec(&report).expect("a report");
+        world.input(Input::Message { agent_id: "agent-1".into(), executor_id: executor, data });
+        world.now.mono_ms += 250;
+        world.input_dying_before_calls(Input::Tick);
+        world.now.mono_ms += 250;
+        world.input_dying_before_calls(Input::Tick);
+        world.now.mono_ms += 250;
+        world.input_dying_before_calls(Input::Tick);
+    }
+    assert_eq!(phase(&world), JobPhase::Stopped);
+    assert!(world.count(|call| matches!(call, Call::Kill { .. })) >= 5, "killed again and again");
+    assert!(world.audit.iter().any(|audit| matches!(audit, Audit::TaskEnded { cause: EndCause::DrainTimeout, .. })));
+}
+
+#[test]
+fn another_topic_is_not_cut_by_the_old_topics_partitions() {
+    let mut world = World::running(6);
+    let mut spec = job();
+    spec.source.topic = "small".into();
+    world.deploy(spec);
+    world.deliver();
+    assert_eq!(world.state.store.slots().len(), 0, "its partitions are not known yet");
+    world.topology(2);
+    assert_eq!(world.state.store.slots().len(), 2);
+}

@@ -1,0 +1,193 @@
+//! Random inputs, with a crash and restart between any two steps. The world checks the invariants at every step; at the
+//! end everything heals, and every partition must be running again.
+
+use millstream_mesos_types::TaskState;
+use proptest::prelude::*;
+
+use super::world::*;
+use crate::*;
+
+#[derive(Debug, Clone)]
+enum Action {
+    Pass(u64),
+    Stall,
+    Offer(usize),
+    OfferAll,
+    /// The ACCEPTs of this step are lost.
+    OfferLost,
+    Deliver,
+    DeliverOne,
+    /// The master's next event is lost with the connection.
+    Update(usize, TaskState, Option<&'static str>),
+    Report(usize),
+    ExecutorFails(usize),
+    AgentFails(usize),
+    Disconnect,
+    Subscribe,
+    Restart,
+    Deploy(u8),
+    Stop,
+    Delete,
+    Grow(i32),
+}
+
+fn action() -> impl Strategy<Value = Action> {
+    use TaskState::*;
+    let state = prop::sample::select(vec![
+        (TaskStarting, None),
+        (TaskRunning, None),
+        (TaskRunning, None),
+        (TaskFinished, None),
+        (TaskFailed, None),
+        (TaskFailed, Some("REASON_EXECUTOR_TERMINATED")),
+        (TaskKilled, None),
+        (TaskError, Some("REASON_INVALID_OFFERS")),
+        (TaskError, Some("REASON_TASK_INVALID")),
+        (TaskDropped, None),
+        (TaskLost, None),
+        (TaskUnreachable, None),
+        (TaskGone, None),
+        (TaskGoneByOperator, None),
+        (TaskUnknown, None),
+    ]);
+    prop_oneof![
+        4 => (1u64..40).prop_map(|ticks| Action::Pass(ticks * TICK_MS)),
+        1 => Just(Action::Stall),
+        3 => (0usize..3).prop_map(Action::Offer),
+        3 => Just(Action::OfferAll),
+        1 => Just(Action::OfferLost),
+        3 => Just(Action::Deliver),
+        2 => Just(Action::DeliverOne),
+        6 => (0usize..12, state).prop_map(|(task, (state, reason))| Action::Update(task, state, reason)),
+        3 => (0usize..12).prop_map(Action::Report),
+        1 => (0usize..12).prop_map(Action::ExecutorFails),
+        1 => (0usize..3).prop_map(Action::AgentFails),
+        1 => Just(Action::Disconnect),
+        2 => Just(Action::Subscribe),
+        2 => Just(Action::Restart),
+        2 => (0u8..4).prop_map(Action::Deploy),
+        1 => Just(Action::Stop),
+        1 => Just(Action::Delete),
+        1 => (1i32..9).prop_map(Action::Grow),
+    ]
+}
+
+fn spec(variant: u8) -> millstream_spec::JobSpec {
+    let mut spec = job();
+    match variant {
+        0 => {}
+        1 => spec.tasks.mem_bytes *= 2,
+        2 => spec.transform.sql = "SELECT 2 AS id FROM input".into(),
+        _ => spec.tasks.count = millstream_spec::TaskCount::Fixed(2),
+    }
+    spec
+}
+
+fn apply(world: &mut World, action: Action) {
+    let nth = |world: &World, n: usize| {
+        let ids: Vec<_> = world.tasks.keys().cloned().collect();
+        (!ids.is_empty()).then(|| ids[n % ids.len()].clone())
+    };
+    // Only a subscribed scheduler hears of the master.
+    let subscribed = world.state.is_subscribed();
+    match action {
+        Action::Pass(ms) if subscribed => world.pass(ms),
+        Action::Pass(ms) => world.pass_silently(ms),
+        Action::Stall => {
+            world.now.mono_ms += 7_000;
+            world.now.wall_ms += 7_000;
+            world.input(Input::Tick);
+        }
+        Action::Disconnect => {
+            world.queue.retain(|input| matches!(input, Input::Update(status) if status.uuid.is_some()));
+            world.input(Input::Disconnected);
+        }
+        Action::Subscribe => drop(world.subscribe()),
+        Action::Restart => world.restart(),
+        Action::Deploy(variant) => drop(world.deploy(spec(variant))),
+        Action::Stop => drop(world.input(Input::Stop { job: JOB.into() })),
+        Action::Delete => drop(world.input(Input::Delete { job: JOB.into() })),
+        Action::Grow(partitions) => {
+            let known = world.state.topologies.get(JOB).map_or(0, |topology| topology.partitions.len() as i32);
+            world.topology(partitions.max(known));
+        }
+        _ if !subscribed => {}
+        Action::Offer(agent) => {
+            let offer = world.offer(&format!("agent-{}", agent + 1));
+            world.input(Input::Offers(vec![offer]));
+        }
+        Action::OfferAll => drop(world.offer_all()),
+        Action::OfferLost => {
+            let offer = world.offer("agent-1");
+            world.input_dying_before_calls(Input::Offers(vec![offer]));
+        }
+        Action::Deliver => world.deliver(),
+        Action::DeliverOne => {
+            if let Some(input) = world.queue.pop_front() {
+                world.input(input);
+            }
+        }
+        Action::Update(n, state, reason) => {
+            if let Some(task) = nth(world, n) {
+                world.update(&task, state, reason);
+            }
+        }
+        Action::Report(n) => {
+            if let Some(task) = nth(world, n) {
+                let executor = world.tasks[&task].executor.clone();
+                world.report(&executor);
+            }
+        }
+        Action::ExecutorFails(n) => {
+            if let Some(task) = nth(world, n) {
+                let executor = world.tasks[&task].executor.clone();
+                let agent_id = Some(world.tasks[&task].agent.clone());
+                world.input(Input::Failure { agent_id, executor_id: Some(executor), status: Some(9) });
+            }
+        }
+        Action::AgentFails(agent) => {
+            let agent_id = Some(format!("agent-{}", agent + 1));
+            world.input(Input::Failure { agent_id, executor_id: None, status: None });
+        }
+    }
+}
+
+/// Longer than the longest back-off, in a world where everything works.
+fn heal(world: &mut World) {
+    world.subscribe();
+    world.topology(8);
+    settle(world, 66);
+}
+
+/// That many times five seconds.
+fn settle(world: &mut World, times: usize) {
+    for _ in 0..times {
+        world.deliver();
+        world.run_all();
+        world.pass(5_000);
+        world.offer_all();
+    }
+    world.deliver();
+    world.run_all();
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn invariants_hold_and_the_world_heals(actions in prop::collection::vec(action(), 1..80)) {
+        let mut world = World::with_job(4);
+        for action in actions {
+            apply(&mut world, action);
+        }
+        heal(&mut world);
+        world.deploy(job());
+        world.topology(8);
+        settle(&mut world, 8);
+        let view = views::job(&world.state, JOB).expect("the job");
+        prop_assert_eq!((view.slots, view.running), (8, 8), "{:?}", views::why(&world.state, JOB));
+        // Nothing runs that the store does not want, and nothing is forgotten.
+        prop_assert_eq!(world.tasks.len(), 8);
+        prop_assert_eq!(world.state.store.tasks().len(), 8);
+    }
+}

@@ -1,0 +1,171 @@
+//! Task states as Mesos tells them.
+
+use millstream_mesos_types::{
+    AgentId, TaskState, TaskStatus,
+    scheduler::{Acknowledge, Call},
+};
+
+use crate::{
+    Audit, Effects, EndCause, State,
+    ending::{self, End},
+    records::Aim,
+};
+
+/// What a status means for its task.
+enum Verdict {
+    /// It is on its way or runs.
+    Alive,
+    /// It is over.
+    Over(EndCause),
+    /// It may be over or may come back (mesos.md: uncertain states).
+    Uncertain(EndCause),
+}
+
+/// Takes in a status: idempotent by uuid and by state, never back from an end, acknowledged once it is durable (the
+/// driver stores this step's records before the acknowledgement leaves).
+pub(crate) fn update(state: &mut State, effects: &mut Effects, status: TaskStatus) {
+    let id = status.task_id.value.clone();
+    state.reconciliation.answered(&id);
+    take_in(state, effects, &id, &status);
+    let agent_id = status.agent_id.or_else(|| state.store.task(&id).map(|task| AgentId::new(&task.agent)));
+    if let (Some(uuid), Some(agent_id)) = (status.uuid, agent_id) {
+        // In front of KILLs and SHUTDOWNs of this step: an executor waits for it before it leaves.
+        let acknowledge = Acknowledge { agent_id, task_id: status.task_id, uuid };
+        effects.calls.insert(0, Call::Acknowledge { acknowledge });
+    }
+}
+
+fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskStatus) {
+    let verdict = judge(status);
+    let Some(task) = state.store.task(id) else {
+        // Over and forgotten, or never ours (its launch was given up): an end needs nothing but the acknowledgement.
+        if matches!(verdict, Verdict::Alive) {
+            ending::kill_stranger(state, effects, id, status.agent_id.as_ref().map(|agent| &agent.value));
+        }
+        return;
+    };
+    let uuid = status.uuid.clone();
+    if uuid.is_some() && uuid == task.last_uuid {
+        return;
+    }
+    let (aim, executor, message) = (task.aim, task.executor.clone(), status.message.as_deref().unwrap_or_default());
+    if let Some(uuid) = uuid {
+        state.store.task_mut(id).expect("found above").last_uuid = Some(uuid);
+    }
+    let agent_failed = |cause| cause == EndCause::AgentLost;
+    match (verdict, aim) {
+        (Verdict::Alive, Aim::Condemned) => ending::condemned_seen(state, effects, id),
+        (Verdict::Alive, _) => alive(state, effects, id, status.state),
+        (Verdict::Over(_), Aim::Condemned) => ending::forget(state, effects, id),
+        (Verdict::Uncertain(_), Aim::Condemned) => {}
+        (Verdict::Over(cause), _) => {
+            if matches!(cause, EndCause::ExecutorLost | EndCause::OutOfMemory | EndCause::AgentLost) {
+                give_up_executor(state, &executor);
+            }
+            let end = End { cause, state: Some(status.state), message, over: true, avoid: agent_failed(cause) };
+            ending::end(state, effects, id, end);
+        }
+        (Verdict::Uncertain(cause), _) => {
+            give_up_executor(state, &executor);
+            let end = End { cause, state: Some(status.state), message, over: false, avoid: agent_failed(cause) };
+            ending::end(state, effects, id, end);
+        }
+    }
+}
+
+/// The executor gets no new task.
+fn give_up_executor(state: &mut State, executor: &String) {
+    if state.store.executor(executor).is_some_and(|record| !record.lost) {
+        state.store.executor_mut(executor).expect("found above").lost = true;
+    }
+}
+
+fn alive(state: &mut State, effects: &mut Effects, id: &String, new: TaskState) {
+    let now = state.now();
+    let Some(task) = state.store.task(id) else { return };
+    let watch = state.tasks.entry(id.clone()).or_default();
+    watch.launch_deadline = None;
+    if new == TaskState::TaskRunning && watch.running_since.is_none() {
+        watch.running_since = Some(now);
+        state.jobs.entry(task.job.clone()).or_default().healthy_since.get_or_insert(now);
+        if let Some(wish) = state.slots.get_mut(&(task.job.clone(), task.slot)) {
+            wish.innocent_ends = 0;
+        }
+    }
+    if rank(new) <= rank(task.state) {
+        return;
+    }
+    if let Some(executor) = state.executors.get_mut(&task.executor)
+        && executor.reported_at.is_none()
+        && task.state == TaskState::TaskStaging
+    {
+        // Its first report is due from now on, not from the launch on: fetching may take long.
+        executor.watched_from = now;
+    }
+    let (job, agent) = (task.job.clone(), task.agent.clone());
+    effects.audit.push(Audit::TaskChanged { job, task: id.clone(), agent, state: new });
+    state.store.task_mut(id).expect("found above").state = new;
+}
+
+/// Living states only go forward; an older one is a late answer to a reconciliation.
+fn rank(state: TaskState) -> u8 {
+    match state {
+        TaskState::TaskStaging => 0,
+        TaskState::TaskStarting => 1,
+        TaskState::TaskRunning => 2,
+        _ => 3,
+    }
+}
+
+fn judge(status: &TaskStatus) -> Verdict {
+    use TaskState::*;
+    let reason = status.reason.as_deref().unwrap_or_default();
+    match status.state {
+        TaskStaging | TaskStarting | TaskRunning | TaskKilling => Verdict::Alive,
+        _ if reason == "REASON_INVALID_OFFERS" => Verdict::Over(EndCause::InvalidOffers),
+        TaskFinished => Verdict::Over(EndCause::Unexpected),
+        TaskKilled if reason == "REASON_AGENT_DRAINING" => Verdict::Over(EndCause::AgentLost),
+        TaskKilled => Verdict::Over(EndCause::Unexpected),
+        TaskFailed => Verdict::Over(match reason {
+            "REASON_CONTAINER_LIMITATION_MEMORY" => EndCause::OutOfMemory,
+            "REASON_EXECUTOR_TERMINATED" | "REASON_EXECUTOR_UNREGISTERED" | "REASON_EXECUTOR_REGISTRATION_TIMEOUT" => {
+                EndCause::ExecutorLost
+            }
+            _ => EndCause::Failed,
+        }),
+        TaskError => Verdict::Over(EndCause::Invalid),
+        TaskDropped | TaskUnknown => Verdict::Over(EndCause::Dropped),
+        TaskGone => Verdict::Over(EndCause::AgentLost),
+        TaskLost if reason == "REASON_RECONCILIATION" => Verdict::Over(EndCause::Dropped),
+        TaskLost | TaskUnreachable | TaskGoneByOperator => Verdict::Uncertain(EndCause::AgentLost),
+    }
+}
+
+/// An agent or an executor is gone. The order of FAILURE and the updates of the same loss is not guaranteed; whichever
+/// comes first replaces the tasks.
+pub(crate) fn failure(
+    state: &mut State,
+    effects: &mut Effects,
+    agent_id: Option<String>,
+    executor_id: Option<String>,
+    status: Option<i32>,
+) {
+    if let Some(executor) = executor_id {
+        if state.store.executor(&executor).is_none_or(|record| agent_id.is_some_and(|agent| agent != record.agent)) {
+            return;
+        }
+        let message = match status {
+            Some(status) => format!("the executor ended with wait status {status}"),
+            None => "the executor ended".into(),
+        };
+        ending::lose_executor(state, effects, &executor, End::condemned(EndCause::ExecutorLost, &message, false));
+    } else if let Some(agent) = agent_id {
+        let executors: Vec<_> = state.store.executors().iter().filter(|(_, record)| record.agent == agent).collect();
+        let executors: Vec<_> = executors.into_iter().map(|(id, _)| id.clone()).collect();
+        effects.audit.push(Audit::AgentLost { agent, executors: executors.len() });
+        for executor in executors {
+            let end = End::condemned(EndCause::AgentLost, "the master removed the agent", true);
+            ending::lose_executor(state, effects, &executor, end);
+        }
+    }
+}

@@ -1,0 +1,242 @@
+use std::collections::BTreeMap;
+
+use millstream_mesos_types::TaskState;
+use millstream_placement::{Reason, ReasonKind, Tier};
+use millstream_protocol::{BadRecordCounts, PartitionStatus};
+use serde::{Deserialize, Serialize};
+
+use crate::records::JobPhase;
+
+/// One job at a glance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct JobView {
+    /// Its name.
+    pub name: String,
+    /// What it does.
+    pub phase: JobPhase,
+    /// Data epoch.
+    pub generation: u64,
+    /// Generation that starts after the drain.
+    #[serde(default)]
+    pub next_generation: Option<u64>,
+    /// Source topic.
+    pub topic: String,
+    /// `keyspace.table`
+    pub table: String,
+    /// Consumer group, for other tools.
+    pub group: String,
+    /// Partitions of the topic; none while unknown.
+    pub partitions: Option<usize>,
+    /// Tasks wanted.
+    pub slots: usize,
+    /// Tasks that run.
+    pub running: usize,
+    /// Tasks on the way (launched, no sign of life yet).
+    pub launching: usize,
+    /// Tasks that wait for a place.
+    pub waiting: usize,
+    /// Partitions that need a person.
+    pub stopped_partitions: usize,
+    /// Partitions that wait for Kafka or Cassandra.
+    pub stalled_partitions: usize,
+    /// Sum over partitions; none while any is unknown.
+    pub lag_records: Option<u64>,
+    /// Oldest over partitions, in milliseconds; none while any is unknown.
+    pub lag_ms: Option<u64>,
+    /// Records per second, over all tasks.
+    pub records_per_sec: f64,
+    /// Rows acknowledged by Cassandra since the tasks started.
+    pub rows: u64,
+    /// Bad records since the tasks started.
+    pub bad_records: BadRecordCounts,
+    /// First deployed, in milliseconds since the epoch.
+    pub created_ms: u64,
+    /// One line for people: what is wrong, or that all is well.
+    pub summary: String,
+}
+
+/// Why a job's tasks are where they are, or nowhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct WhyView {
+    /// The job.
+    pub job: String,
+    /// What it does.
+    pub phase: JobPhase,
+    /// What the whole job waits for, if it does.
+    #[serde(default)]
+    pub note: Option<String>,
+    /// Every slot.
+    pub slots: Vec<SlotWhy>,
+    /// Back-off after failures.
+    #[serde(default)]
+    pub backoff: Option<BackoffView>,
+    /// The job's last ends of tasks nobody asked for, newest first.
+    #[serde(default)]
+    pub recent_failures: Vec<FailureView>,
+}
+
+/// One slot: where it runs, or why it waits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct SlotWhy {
+    /// Its index.
+    pub slot: u32,
+    /// Its partitions.
+    pub partitions: Vec<i32>,
+    /// Since when it is as it is, in milliseconds since the epoch.
+    pub since_ms: u64,
+    /// How it is.
+    #[serde(flatten)]
+    pub state: SlotState,
+}
+
+/// How a slot is.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum SlotState {
+    /// It has no task.
+    Waiting {
+        /// The reason to show first.
+        reason: Reason,
+        /// The same for people.
+        text: String,
+        /// How many offers were refused for which reason since it waits.
+        refused: BTreeMap<ReasonKind, usize>,
+        /// Until it takes whatever there is, in milliseconds from now; 0 when that time has passed.
+        deadline_in_ms: u64,
+        /// Until it may start at all (back-off), in milliseconds from now.
+        backoff_in_ms: u64,
+    },
+    /// It has a task.
+    Placed {
+        /// The task.
+        task: String,
+        /// Its state.
+        task_state: TaskState,
+        /// Is it being drained?
+        draining: bool,
+        /// Its executor.
+        executor: String,
+        /// Agent id.
+        agent: String,
+        /// Agent's host name.
+        host: String,
+        /// How far its records come.
+        source_tier: Tier,
+        /// How far the nearest replica of the ring is.
+        sink_tier: Tier,
+        /// Age of its executor's last report; none before the first one.
+        last_report_ms: Option<u64>,
+    },
+}
+
+/// Back-off after failures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackoffView {
+    /// Failures in a row.
+    pub failures: u32,
+    /// Until the next launch, in milliseconds from now.
+    pub retry_in_ms: u64,
+}
+
+/// A task that ended though nobody asked for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureView {
+    /// When, in milliseconds since the epoch.
+    pub at_ms: u64,
+    /// The task.
+    pub task: String,
+    /// Agent's host name.
+    pub host: String,
+    /// Label of the cause.
+    pub cause: String,
+    /// What Mesos or the executor said.
+    pub message: String,
+}
+
+/// Lag of a job.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LagView {
+    /// The job.
+    pub job: String,
+    /// Its topic.
+    pub topic: String,
+    /// Each partition.
+    pub partitions: Vec<PartitionLag>,
+    /// Sum of the known lags in records.
+    pub total_records: u64,
+    /// Oldest of the known lags, in milliseconds.
+    pub max_ms: u64,
+    /// Partitions whose lag is unknown: never counted as 0.
+    pub unknown: usize,
+}
+
+/// Lag of one partition.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct PartitionLag {
+    /// Its number.
+    pub partition: i32,
+    /// Its task, if it has one.
+    pub task: Option<String>,
+    /// Host of the task.
+    pub host: Option<String>,
+    /// Next offset to be consumed.
+    pub position: Option<i64>,
+    /// Lowest offset not durable yet.
+    pub durable: Option<i64>,
+    /// The broker's log end.
+    pub log_end: Option<i64>,
+    /// Records not durable yet; none while unknown.
+    pub records: Option<u64>,
+    /// Age of the oldest of them in milliseconds; none while unknown.
+    pub ms: Option<u64>,
+    /// How it is doing; none without a report.
+    pub status: Option<PartitionStatus>,
+    /// Why it is not running.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// Where bytes come from.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct LocalityView {
+    /// Placed tasks by the tier of their source.
+    pub tasks_by_source_tier: BTreeMap<Tier, usize>,
+    /// Placed tasks by the tier of the nearest replica of the ring.
+    pub tasks_by_sink_tier: BTreeMap<Tier, usize>,
+    /// Bytes read since the tasks started, by the tier of the broker they came from.
+    pub bytes_in_by_tier: BTreeMap<Tier, u64>,
+}
+
+/// One executor for Prometheus to scrape.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScrapeTarget {
+    /// `http://host:port`
+    pub url: String,
+    /// Its job.
+    pub job: String,
+    /// The executor.
+    pub executor: String,
+    /// Agent's host name.
+    pub host: String,
+}
+
+/// The scheduler itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OverviewView {
+    /// Our id at the master.
+    pub framework_id: Option<String>,
+    /// Is there a subscription?
+    pub subscribed: bool,
+    /// Are offers wanted?
+    pub suppressed: bool,
+    /// Jobs.
+    pub jobs: usize,
+    /// Tasks by state; condemned ones apart.
+    pub tasks: BTreeMap<String, usize>,
+    /// Executors that have live tasks.
+    pub executors: usize,
+    /// Given-up tasks whose end is not known yet.
+    pub condemned: usize,
+    /// Tasks that wait for a place.
+    pub waiting: usize,
+}

@@ -1,0 +1,205 @@
+//! What a topic looks like now: leaders, in-sync followers, racks, and whether followers serve readers.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use millstream_placement::{Place, Replicas};
+use millstream_spec::KafkaSource;
+use rdkafka::{
+    client::ClientContext,
+    config::{ClientConfig, RDKafkaLogLevel},
+    consumer::{BaseConsumer, Consumer, ConsumerContext},
+    error::KafkaError as ClientError,
+    metadata::MetadataTopic,
+    types::RDKafkaRespErr,
+};
+use tokio::task::spawn_blocking;
+
+use super::{ADMIN_TIMEOUT, KafkaError, METADATA_TIMEOUT, client_config, native};
+use crate::{
+    hosts::{Hosts, probe},
+    nearest::nearest,
+};
+
+/// The one selector of Kafka that serves readers from a follower in their rack. Operators may name a subclass by another
+/// name; that they must then say is not foreseen.
+const RACK_AWARE_SELECTOR: &str = "RackAwareReplicaSelector";
+
+/// Events (errors, logs) that are taken from the client at most at each question, so that they don't pile up.
+const EVENTS_MAX: usize = 1_000;
+
+/// A client for metadata; it consumes nothing and is in no group.
+pub(crate) struct Kafka {
+    consumer: Arc<BaseConsumer<Ear>>,
+    bootstrap: Vec<String>,
+}
+
+/// A cluster as one topic's readers see it.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Cluster {
+    pub(crate) partitions: BTreeMap<i32, Replicas>,
+    pub(crate) follower_fetching: bool,
+}
+
+impl Kafka {
+    pub(crate) fn new(source: &KafkaSource) -> Result<Kafka, KafkaError> {
+        let mut config: ClientConfig = client_config(source)?;
+        config.set_log_level(RDKafkaLogLevel::Error);
+        let consumer = config.create_with_context(Ear::default()).map_err(KafkaError::Options)?;
+        Ok(Kafka { consumer: Arc::new(consumer), bootstrap: source.bootstrap.clone() })
+    }
+
+    /// Number of partitions of a topic.
+    pub(crate) async fn partitions(&self, topic: &str) -> Result<usize, KafkaError> {
+        let (consumer, topic) = (self.consumer.clone(), topic.to_owned());
+        let answer = spawn_blocking(move || Raw::read(&consumer, &topic).map(|raw| raw.partitions.len())).await;
+        self.explained(answer.map_err(|_| KafkaError::Interrupted)?).await
+    }
+
+    pub(crate) async fn cluster(&self, topic: &str, hosts: &Hosts) -> Result<Cluster, KafkaError> {
+        let (consumer, topic) = (self.consumer.clone(), topic.to_owned());
+        let answer = spawn_blocking(move || {
+            let mut raw = Raw::read(&consumer, &topic)?;
+            raw.read_details(&consumer);
+            Ok(raw)
+        });
+        let raw = self.explained(answer.await.map_err(|_| KafkaError::Interrupted)?).await?;
+        Ok(raw.placed(hosts).await)
+    }
+
+    /// Adds to "nothing answers" why each bootstrap address does not, and what the client said last.
+    async fn explained<T>(&self, answer: Result<T, KafkaError>) -> Result<T, KafkaError> {
+        match answer {
+            Err(KafkaError::Unreachable { source, .. }) => {
+                let mut causes = probe(&self.bootstrap).await;
+                causes.extend(self.consumer.context().last_error());
+                Err(KafkaError::Unreachable { causes, source })
+            }
+            other => other,
+        }
+    }
+}
+
+/// Metadata as Kafka tells it, by broker ids.
+struct Raw {
+    brokers: BTreeMap<i32, Broker>,
+    /// Leader and in-sync followers.
+    partitions: BTreeMap<i32, (Option<i32>, Vec<i32>)>,
+    follower_fetching: bool,
+}
+
+struct Broker {
+    host: String,
+    rack: Option<String>,
+}
+
+impl Raw {
+    fn read(consumer: &BaseConsumer<Ear>, topic: &str) -> Result<Raw, KafkaError> {
+        let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT);
+        // Errors and logs arrive as events; the last error helps to explain a failure.
+        for _ in 0..EVENTS_MAX {
+            if consumer.poll(Duration::ZERO).is_none() {
+                break;
+            }
+        }
+        let metadata = metadata.map_err(|source| KafkaError::Unreachable { causes: vec![], source })?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        match found.and_then(MetadataTopic::error) {
+            None => {}
+            Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Err(missing(consumer, topic)),
+            Some(error) => {
+                let reason = rdkafka::types::RDKafkaErrorCode::from(error).to_string();
+                return Err(KafkaError::TopicRefused { topic: topic.to_owned(), reason });
+            }
+        }
+        let Some(found) = found.filter(|found| !found.partitions().is_empty()) else {
+            return Err(missing(consumer, topic));
+        };
+        let brokers = metadata.brokers().iter();
+        let brokers = brokers.map(|b| (b.id(), Broker { host: b.host().to_owned(), rack: None })).collect();
+        let partitions = found.partitions().iter().map(|partition| {
+            let leader = Some(partition.leader()).filter(|id| *id >= 0);
+            let followers = partition.isr().iter().copied().filter(|id| Some(*id) != leader).collect();
+            (partition.id(), (leader, followers))
+        });
+        Ok(Raw { partitions: partitions.collect(), brokers, follower_fetching: false })
+    }
+
+    /// Racks and follower fetching make places better, not possible: without an answer (old brokers, no rights) there are
+    /// none.
+    fn read_details(&mut self, consumer: &BaseConsumer<Ear>) {
+        match native::racks(consumer.client(), ADMIN_TIMEOUT) {
+            Ok(racks) => {
+                for (id, rack) in racks {
+                    if let Some(broker) = self.brokers.get_mut(&id) {
+                        broker.rack = Some(rack);
+                    }
+                }
+            }
+            Err(reason) => tracing::debug!(reason, "the brokers' racks are not known"),
+        }
+        // All brokers of a cluster are configured alike in this, so one is asked.
+        let Some(first) = self.brokers.keys().next() else { return };
+        match native::broker_setting(consumer.client(), *first, "replica.selector.class", ADMIN_TIMEOUT) {
+            Ok(class) => self.follower_fetching = class.is_some_and(|class| class.ends_with(RACK_AWARE_SELECTOR)),
+            Err(reason) => tracing::debug!(reason, "whether followers serve readers is not known"),
+        }
+    }
+
+    async fn placed(self, hosts: &Hosts) -> Cluster {
+        let mut places = BTreeMap::new();
+        for (id, broker) in self.brokers {
+            let place =
+                Place { hosts: hosts.all_names(&broker.host).await, rack: broker.rack, zone: None, region: None };
+            places.insert(id, place);
+        }
+        let place = |id: &i32| places.get(id).cloned();
+        let replicas = |(leader, followers): (Option<i32>, Vec<i32>)| {
+            let mut followers = followers;
+            // Kafka lists them in no particular order; an order of its own would look like a change.
+            followers.sort_unstable();
+            Replicas {
+                leader: leader.as_ref().and_then(place),
+                in_sync_followers: followers.iter().filter_map(place).collect(),
+            }
+        };
+        let partitions = self.partitions.into_iter().map(|(partition, raw)| (partition, replicas(raw))).collect();
+        Cluster { partitions, follower_fetching: self.follower_fetching }
+    }
+}
+
+fn missing(consumer: &BaseConsumer<Ear>, topic: &str) -> KafkaError {
+    let all = consumer.fetch_metadata(None, METADATA_TIMEOUT);
+    let names: Vec<String> =
+        all.map(|all| all.topics().iter().map(|t| t.name().to_owned()).collect()).unwrap_or_default();
+    let names = names.into_iter().filter(|name| name != topic && !name.starts_with("__"));
+    KafkaError::TopicMissing { topic: topic.to_owned(), nearest: nearest(topic, names) }
+}
+
+/// Keeps the client's last error.
+#[derive(Default)]
+struct Ear {
+    last: Mutex<Option<String>>,
+}
+
+impl Ear {
+    fn last_error(&self) -> Option<String> {
+        self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+    }
+}
+
+impl ClientContext for Ear {
+    fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
+        tracing::debug!(?level, fac, message, "librdkafka");
+    }
+
+    fn error(&self, error: ClientError, reason: &str) {
+        tracing::debug!(%error, reason, "librdkafka");
+        *self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for Ear {}

@@ -1,0 +1,179 @@
+//! Two questions to a cluster that `rdkafka` has no wrapper for on a consumer: racks of the brokers, and one broker's
+//! configuration. The only file of the house with unsafe code.
+
+use std::{
+    collections::BTreeMap,
+    ffi::{CStr, CString, c_char},
+    ptr::{self, NonNull},
+    time::Duration,
+};
+
+use rdkafka::{
+    bindings as rd,
+    client::{Client, ClientContext},
+};
+
+/// Rack of each broker that has one, by broker id. An error is Kafka's text.
+pub(super) fn racks<C: ClientContext>(client: &Client<C>, timeout: Duration) -> Result<BTreeMap<i32, String>, String> {
+    let call = Call::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECLUSTER, timeout)?;
+    // SAFETY: the client outlives the call; options and queue are alive until `call` is dropped.
+    unsafe { rd::rd_kafka_DescribeCluster(client.native_ptr(), call.options.as_ptr(), call.queue.as_ptr()) };
+    let event = call.answer(timeout)?;
+
+    let mut racks = BTreeMap::new();
+    // SAFETY: the result, its nodes and their texts belong to the event, which lives until the end of this function; the
+    // array has `count` entries.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeCluster_result(event.0.as_ptr());
+        if result.is_null() {
+            return Err("an answer of another kind".to_owned());
+        }
+        let mut count = 0;
+        let nodes = rd::rd_kafka_DescribeCluster_result_nodes(result, &mut count);
+        for node in slice(nodes, count) {
+            if let Some(rack) = text(rd::rd_kafka_Node_rack(*node)).filter(|rack| !rack.is_empty()) {
+                racks.insert(rd::rd_kafka_Node_id(*node), rack);
+            }
+        }
+    }
+    Ok(racks)
+}
+
+/// One entry of one broker's configuration; none when it has no value. An error is Kafka's text.
+pub(super) fn broker_setting<C: ClientContext>(
+    client: &Client<C>,
+    broker: i32,
+    name: &str,
+    timeout: Duration,
+) -> Result<Option<String>, String> {
+    let call = Call::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBECONFIGS, timeout)?;
+    let id = CString::new(broker.to_string()).map_err(|error| error.to_string())?;
+    // SAFETY: `id` is a C string; the resource is copied by DescribeConfigs and destroyed right after; options and queue are
+    // alive until `call` is dropped.
+    unsafe {
+        let kind = rd::rd_kafka_ResourceType_t::RD_KAFKA_RESOURCE_BROKER;
+        let mut resource = rd::rd_kafka_ConfigResource_new(kind, id.as_ptr());
+        if resource.is_null() {
+            return Err("no memory for a question".to_owned());
+        }
+        let (options, queue) = (call.options.as_ptr(), call.queue.as_ptr());
+        rd::rd_kafka_DescribeConfigs(client.native_ptr(), &mut resource, 1, options, queue);
+        rd::rd_kafka_ConfigResource_destroy(resource);
+    }
+    let event = call.answer(timeout)?;
+
+    // SAFETY: the result, its resources, entries and texts belong to the event, which lives until the end of this function;
+    // the arrays have as many entries as counted.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeConfigs_result(event.0.as_ptr());
+        if result.is_null() {
+            return Err("an answer of another kind".to_owned());
+        }
+        let mut count = 0;
+        let resources = rd::rd_kafka_DescribeConfigs_result_resources(result, &mut count);
+        for resource in slice(resources, count) {
+            if rd::rd_kafka_ConfigResource_error(*resource) != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                let reason = text(rd::rd_kafka_ConfigResource_error_string(*resource));
+                return Err(reason.unwrap_or_else(|| "refused".to_owned()));
+            }
+            let mut count = 0;
+            let entries = rd::rd_kafka_ConfigResource_configs(*resource, &mut count);
+            for entry in slice(entries, count) {
+                if text(rd::rd_kafka_ConfigEntry_name(*entry)).as_deref() == Some(name) {
+                    return Ok(text(rd::rd_kafka_ConfigEntry_value(*entry)));
+                }
+            }
+        }
+    }
+    Ok(None)
+}
+
+/// One question on its way, with what librdkafka needs for it.
+struct Call {
+    options: NonNull<rd::rd_kafka_AdminOptions_t>,
+    queue: NonNull<rd::rd_kafka_queue_t>,
+}
+
+/// Room for an error text of librdkafka; its own programs use as much.
+const ERROR_TEXT_BYTES: usize = 512;
+
+impl Call {
+    fn new<C: ClientContext>(
+        client: &Client<C>,
+        question: rd::rd_kafka_admin_op_t,
+        timeout: Duration,
+    ) -> Result<Call, String> {
+        // SAFETY: the client's pointer is valid; what is made here is destroyed by `drop`.
+        let call = unsafe {
+            let options = NonNull::new(rd::rd_kafka_AdminOptions_new(client.native_ptr(), question));
+            let queue = NonNull::new(rd::rd_kafka_queue_new(client.native_ptr()));
+            Call { options: options.ok_or("no memory for a question")?, queue: queue.ok_or("no memory for a queue")? }
+        };
+        let mut error_text: [c_char; ERROR_TEXT_BYTES] = [0; ERROR_TEXT_BYTES];
+        let millis = millis(timeout);
+        // SAFETY: the buffer has the given length, and librdkafka ends what it writes with a zero.
+        unsafe {
+            let (options, buffer) = (call.options.as_ptr(), error_text.as_mut_ptr());
+            let error = rd::rd_kafka_AdminOptions_set_request_timeout(options, millis, buffer, error_text.len());
+            if error != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return Err(text(error_text.as_ptr()).unwrap_or_default());
+            }
+        }
+        Ok(call)
+    }
+
+    /// Blocks until the answer is there, or for the time given.
+    fn answer(&self, timeout: Duration) -> Result<Event, String> {
+        // librdkafka itself answers when the request times out; a little more, so that it does.
+        let wait = timeout + Duration::from_millis(500);
+        // SAFETY: the queue is alive; the event is destroyed by `Event::drop`, and its error text is copied before.
+        unsafe {
+            let event = NonNull::new(rd::rd_kafka_queue_poll(self.queue.as_ptr(), millis(wait)));
+            let event = Event(event.ok_or_else(|| format!("no answer within {} s", wait.as_secs()))?);
+            if rd::rd_kafka_event_error(event.0.as_ptr()) != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR {
+                let reason = text(rd::rd_kafka_event_error_string(event.0.as_ptr()));
+                return Err(reason.unwrap_or_else(|| "refused".to_owned()));
+            }
+            Ok(event)
+        }
+    }
+}
+
+impl Drop for Call {
+    fn drop(&mut self) {
+        // SAFETY: both were made by `new` and are not used afterwards; librdkafka keeps its own reference to the queue while
+        // an answer is on its way.
+        unsafe {
+            rd::rd_kafka_AdminOptions_destroy(self.options.as_ptr());
+            rd::rd_kafka_queue_destroy(self.queue.as_ptr());
+        }
+    }
+}
+
+struct Event(NonNull<rd::rd_kafka_event_t>);
+
+impl Drop for Event {
+    fn drop(&mut self) {
+        // SAFETY: the event came from `rd_kafka_queue_poll` and is not used afterwards.
+        unsafe { rd::rd_kafka_event_destroy(self.0.as_ptr()) };
+    }
+}
+
+fn millis(time: Duration) -> i32 {
+    i32::try_from(time.as_millis()).unwrap_or(i32::MAX)
+}
+
+/// SAFETY: `first` is null or points to `count` entries that live as long as the answer is used.
+unsafe fn slice<'a, T>(first: *mut T, count: usize) -> &'a [T] {
+    if first.is_null() || count == 0 {
+        return &[];
+    }
+    // SAFETY: as promised by the caller.
+    unsafe { &*ptr::slice_from_raw_parts(first, count) }
+}
+
+/// SAFETY: `text` is null or a C string.
+unsafe fn text(text: *const c_char) -> Option<String> {
+    // SAFETY: as promised by the caller.
+    (!text.is_null()).then(|| unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned())
+}

@@ -1,0 +1,44 @@
+//! JSON over plain HTTP, as much as the testbed asks of Mesos and of Millstream.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::{Method, Request};
+use hyper_util::{client::legacy::Client, rt::TokioExecutor};
+use serde_json::Value;
+
+/// For one whole answer; everything asked is on this machine.
+const ANSWER_WITHIN: Duration = Duration::from_secs(30);
+
+/// GET of a JSON document.
+pub async fn get(url: &str) -> Result<Value> {
+    let text = text(url).await?;
+    serde_json::from_str(&text).with_context(|| format!("{url} does not answer in JSON: {text}"))
+}
+
+/// GET of a text.
+pub async fn text(url: &str) -> Result<String> {
+    send(Method::GET, url, "").await
+}
+
+/// Sends a body and gives the body of the answer; a status other than 2xx is an error that holds it.
+pub async fn send(method: Method, url: &str, body: &str) -> Result<String> {
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
+    let request = Request::builder().method(&method).uri(url).body(Full::new(Bytes::from(body.to_owned())))?;
+    let answer = async {
+        let response = client.request(request).await?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        anyhow::Ok((status, String::from_utf8_lossy(&body).into_owned()))
+    };
+    let (status, text) = tokio::time::timeout(ANSWER_WITHIN, answer)
+        .await
+        .with_context(|| format!("{url} does not answer within {ANSWER_WITHIN:?}"))?
+        .with_context(|| format!("{method} {url}"))?;
+    if !status.is_success() {
+        bail!("{method} {url}: {status}: {text}");
+    }
+    Ok(text)
+}

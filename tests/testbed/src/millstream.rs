@@ -1,0 +1,174 @@
+//! Millstream itself, as a user starts it: the scheduler against a Mesos, or `millstream local` with agents of its own.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
+
+use anyhow::{Context, Result};
+
+use crate::{
+    api::Api,
+    cluster_dir::ClusterDir,
+    executors::{ExecutorProcess, executors_below},
+    hosts::{free_port, free_port_or},
+    process::{Process, eventually},
+    programs::program,
+    tools,
+};
+
+/// From start to a subscription; a master that has just started says 503 for a while.
+const START_WITHIN: Duration = Duration::from_secs(60);
+
+/// How `millstream local` is started.
+#[derive(Debug, Clone)]
+pub struct LocalOptions {
+    /// Agents; agent I is host I.
+    pub agents: usize,
+    /// Listen on the ports of the documentation (5050 and 7070) where they are free.
+    pub usual_ports: bool,
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Variables for the process.
+    pub env: Vec<(String, String)>,
+}
+
+impl Default for LocalOptions {
+    fn default() -> Self {
+        LocalOptions { agents: 3, usual_ports: false, args: vec![], env: vec![] }
+    }
+}
+
+/// How `millstream scheduler` is started.
+#[derive(Debug, Clone, Default)]
+pub struct SchedulerOptions {
+    /// Listen on the port of the documentation (7070) where it is free.
+    pub usual_ports: bool,
+    /// Further arguments.
+    pub args: Vec<String>,
+    /// Variables for the process.
+    pub env: Vec<(String, String)>,
+}
+
+/// A running scheduler (with a Mesos of its own, when local); dropping it ends it and its executors.
+#[derive(Debug)]
+pub struct Millstream {
+    process: Process,
+    api: Api,
+    master: String,
+    /// Where its executors' sandboxes are.
+    sandboxes: PathBuf,
+    dir: ClusterDir,
+}
+
+/// Where a scheduler and what belongs to it are.
+struct Place {
+    master: String,
+    listen: u16,
+    sandboxes: PathBuf,
+}
+
+impl Millstream {
+    /// Starts `millstream local` and waits until it is ready for jobs.
+    pub async fn local(options: LocalOptions) -> Result<Self> {
+        let dir = ClusterDir::new("local")?;
+        let loopback = ["127.0.0.1".to_owned()];
+        let (master, listen) = match options.usual_ports {
+            true => (free_port_or(5050, &loopback)?, free_port_or(7070, &loopback)?),
+            false => (free_port(&loopback)?, free_port(&loopback)?),
+        };
+        let mut args = vec!["local".to_owned()];
+        args.extend(["--agents".to_owned(), options.agents.to_string(), "--port".to_owned(), master.to_string()]);
+        args.extend(["--state".to_owned(), dir.path().join("state").display().to_string()]);
+        args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
+        args.extend(options.args);
+        let place = Place { master: format!("127.0.0.1:{master}"), listen, sandboxes: dir.path().to_owned() };
+        Self::start(dir, "local", args, options.env, place).await
+    }
+
+    /// Starts `millstream scheduler` against the Mesos at `mesos` and waits until it is ready for jobs.
+    pub async fn scheduler(mesos: &crate::Mesos, options: SchedulerOptions) -> Result<Self> {
+        let dir = ClusterDir::new("scheduler")?;
+        let loopback = ["127.0.0.1".to_owned()];
+        let listen = if options.usual_ports { free_port_or(7070, &loopback)? } else { free_port(&loopback)? };
+        let mut args = vec!["scheduler".to_owned()];
+        args.extend(["--master".to_owned(), mesos.master()]);
+        args.extend(["--state".to_owned(), dir.path().join("state").display().to_string()]);
+        args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
+        args.extend(["--executor".to_owned(), program("millstream-executor")?.display().to_string()]);
+        args.extend(options.args);
+        let place = Place { master: mesos.master(), listen, sandboxes: mesos.path().to_owned() };
+        Self::start(dir, "scheduler", args, options.env, place).await
+    }
+
+    async fn start(
+        dir: ClusterDir,
+        name: &str,
+        args: Vec<String>,
+        env: Vec<(String, String)>,
+        place: Place,
+    ) -> Result<Self> {
+        program("millstream-executor")?;
+        let mut process = Process::new(&dir, name, program("millstream")?, args);
+        for (variable, value) in env {
+            process = process.env(&variable, value);
+        }
+        let api = Api::new(format!("http://127.0.0.1:{}", place.listen));
+        let mut millstream = Millstream { process, api, master: place.master, sandboxes: place.sandboxes, dir };
+        millstream.restart().await?;
+        Ok(millstream)
+    }
+
+    /// Kills the process if it runs (SIGKILL), starts it on its old state, and waits until it is ready for jobs.
+    pub async fn restart(&mut self) -> Result<()> {
+        self.process.kill();
+        self.process.start()?;
+        let address = self.api.url().trim_start_matches("http://").to_owned();
+        self.process.listening(&address, START_WITHIN).await?;
+        let ready = eventually("the scheduler is subscribed", START_WITHIN, async || {
+            Ok((self.api.get("/health").await?["status"] == "ok").then_some(()))
+        });
+        let ready = ready.await;
+        ready.with_context(|| format!("log:\n{}", self.process.log_tail(20)))
+    }
+
+    /// Its process: signals, pid, log.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// Its HTTP API.
+    pub fn api(&self) -> &Api {
+        &self.api
+    }
+
+    /// `host:port` of the Mesos master it works with.
+    pub fn master(&self) -> &str {
+        &self.master
+    }
+
+    /// A folder that ends with it, for job files.
+    pub fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Its executors that run now, by id.
+    pub fn executors(&self) -> Result<Vec<ExecutorProcess>> {
+        executors_below(&self.sandboxes)
+    }
+
+    /// Runs the command line with `--scheduler` set and gives its standard output; a failure is an error with its text.
+    pub async fn cli(&self, args: &[&str]) -> Result<String> {
+        let mut command = Command::new(program("millstream")?);
+        command.args(args).env("MILLSTREAM_SCHEDULER", self.api.url());
+        tokio::task::spawn_blocking(move || tools::run(&mut command)).await?
+    }
+
+    /// Writes a job file and deploys it with the command line.
+    pub async fn deploy(&self, name: &str, toml: &str) -> Result<String> {
+        let file = self.dir.path().join(format!("{name}.toml"));
+        std::fs::write(&file, toml)?;
+        self.cli(&["deploy", &file.display().to_string()]).await
+    }
+}

@@ -1,0 +1,91 @@
+//! The testbed's promises, on the real servers.
+
+use anyhow::{Result, ensure};
+use millstream_testbed::{
+    Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions,
+    consume::read_topic,
+    http, leftovers,
+    oracle::{Change, Expected},
+    produce::{Message, produce},
+    start_both, table,
+};
+use nix::sys::signal::Signal;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kafka_keeps_its_records_over_a_kill_and_its_tools_work() -> Result<()> {
+    let mut kafka = Kafka::start(KafkaOptions { brokers: 3, ..Default::default() }).await?;
+    kafka.create_topic("t", 3, 3).await?;
+    let messages = (0..1_000).map(|i| Message::new(format!("k{i}"), format!("v{i}"))).collect::<Vec<_>>();
+    let (client, produced) = (kafka.client(), messages.clone());
+    let places = tokio::task::spawn_blocking(move || produce(&client, "t", produced)).await??;
+    kafka.kill(1);
+    kafka.restart(1).await?;
+    let client = kafka.client();
+    let read = tokio::task::spawn_blocking(move || read_topic(&client, "t")).await??;
+    ensure!(read.len() == messages.len());
+    for record in read {
+        let index = places.iter().position(|place| *place == record.position).expect("the place of a record");
+        ensure!(record.value == messages[index].value && record.key == messages[index].key);
+    }
+    ensure!(kafka.end_offsets("t")?.iter().sum::<i64>() == 1_000);
+    let topics = kafka.tool("org.apache.kafka.tools.TopicCommand", &["--describe", "--topic", "t"]).await?;
+    ensure!(topics.contains("PartitionCount: 3\tReplicationFactor: 3"), "{topics}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_is_read_whole_and_nothing_is_left_running() -> Result<()> {
+    let (kafka, cassandra) = start_both(KafkaOptions::default(), CassandraOptions::nodes(1)).await?;
+    cassandra.create_keyspace("ks").await?;
+    let cql = "CREATE TABLE ks.t (\"Part\" int, b text, m map<text, int>, at timestamp, PRIMARY KEY ((\"Part\", b)))";
+    cassandra.execute(cql).await?;
+    let session = cassandra.session().await?;
+    let insert = "INSERT INTO ks.t (\"Part\", b, m, at) VALUES (?, ?, {'x': 1}, 1000)";
+    let insert = session.prepare(insert).await?;
+    let mut expected = Expected::new(&["Part", "b", "m", "at"], 2);
+    for i in 0..3_000 {
+        session.execute_unpaged(&insert, (i, "b")).await?;
+        let row = serde_json::json!({ "Part": i, "b": "b", "m": [["x", 1]], "at": "1970-01-01T00:00:01Z" });
+        expected.apply(Change::Upsert(row.as_object().expect("an object").clone()));
+    }
+    let differences = expected.compare(&table::read(&session, "ks", "t").await?);
+    ensure!(differences.total() == 0 && differences.rows == 3_000, "{differences}");
+    let mut servers = (kafka, cassandra);
+    let pids = [servers.0.broker(1).pid(), servers.1.node(1).pid()];
+    drop(servers);
+    let left = leftovers()?;
+    ensure!(!left.iter().any(|(pid, _)| pids.contains(&Some(*pid))), "{left:?}");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cassandra_survives_the_death_of_one_node_of_three() -> Result<()> {
+    let mut cassandra = Cassandra::start(CassandraOptions::nodes(3)).await?;
+    cassandra.create_keyspace("ks").await?;
+    cassandra.execute("CREATE TABLE ks.t (k int PRIMARY KEY)").await?;
+    cassandra.kill(2);
+    let session = cassandra.session().await?;
+    for i in 0..100 {
+        session.query_unpaged("INSERT INTO ks.t (k) VALUES (?)", (i,)).await?;
+    }
+    ensure!(table::read(&session, "ks", "t").await?.rows.len() == 100);
+    cassandra.restart(2).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn mesos_notices_a_dead_agent_within_seconds_and_takes_it_back() -> Result<()> {
+    let mut mesos = Mesos::start(MesosOptions::default()).await?;
+    let state = http::get(&format!("http://{}/state", mesos.master())).await?;
+    let racks: Vec<&str> = (1..=3)
+        .filter_map(|i| {
+            let slaves = state["slaves"].as_array()?;
+            let slave = slaves.iter().find(|slave| slave["hostname"] == millstream_testbed::hosts::host(i))?;
+            slave["attributes"]["rack"].as_str()
+        })
+        .collect();
+    ensure!(racks == ["r1", "r2", "r3"], "{racks:?}");
+    mesos.kill_agent(2, Signal::SIGKILL)?;
+    mesos.wait_for_agents(2).await?;
+    mesos.restart_agent(2).await?;
+    mesos.wait_for_agents(3).await
+}
