@@ -34,7 +34,8 @@ fn what_is_not_known_is_tolerated() {
     assert_eq!(unknown, Event::Unknown);
     let heartbeat: Event = serde_json::from_value(json!({"type": "HEARTBEAT"})).unwrap();
     assert_eq!(heartbeat, Event::Heartbeat);
-    let update = json!({"type": "UPDATE", "update": {"status": {"task_id": {"value": "t"}, "state": "TASK_OF_THE_FUTURE"}}});
+    let update =
+        json!({"type": "UPDATE", "update": {"status": {"task_id": {"value": "t"}, "state": "TASK_OF_THE_FUTURE"}}});
     let Event::Update { update } = serde_json::from_value(update).unwrap() else { panic!("not UPDATE") };
     assert_eq!(update.status.state, TaskState::TaskUnknown);
     assert_eq!(update.status.uuid, None);
@@ -43,12 +44,16 @@ fn what_is_not_known_is_tolerated() {
 #[test]
 fn calls_look_as_the_master_wants_them() {
     let call = |call| serde_json::to_value(Envelope { framework_id: None, call }).unwrap();
-    let decline = Decline { offer_ids: vec![OfferId::new("o1")], filters: Some(Filters { refuse_seconds: Some(120.0) }) };
+    let decline =
+        Decline { offer_ids: vec![OfferId::new("o1")], filters: Some(Filters { refuse_seconds: Some(120.0) }) };
     assert_eq!(
         call(Call::Decline { decline }),
         json!({"type": "DECLINE", "decline": {"offer_ids": [{"value": "o1"}], "filters": {"refuse_seconds": 120.0}}})
     );
-    assert_eq!(call(Call::Suppress { suppress: Roles::default() }), json!({"type": "SUPPRESS", "suppress": {"roles": []}}));
+    assert_eq!(
+        call(Call::Suppress { suppress: Roles::default() }),
+        json!({"type": "SUPPRESS", "suppress": {"roles": []}})
+    );
     assert_eq!(call(Call::Teardown), json!({"type": "TEARDOWN"}));
 }
 
@@ -61,7 +66,9 @@ fn bytes_are_base64() {
 
 #[test]
 fn only_ends_are_terminal() {
-    for state in ["TASK_LOST", "TASK_UNREACHABLE", "TASK_UNKNOWN", "TASK_GONE_BY_OPERATOR", "TASK_KILLING", "TASK_RUNNING"] {
+    for state in
+        ["TASK_LOST", "TASK_UNREACHABLE", "TASK_UNKNOWN", "TASK_GONE_BY_OPERATOR", "TASK_KILLING", "TASK_RUNNING"]
+    {
         assert!(!serde_json::from_value::<TaskState>(json!(state)).unwrap().is_terminal(), "{state} may come back");
     }
     for state in ["TASK_FINISHED", "TASK_FAILED", "TASK_KILLED", "TASK_ERROR", "TASK_DROPPED", "TASK_GONE"] {

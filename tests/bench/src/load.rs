@@ -17,7 +17,8 @@ fn record(i: u64, devices: u64) -> (String, String) {
     let device = format!("device-{:05}", i % devices);
     // Full-width numbers, so that every record is as long as the others.
     let at = 1_735_689_600_000 + i;
-    let (temperature, humidity, voltage) = (10.0 + (i % 899) as f64 / 100.0, 1000 + i % 9000, 3.0 + (i % 97) as f64 / 100.0);
+    let (temperature, humidity, voltage) =
+        (10.0 + (i % 899) as f64 / 100.0, 1000 + i % 9000, 3.0 + (i % 97) as f64 / 100.0);
     let value = format!(
         r#"{{"device":"{device}","seq":{seq},"at":{at},"temperature":{temperature:.2},"humidity":{humidity},"voltage":{voltage:.2},"status":"running","firmware":"2.14.3","site":"northern-plants","line":"{line:02}"}}"#,
         seq = 1_000_000_000 + i,
@@ -37,7 +38,9 @@ pub(crate) async fn produce(kafka: &Kafka, topic: &str, records: u64, devices: u
             let (key, value) = record(i, devices);
             let mut next = BaseRecord::to(&topic).key(&key).payload(&value);
             while let Err((error, same)) = producer.send(next) {
-                let KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) = error else { return Err(error.into()) };
+                let KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull) = error else {
+                    return Err(error.into());
+                };
                 producer.poll(Duration::from_millis(10));
                 next = same;
             }

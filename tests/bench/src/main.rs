@@ -42,16 +42,25 @@ async fn main() -> Result<()> {
 
     println!("{}", run::Figures::head());
     for run in 1..=options.runs {
-        let figures = measure(&mut kafka, &mut cassandra, &format!("run-{run}"), options.records, options.devices).await?;
+        let figures =
+            measure(&mut kafka, &mut cassandra, &format!("run-{run}"), options.records, options.devices).await?;
         println!("{figures}");
     }
     let cores = std::thread::available_parallelism()?;
-    println!("on {cores} cores, servers included; CPU in seconds per million records; peak is the executor's resident memory");
+    println!(
+        "on {cores} cores, servers included; CPU in seconds per million records; peak is the executor's resident memory"
+    );
     Ok(())
 }
 
 /// One run on a topic and a table of its own, checked row by row count.
-async fn measure(kafka: &mut Kafka, cassandra: &mut Cassandra, name: &str, records: u64, devices: u64) -> Result<run::Figures> {
+async fn measure(
+    kafka: &mut Kafka,
+    cassandra: &mut Cassandra,
+    name: &str,
+    records: u64,
+    devices: u64,
+) -> Result<run::Figures> {
     kafka.create_topic(name, PARTITIONS, 1).await?;
     load::produce(kafka, name, records, devices).await?;
     let table = name.replace('-', "_");

@@ -12,7 +12,9 @@ pub(crate) fn cpu_secs(pid: u32) -> Result<f64> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).with_context(|| format!("no process {pid}"))?;
     // The second field is the program's name in parentheses and may hold blanks.
     let after_name = stat.rsplit(')').next().context("a stat line has a name")?;
-    let ticks = |field: usize| -> Result<f64> { Ok(after_name.split_whitespace().nth(field - 3).context("short stat line")?.parse()?) };
+    let ticks = |field: usize| -> Result<f64> {
+        Ok(after_name.split_whitespace().nth(field - 3).context("short stat line")?.parse()?)
+    };
     Ok((ticks(14)? + ticks(15)?) / TICKS_PER_SEC)
 }
 

@@ -91,7 +91,13 @@ impl fmt::Display for Figures {
 }
 
 /// Runs the executor over the whole topic and measures it, start-up included.
-pub(crate) async fn execute(kafka: &mut Kafka, cassandra: &mut Cassandra, topic: &str, table: &str, records: u64) -> Result<Figures> {
+pub(crate) async fn execute(
+    kafka: &mut Kafka,
+    cassandra: &mut Cassandra,
+    topic: &str,
+    table: &str,
+    records: u64,
+) -> Result<Figures> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
     std::fs::write(file.path(), job(kafka, cassandra, topic, table))?;
     let kafka_pid = kafka.broker(1).pid().context("Kafka runs")?;

@@ -17,13 +17,14 @@ mod values;
 pub mod work;
 
 use std::{
+    pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 use millstream_pipeline::RowKind;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 
 use self::{
     fault::Fault,
@@ -49,6 +50,9 @@ const SCHEMA_FRESH: Duration = Duration::from_secs(5);
 
 /// A request of several rows that failed so often on every replica is tried in halves.
 const SPLIT_AFTER: u32 = 8;
+
+/// A write that is not answered for so long is shown as a stall, long before it times out.
+const SLOW_AFTER: Duration = Duration::from_secs(2);
 
 /// Rejected by Cassandra, as the reason of a bad record.
 pub const REJECTED: &str = "rejected_by_cassandra";
@@ -122,10 +126,19 @@ impl<T: Target> Sink<T> {
     }
 
     fn send(&self, work: Work) -> BoxFuture<'static, Answer> {
-        let target = self.target.clone();
+        let (target, health) = (self.target.clone(), self.health.clone());
         Box::pin(async move {
             let begin = Instant::now();
-            let result = target.write(&work).await;
+            let result = {
+                let mut write = pin!(target.write(&work));
+                match timeout(SLOW_AFTER, &mut write).await {
+                    Ok(result) => result,
+                    Err(_) => {
+                        health.sink.set(Trouble::stalled(format!("Cassandra has not answered for {SLOW_AFTER:?}")));
+                        write.await
+                    }
+                }
+            };
             Answer { work, result, latency: begin.elapsed() }
         })
     }

@@ -12,6 +12,7 @@ use rdkafka::{
     consumer::ConsumerContext,
     error::{KafkaError, KafkaResult},
     statistics::Broker,
+    types::RDKafkaErrorCode,
 };
 
 use super::tier::Brokers;
@@ -65,7 +66,10 @@ impl ClientContext for SourceContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka");
+        // The end of a partition is no error; librdkafka tells it here as well.
+        if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF)) {
+            tracing::warn!(%error, reason, "kafka");
+        }
     }
 
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {

@@ -36,7 +36,7 @@ struct Up {
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let filter = tracing_subscriber::EnvFilter::new("warn,millstream_testbed=info");
+    let filter = tracing_subscriber::EnvFilter::new("error,millstream_testbed=info");
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
     match Cli::parse().command {
         Command::Up(wanted) => up(wanted).await?,

@@ -43,7 +43,7 @@ struct Stack {
 
 #[tokio::main]
 async fn main() {
-    let filter = tracing_subscriber::EnvFilter::new("warn,millstream_testbed=info");
+    let filter = tracing_subscriber::EnvFilter::new("error,millstream_testbed=info");
     tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
     let code = guarded().await.unwrap_or_else(|error| {
         eprintln!("demo: {error:#}");
