@@ -43,14 +43,17 @@ pub async fn run() -> anyhow::Result<()> {
     let mut executor = Executor::new(handle, shutdown_grace);
     let mut ticks = interval(Duration::from_millis(REPORT_INTERVAL_MS));
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let mut idle_since = Instant::now();
+    let (mut idle_since, mut open) = (Instant::now(), true);
     while !executor.is_done() {
         if !executor.tasks.is_empty() {
             idle_since = Instant::now();
         }
         let failure = executor.failure();
         tokio::select! {
-            event = events.next() => executor.on_event(event).await,
+            event = events.next(), if open => {
+                open = event.is_some();
+                executor.on_event(event).await;
+            }
             Some(ended) = executor.drains.join_next() => executor.on_drained(ended?),
             _ = ticks.tick() => executor.report(),
             reason = failure => executor.on_failure(&reason),

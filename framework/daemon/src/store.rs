@@ -64,7 +64,9 @@ pub trait StateStore: Send + Sync {
 
 /// On disk, for a single scheduler.
 pub struct Redb {
-    database: Database,
+    path: PathBuf,
+    /// None after a failure: redb serves a database no more once a write to its file has failed, so it is opened anew.
+    database: Mutex<Option<Database>>,
 }
 
 impl Redb {
@@ -72,41 +74,67 @@ impl Redb {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
         let path = folder.join(FILE);
-        let database =
-            Database::create(&path).map_err(|error| StoreError::Open { path, source: Box::new(error.into()) })?;
-        let begin = database.begin_write()?;
-        begin.open_table(RECORDS)?;
-        begin.commit()?;
-        Ok(Redb { database })
+        let database = Mutex::new(Some(open(&path)?));
+        Ok(Redb { path, database })
     }
+
+    fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
+        let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
+        let database = match slot.take() {
+            Some(database) => database,
+            None => open(&self.path)?,
+        };
+        let result = work(&database);
+        if result.is_ok() {
+            *slot = Some(database);
+        }
+        result
+    }
+}
+
+fn open(path: &Path) -> Result<Database, StoreError> {
+    let failed = |error: redb::Error| StoreError::Open { path: path.into(), source: Box::new(error) };
+    let database = Database::create(path).map_err(|error| failed(error.into()))?;
+    let begin = database.begin_write()?;
+    begin.open_table(RECORDS)?;
+    begin.commit()?;
+    Ok(database)
+}
+
+fn read(database: &Database) -> Result<BTreeMap<String, Value>, StoreError> {
+    let table = database.begin_read()?.open_table(RECORDS)?;
+    let mut records = BTreeMap::new();
+    for entry in table.iter()? {
+        let (key, value) = entry?;
+        let key = key.value().to_owned();
+        let value =
+            serde_json::from_slice(value.value()).map_err(|source| StoreError::Damaged { key: key.clone(), source })?;
+        records.insert(key, value);
+    }
+    Ok(records)
+}
+
+fn write(database: &Database, changes: &[RecordChange]) -> Result<(), StoreError> {
+    let write = database.begin_write()?;
+    {
+        let mut table = write.open_table(RECORDS)?;
+        for RecordChange { key, value } in changes {
+            match value {
+                Some(value) => drop(table.insert(key.as_str(), value.to_string().as_bytes())?),
+                None => drop(table.remove(key.as_str())?),
+            }
+        }
+    }
+    Ok(write.commit()?)
 }
 
 impl StateStore for Redb {
     fn load(&self) -> Result<BTreeMap<String, Value>, StoreError> {
-        let table = self.database.begin_read()?.open_table(RECORDS)?;
-        let mut records = BTreeMap::new();
-        for entry in table.iter()? {
-            let (key, value) = entry?;
-            let key = key.value().to_owned();
-            let value = serde_json::from_slice(value.value())
-                .map_err(|source| StoreError::Damaged { key: key.clone(), source })?;
-            records.insert(key, value);
-        }
-        Ok(records)
+        self.with(read)
     }
 
     fn apply(&self, changes: &[RecordChange]) -> Result<(), StoreError> {
-        let write = self.database.begin_write()?;
-        {
-            let mut table = write.open_table(RECORDS)?;
-            for RecordChange { key, value } in changes {
-                match value {
-                    Some(value) => drop(table.insert(key.as_str(), value.to_string().as_bytes())?),
-                    None => drop(table.remove(key.as_str())?),
-                }
-            }
-        }
-        Ok(write.commit()?)
+        self.with(|database| write(database, changes))
     }
 }
 

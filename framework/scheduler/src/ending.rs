@@ -22,6 +22,9 @@ const KILL_AGAIN_MS: u64 = 1_000;
 /// A condemned or draining task that gives no sign is killed again this often, since a KILL may be lost.
 const KILL_UNSEEN_MS: u64 = 5_000;
 
+/// Each KILL of a condemned task doubles the pause to the next, up to 2^6 × 5 s, so that many tasks on lost agents make no storm.
+const KILL_DOUBLINGS_MAX: u32 = 6;
+
 /// Time a drain may take beyond the grace before the task is given up.
 const DRAIN_SLACK_MS: u64 = 15_000;
 
@@ -172,12 +175,21 @@ pub(crate) fn look_after(state: &mut State, effects: &mut Effects) {
     for id in state.attention.clone() {
         let (Some(task), Some(watch)) = (state.store.task(&id), state.tasks.get_mut(&id)) else { continue };
         match task.aim {
-            Aim::Condemned => kill(state, effects, &id, KILL_UNSEEN_MS),
+            // It may be on an agent that is gone for days.
+            Aim::Condemned => {
+                let pause = KILL_UNSEEN_MS << watch.kills.min(KILL_DOUBLINGS_MAX);
+                kill(state, effects, &id, pause);
+            }
             Aim::Drain => {
                 // After a restart the drain has its whole time again.
                 let drain_time = state.settings.grace_ms + DRAIN_SLACK_MS;
                 if now >= *watch.drain_deadline.get_or_insert(now + drain_time) {
                     let message = "the drain took too long";
+                    // Its executor runs the old version: the new one must not be launched into it.
+                    let executor = task.executor.clone();
+                    if let Some(record) = state.store.executor_mut(&executor) {
+                        record.lost = true;
+                    }
                     end(state, effects, &id, End::condemned(EndCause::DrainTimeout, message, false));
                 } else {
                     kill(state, effects, &id, KILL_UNSEEN_MS);
@@ -202,7 +214,7 @@ fn kill(state: &mut State, effects: &mut Effects, id: &String, at_most_every_ms:
     if state.subscribed_at.is_none() || watch.last_kill.is_some_and(|at| now < at + at_most_every_ms) {
         return;
     }
-    watch.last_kill = Some(now);
+    (watch.last_kill, watch.kills) = (Some(now), watch.kills.saturating_add(1));
     effects.calls.push(kill_call(id, Some(&task.agent)));
 }
 

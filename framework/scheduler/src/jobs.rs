@@ -39,7 +39,9 @@ pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, to
     };
     let text_only = job.phase == JobPhase::Running && job.spec == spec;
     let phase = job.phase;
-    let moved = job.spec.source != spec.source || job.spec.sink != spec.sink;
+    // What is watched is the version to come, if there is one.
+    let watched = job.next.as_ref().map_or(&job.spec, |next| &next.spec);
+    let moved = watched.source != spec.source || watched.sink != spec.sink;
     if same_text {
         return reply(effects, &name, generation, Reply::Unchanged);
     }
@@ -87,6 +89,10 @@ pub(crate) fn stop(state: &mut State, effects: &mut Effects, name: &String) {
     if job.phase == JobPhase::Stopped || (job.phase == JobPhase::Draining && job.next.is_none()) {
         effects.reply = Some(Reply::Unchanged);
         return;
+    }
+    if job.next.is_some() {
+        // Perhaps of the topic of the version that will not come.
+        state.topologies.remove(name);
     }
     let job = state.store.job_mut(name).expect("found above");
     (job.next, job.changed_ms) = (None, wall_ms);

@@ -21,7 +21,8 @@ pub(crate) struct Manners {
 impl Manners {
     /// A new subscription begins without filters and without suppression.
     pub(crate) fn subscribed(&mut self) {
-        (self.suppressed, self.filtered_until, self.new_want) = (false, 0, false);
+        // A REVIVE if anything waits: a subscription taken over unnoticed may have kept our old filters.
+        (self.suppressed, self.filtered_until, self.new_want) = (false, 0, true);
     }
 
     /// Something new is wanted.

@@ -86,6 +86,8 @@ pub(crate) struct TaskWatch {
     pub(crate) launch_deadline: Option<u64>,
     pub(crate) running_since: Option<u64>,
     pub(crate) last_kill: Option<u64>,
+    /// KILLs so far.
+    pub(crate) kills: u32,
     pub(crate) drain_deadline: Option<u64>,
     pub(crate) report: Option<TaskReport>,
     pub(crate) reported_at: Option<u64>,

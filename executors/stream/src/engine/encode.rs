@@ -120,6 +120,7 @@ impl Encoder {
                 extent.cut = Some(offset);
                 lane.stopped = true;
                 lane.position = offset;
+                with_tracker(&lane.tracker, |tracker| tracker.cap(offset));
                 lane.state.request_stop(Stop::bad_record(offset, reason.label(), detail));
             } else if self.bad_records.keeps_letters() {
                 let content = match fetched {

@@ -131,7 +131,10 @@ fn take_turn<'q>(
     gathered: &mut Gathered<'q>,
 ) {
     let mut end = lane.window.end();
-    if let Some(held) = lane.held.take_if(|held| held.offset() < end) {
+    // After a stop nothing more is taken, or the commit would pass the record it stopped at.
+    if !lane.stopped
+        && let Some(held) = lane.held.take_if(|held| held.offset() < end)
+    {
         add(Fetched::Held(held), lane, index, gathered);
     }
     for _ in 0..TURN_RECORDS {

@@ -77,8 +77,13 @@ impl Lane {
         if let Some(eof) = self.eof.take()
             && eof > self.position
         {
+            // Records in hand have no unit yet: theirs will reach up to the position. Only without them may the mark jump.
+            with_tracker(&self.tracker, |tracker| {
+                if tracker.position() == self.position {
+                    tracker.skip_to(eof);
+                }
+            });
             self.position = eof;
-            with_tracker(&self.tracker, |tracker| tracker.skip_to(eof));
         }
     }
 
@@ -115,4 +120,38 @@ struct Meter {
     log_end: Option<i64>,
     consumed: f64,
     appended: f64,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Mutex;
+
+    use super::*;
+    use crate::tracker::Tracker;
+
+    fn lane(position: i64) -> Lane {
+        let (state, _stops) = PartitionState::new(0, Arc::default());
+        Lane::new(state, Arc::new(Mutex::new(Tracker::new(position))), position, Window::default())
+    }
+
+    #[test]
+    fn the_end_of_the_log_does_not_pass_records_in_hand() {
+        let mut lane = lane(10);
+        (lane.position, lane.eof) = (15, Some(17)); // 10 to 14 are gathered, 15 and 16 are control records
+        lane.queue_is_empty();
+        let durable = |lane: &Lane| with_tracker(&lane.tracker, |tracker| tracker.durable());
+        assert_eq!((lane.position, durable(&lane)), (17, 10));
+        let unit = with_tracker(&lane.tracker, |tracker| tracker.open(lane.position, None));
+        assert_eq!(durable(&lane), 10);
+        with_tracker(&lane.tracker, |tracker| tracker.close(unit));
+        assert_eq!(durable(&lane), 17);
+    }
+
+    #[test]
+    fn with_nothing_in_hand_it_is_passed() {
+        let mut lane = lane(10);
+        lane.eof = Some(12);
+        lane.queue_is_empty();
+        assert_eq!(with_tracker(&lane.tracker, |tracker| tracker.durable()), 12);
+    }
 }

@@ -20,7 +20,10 @@ mod supervise;
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -61,6 +64,7 @@ struct Shared {
     partitions: Partitions,
     metrics: Arc<Metrics>,
     failure: watch::Sender<Option<String>>,
+    commit_failed: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -114,6 +118,7 @@ impl Engine {
             partitions: Partitions::default(),
             metrics,
             failure: watch::Sender::new(None),
+            commit_failed: Arc::default(),
         });
         let engine = Arc::new(Engine { shared, ready: Arc::default(), tasks: Mutex::default() });
         tokio::spawn(commit_for_ever(Arc::downgrade(&engine)));
@@ -230,6 +235,9 @@ async fn commit_for_ever(engine: std::sync::Weak<Engine>) {
         let Some(engine) = engine.upgrade() else { return };
         let Some(ready) = engine.ready.get() else { continue };
         let begin = Instant::now();
+        if engine.shared.commit_failed.swap(false, Ordering::Relaxed) {
+            committed.clear();
+        }
         let offsets: Vec<(Partition, i64)> = engine.with_tasks(|tasks| {
             let states = tasks.values().flat_map(|task| &task.partitions);
             let durable = states.filter_map(|state| Some((state.partition, state.durable()?)));

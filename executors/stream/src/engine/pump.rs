@@ -3,6 +3,7 @@
 
 use std::{
     collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
     thread::JoinHandle,
     time::{Duration, Instant},
@@ -125,12 +126,18 @@ pub(super) struct Pump {
 }
 
 impl Pump {
-    /// Starts the thread.
-    pub(super) fn start(self) -> std::io::Result<PumpHandle> {
+    /// Starts the thread; `fail` is told when it panics, for then nothing is read any more.
+    pub(super) fn start(self, fail: impl FnOnce(String) + Send + 'static) -> std::io::Result<PumpHandle> {
         let (orders, bell) = (Arc::<Mutex<VecDeque<Order>>>::default(), self.bell.clone());
         let thread = std::thread::Builder::new().name("pump".into()).spawn({
             let orders = orders.clone();
-            move || self.run(&orders)
+            move || {
+                // What the pump leaves behind is not used again: the process ends.
+                let run = AssertUnwindSafe(|| self.run(&orders));
+                if catch_unwind(run).is_err() {
+                    fail("the pump panicked; its log has the place".to_owned());
+                }
+            }
         })?;
         Ok(PumpHandle { orders, bell, thread: Mutex::new(Some(thread)) })
     }

@@ -109,6 +109,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         partitions: shared.partitions.clone(),
         health: shared.health.clone(),
         metrics: shared.metrics.clone(),
+        commit_failed: shared.commit_failed.clone(),
     };
     let consumer = source::consumer(&config, &job.source, location, queue_bytes, context)
         .map_err(|error| SetupError::Later(Trouble::stopped(format!("source.kafka.options: {error}"))))?;
@@ -142,7 +143,10 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         bell: shared.bell.clone(),
         metrics: shared.metrics.clone(),
     };
-    let pump = pump.start().map_err(|error| SetupError::Never(format!("no thread for the pump: {error}")))?;
+    let failing = shared.clone();
+    let pump = pump
+        .start(move |reason| failing.fail(reason))
+        .map_err(|error| SetupError::Never(format!("no thread for the pump: {error}")))?;
     let pump = Arc::new(pump);
     tokio::spawn(keeper::run(request_queue, blocks.clone(), *generation, pump.clone(), shared.metrics.clone()));
     Ok(Arc::new(Ready {
@@ -191,9 +195,11 @@ fn start_bad_records(shared: &Arc<Shared>, config: &ClientConfig) -> Arc<BadReco
 
 /// Something without which no partition may go on.
 fn spawn_essential(shared: &Arc<Shared>, work: impl Future<Output = Result<(), String>> + Send + 'static) {
-    let shared = shared.clone();
+    let (shared, work) = (shared.clone(), tokio::spawn(work));
     tokio::spawn(async move {
-        if let Err(reason) = work.await {
+        // A panic is a failure like any other: the process starts anew instead of standing still.
+        let result = work.await.unwrap_or_else(|panic| Err(panic.to_string()));
+        if let Err(reason) = result {
             shared.fail(reason);
         }
     });

@@ -43,7 +43,7 @@ pub(super) async fn run(
             () = leave.cancelled() => return,
         };
         let stop = match begun {
-            Err(reason) => Stop::other(reason),
+            Err(stop) => stop,
             Ok((position, window)) => {
                 while stops.try_recv().is_ok() {} // of the start before
                 match consume(&ready, &state, position, window, &mut stops, &leave).await {
@@ -92,7 +92,7 @@ async fn consume(
 }
 
 /// The position and its timestamp blocks, asked for until there is an answer. An error needs a person.
-async fn begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), String> {
+async fn begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), Stop> {
     let (mut backoff, mut beyond_end) = (Backoff::default(), 0);
     loop {
         let reason = match try_begin(ready, state).await {
@@ -102,8 +102,9 @@ async fn begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), S
                 tokio::time::sleep(BEYOND_END_PAUSE).await;
                 continue;
             }
-            Err(BeginError::Start(error)) => return Err(error.to_string()),
-            Err(BeginError::Refused(reason)) => return Err(reason),
+            // A topic made anew may grow to the committed offset: only a person can say that it is meant.
+            Err(BeginError::Start(error)) => return Err(Stop { reason: error.to_string(), until_moved: true }),
+            Err(BeginError::Refused(reason)) => return Err(Stop::other(reason)),
             Err(BeginError::Later(reason)) => reason,
         };
         state.set_status(PartitionStatus::Stalled, Some(reason));
@@ -146,20 +147,24 @@ async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window
 
 /// Ends when it makes sense to start again. First of all what is durable is committed, for that is where it starts.
 async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool) {
-    if let Some(durable) = state.durable() {
+    let durable = state.durable();
+    if let Some(durable) = durable {
         let (topic, offsets) = (ready.source.topic.clone(), [(state.partition, durable)]);
         let committed = ready.ask(move |consumer| start::commit(consumer, &topic, &offsets, CommitMode::Sync)).await;
         if let Err(error) = committed {
             tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
         }
     }
+    let mut stopped_at = durable.map(Some);
     loop {
         tokio::time::sleep(LOOK_AGAIN).await;
-        let Some(durable) = state.durable().filter(|_| until_moved) else { return };
-        let (topic, partition) = (ready.source.topic.clone(), state.partition);
-        let committed = ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await;
-        if committed.is_ok_and(|committed| committed != Some(durable)) {
+        if !until_moved {
             return;
+        }
+        let (topic, partition) = (ready.source.topic.clone(), state.partition);
+        match ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await {
+            Ok(committed) if committed != *stopped_at.get_or_insert(committed) => return,
+            Ok(_) | Err(_) => {}
         }
     }
 }

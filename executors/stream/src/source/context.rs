@@ -2,7 +2,10 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use millstream_protocol::Partition;
@@ -36,6 +39,8 @@ pub struct SourceContext {
     pub health: Arc<Health>,
     /// Counts commits.
     pub metrics: Arc<Metrics>,
+    /// Set by a commit that failed: what it held must be committed again.
+    pub commit_failed: Arc<AtomicBool>,
 }
 
 impl ClientContext for SourceContext {
@@ -87,6 +92,7 @@ impl ConsumerContext for SourceContext {
     fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
         if let Err(error) = &result {
             tracing::warn!(%error, "commit failed");
+            self.commit_failed.store(true, Ordering::Relaxed);
         }
         self.metrics.committed(result.is_ok());
     }
