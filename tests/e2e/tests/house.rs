@@ -28,9 +28,20 @@ const NOT_FOLLOWED: &str = "datafusion-";
 /// Crates no PURE crate may name itself. DataFusion's own functions bring `rand` along; the pipeline refuses those functions.
 const RANDOM_CRATES: [&str; 4] = ["rand", "getrandom", "fastrand", "uuid"];
 
-/// Ways to a clock, the environment or a thread that no dependency list shows.
-const IMPURE_PATHS: [&str; 7] =
-    ["Instant::now", "SystemTime::now", "Timestamp::now", "Zoned::now", "std::env", "std::thread", "std::net"];
+/// Ways out that no dependency list shows. Addresses as values (`std::net::IpAddr`) and a scoped thread for its stack are none.
+const IMPURE_PATHS: [&str; 11] = [
+    "Instant::now",
+    "SystemTime::now",
+    "Timestamp::now",
+    "Zoned::now",
+    "std::env",
+    "std::fs",
+    "std::process",
+    "thread::spawn",
+    "thread::sleep",
+    "TcpStream",
+    "UdpSocket",
+];
 
 /// Who must not know whom, with the reason.
 const STRANGERS: [(&str, &str, &str); 7] = [
@@ -92,6 +103,8 @@ fn pure_crates_ask_no_clock_and_no_environment() {
             manifest.parent().expect("a manifest has a folder").join("src").as_std_path(),
             &mut |path, text| {
                 files += 1;
+                // Tests of a pure crate may read their cases.
+                let text = text.split("#[cfg(test)]").next().unwrap_or_default();
                 for bad in IMPURE_PATHS {
                     assert!(!text.contains(bad), "{}: {package} is PURE but uses {bad}", path.display());
                 }

@@ -9,6 +9,7 @@ use rdkafka::{
     message::Headers as _,
 };
 
+use crate::kafka::watermarks;
 use crate::produce::Position;
 
 /// For one answer of a running broker.
@@ -44,7 +45,7 @@ pub fn read_topic(client: &ClientConfig, topic: &str) -> Result<Vec<LogRecord>> 
     let mut assignment = TopicPartitionList::new();
     let mut left = vec![];
     for partition in 0..partitions as i32 {
-        let (start, end) = consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN)?;
+        let (start, end) = watermarks(&consumer, topic, partition)?;
         left.push(end - start);
         if end > start {
             assignment.add_partition_offset(topic, partition, Offset::Beginning)?;

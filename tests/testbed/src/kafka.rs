@@ -162,9 +162,7 @@ impl Kafka {
         let consumer: BaseConsumer = self.client().create()?;
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
         let partitions = metadata.topics().first().context("the topic is not there")?.partitions().len();
-        (0..partitions)
-            .map(|partition| Ok(consumer.fetch_watermarks(topic, partition as i32, ANSWER_WITHIN)?.1))
-            .collect()
+        (0..partitions).map(|partition| Ok(watermarks(&consumer, topic, partition as i32)?.1)).collect()
     }
 
     /// Runs a tool of Kafka by its main class (`org.apache.kafka.tools.consumer.group.ConsumerGroupCommand`), with
@@ -195,6 +193,22 @@ impl Kafka {
             bail!("the {brokers} brokers have not found each other within {START_WITHIN:?}")
         };
         tokio::task::spawn_blocking(joined).await?
+    }
+}
+
+/// Log start and end of a partition. A leader that was just elected does not tell them for a moment (OFFSET_NOT_AVAILABLE). Blocks.
+pub(crate) fn watermarks<C: rdkafka::consumer::ConsumerContext>(
+    consumer: &BaseConsumer<C>,
+    topic: &str,
+    partition: i32,
+) -> Result<(i64, i64)> {
+    let deadline = std::time::Instant::now() + START_WITHIN;
+    loop {
+        match consumer.fetch_watermarks(topic, partition, ANSWER_WITHIN) {
+            Ok(marks) => return Ok(marks),
+            Err(error) if std::time::Instant::now() > deadline => return Err(error.into()),
+            Err(_) => std::thread::sleep(Duration::from_millis(100)),
+        }
     }
 }
 
