@@ -109,6 +109,19 @@ fn a_job_that_must_not_skip_stops_loudly() -> Result<()> {
         ensure!(stopped["partition"] == bad.partition, "{stopped}");
         ensure!(stopped["reason"].as_str().is_some_and(|reason| reason.contains(&bad.offset.to_string())), "{stopped}");
         ensure!(stopped["durable"].as_i64().is_some_and(|durable| durable <= bad.offset), "{stopped}");
+
+        // Its lag goes on to count what is produced meanwhile.
+        let more = accounts.messages(300);
+        produce_all(servers, &accounts.name, more).await?;
+        let end = servers.kafka.end_offsets(&accounts.name)?[bad.partition as usize];
+        let lag = millstream_testbed::eventually("the stopped partition's lag counts", CAUGHT_UP_WITHIN, async || {
+            let lag = servers.millstream.api().lag(&accounts.name).await?;
+            let partitions = lag["partitions"].as_array().context("no partitions")?;
+            let partition = partitions.iter().find(|p| p["partition"] == bad.partition).context("not there")?;
+            Ok((partition["log_end"] == end).then(|| partition.clone()))
+        });
+        let lag = lag.await?;
+        ensure!(lag["records"] == end - lag["durable"].as_i64().context("no durable")?, "{lag}");
         servers.stop(&accounts.name).await
     })
 }

@@ -145,6 +145,13 @@ async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window
     }
 }
 
+/// Nobody reads a stopped partition, so statistics do not tell its end any more; its lag must grow all the same.
+async fn look_at_log_end(ready: &Ready, state: &PartitionState) {
+    let (topic, partition) = (ready.source.topic.clone(), state.partition);
+    let log_end = ready.ask(move |consumer| start::log_end(consumer, &topic, partition)).await;
+    state.set_log_end(log_end.ok());
+}
+
 /// Ends when it makes sense to start again. First of all what is durable is committed, for that is where it starts.
 async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool) {
     let durable = state.durable();
@@ -157,6 +164,7 @@ async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: boo
     }
     let mut stopped_at = durable.map(Some);
     loop {
+        look_at_log_end(ready, state).await;
         tokio::time::sleep(LOOK_AGAIN).await;
         if !until_moved {
             return;

@@ -94,6 +94,11 @@ pub fn ask(consumer: &SourceConsumer, topic: &str, partition: i32, start: Start)
     Ok(Facts { committed, log_start, log_end, at_start_time })
 }
 
+/// Offset after the last committed record in the log. Blocks.
+pub fn log_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<i64> {
+    Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.1)
+}
+
 /// The group's committed offset. Blocks.
 pub fn committed(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<Option<i64>> {
     let mut list = TopicPartitionList::new();
