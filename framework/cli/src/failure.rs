@@ -2,7 +2,10 @@
 
 use std::fmt;
 
-use millstream_daemon::api::{DiagnosticView, ErrorBody};
+use millstream_daemon::{
+    api::{DiagnosticView, ErrorBody},
+    chain,
+};
 use millstream_spec::{Diagnostics, Located};
 
 /// Why a command failed.
@@ -16,17 +19,7 @@ impl Failure {
 
     /// An error whose text says what to do, with its causes.
     pub(crate) fn of(error: &dyn std::error::Error) -> Self {
-        let mut text = error.to_string();
-        let mut cause = error.source();
-        while let Some(error) = cause {
-            let said = error.to_string();
-            // Transparent errors say what their cause says.
-            if !text.ends_with(&said) {
-                text = format!("{text}: {said}");
-            }
-            cause = error.source();
-        }
-        Failure(ErrorBody { error: text, remedy: None, diagnostics: vec![] })
+        Failure(ErrorBody { error: chain(error), remedy: None, diagnostics: vec![] })
     }
 
     /// A job file is refused.

@@ -28,7 +28,7 @@ pub use config::{Config, ConfigError, Overrides};
 pub use run::{RunError, run, serve};
 
 /// An error with its causes, in one line.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
