@@ -6,7 +6,7 @@ use std::{
 };
 
 use millstream_placement::Distances;
-use millstream_scheduler::{FrameworkSettings, Settings};
+use millstream_scheduler::{ExecutorProgram, FrameworkSettings, Settings};
 use millstream_spec::{Setting, units};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
@@ -220,10 +220,11 @@ impl Config {
     }
 
     /// Settings of the decisions.
-    pub fn scheduler_settings(&self) -> Result<Settings, ConfigError> {
+    /// `address` is where the API listens.
+    pub fn scheduler_settings(&self, address: SocketAddr) -> Result<Settings, ConfigError> {
         Ok(Settings {
-            role: self.mesos.role.clone(),
-            executor_path: self.executor_path()?.to_string_lossy().into_owned(),
+            framework: self.framework_settings(address),
+            executor: ExecutorProgram::Path(self.executor_path()?.to_string_lossy().into_owned()),
             executor_log: self.executor.log.clone(),
             executor_cpus_milli: (self.executor.cpus * 1_000.0).round() as u64,
             executor_mem_bytes: self.executor.mem_bytes,
@@ -234,8 +235,7 @@ impl Config {
         })
     }
 
-    /// Who subscribes; `address` is where the API listens.
-    pub fn framework_settings(&self, address: SocketAddr) -> FrameworkSettings {
+    fn framework_settings(&self, address: SocketAddr) -> FrameworkSettings {
         // The address "any" leads nowhere from elsewhere.
         let from_address = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
         let url = Some(self.http.url.clone()).filter(|url| !url.is_empty()).or(from_address);

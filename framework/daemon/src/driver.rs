@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 use millstream_mesos::scheduler::{Config as SessionConfig, DisconnectReason, Events, Session, SessionEvent};
-use millstream_mesos_types::{FrameworkId, FrameworkInfo, scheduler::Event};
+use millstream_mesos_types::scheduler::Event;
 use millstream_scheduler::{Audit, Input, RecordChange, Reply, State, TICK_MS, step};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -65,7 +65,6 @@ pub(crate) struct Driver {
     metrics: Arc<Metrics>,
     vitals: Arc<Vitals>,
     session: SessionConfig,
-    info: FrameworkInfo,
     clock: Clock,
     topology_errors: BTreeMap<String, String>,
 }
@@ -77,10 +76,9 @@ impl Driver {
         metrics: Arc<Metrics>,
         vitals: Arc<Vitals>,
         session: SessionConfig,
-        info: FrameworkInfo,
     ) -> Self {
         let topology_errors = BTreeMap::new();
-        Driver { state, store, metrics, vitals, session, info, clock: Clock::start(), topology_errors }
+        Driver { state, store, metrics, vitals, session, clock: Clock::start(), topology_errors }
     }
 
     /// Runs until the master ends the subscription for good. May be dropped at any time: that is a crash, and every step
@@ -118,9 +116,7 @@ impl Driver {
     }
 
     fn connect(&self) -> (Events, Calls) {
-        let mut info = self.info.clone();
-        info.id = self.state.framework_id().map(FrameworkId::new);
-        let (events, caller) = Session::connect(self.session.clone(), info);
+        let (events, caller) = Session::connect(self.session.clone(), self.state.subscribe());
         (events, Calls::new(caller, self.metrics.clone()))
     }
 

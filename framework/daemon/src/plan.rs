@@ -30,7 +30,8 @@ pub(crate) async fn post(Shared(api): Shared<Api>, toml: String) -> Result<Json<
         ));
     };
     let settings = api.settings().await?;
-    let agents = agents::free(&master, api.credentials(), &settings.role).await.map_err(|error| unreadable(&error))?;
+    let agents =
+        agents::free(&master, api.credentials(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
     Ok(Json(view(&checked.file.spec, topology, agents, &settings)))
 }
 

@@ -3,7 +3,7 @@
 use std::{future::Future, net::SocketAddr, sync::Arc};
 
 use millstream_mesos::scheduler::{Config as SessionConfig, Credentials, DisconnectReason};
-use millstream_scheduler::{RestoreError, State, framework_info};
+use millstream_scheduler::{RestoreError, State};
 use millstream_topology::{SettingError, settings};
 use tokio::{net::TcpListener, sync::mpsc};
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ pub enum RunError {
 /// Runs a scheduler on the configured folder and address until `shutdown`. Its tasks run on; the next one takes them over.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
     // What is wrong with the settings is said before anything is opened.
-    config.scheduler_settings()?;
+    config.scheduler_settings(config.http.listen)?;
     let store = Redb::open(&config.state.dir)?;
     let address = config.http.listen;
     let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
@@ -70,17 +70,16 @@ pub async fn serve(
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let settings = config.scheduler_settings()?;
-    let session = session(&config)?;
     let address = listener.local_addr().map_err(RunError::Http)?;
-    let info = framework_info(&config.framework_settings(address));
+    let settings = config.scheduler_settings(address)?;
+    let session = session(&config)?;
     let state = State::restore(settings, store.load()?).map_err(RunError::Restore)?;
     tracing::info!(%address, masters = config.mesos.masters.join(","), framework = state.framework_id(), "scheduler starts");
 
     let (metrics, vitals) = (Arc::new(Metrics::new()), Arc::new(Vitals::default()));
     let (asks, asked) = mpsc::channel(ASKS_AHEAD);
     let api = Api::new(asks, metrics.clone(), vitals.clone(), session.credentials.clone());
-    let driver = Driver::new(state, store, metrics, vitals, session, info);
+    let driver = Driver::new(state, store, metrics, vitals, session);
     let stop = CancellationToken::new();
     let server = http::serve(listener, api, stop.clone());
     let ended = tokio::select! {

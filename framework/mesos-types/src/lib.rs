@@ -12,12 +12,18 @@ pub mod executor;
 pub mod scheduler;
 
 mod base64_bytes;
+mod constraints;
+mod operation;
 mod resource;
 mod task;
 
 pub use base64_bytes::Base64;
+pub use constraints::*;
+pub use operation::*;
 pub use resource::{AllocationInfo, Range, Ranges, Resource, ResourceType, Scalar, Set, scalar_sum};
 pub use task::*;
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +62,8 @@ ids! {
     TaskId,
     /// Names an executor; unique among those of one framework on one agent.
     ExecutorId,
+    /// Names an operation whose outcome the framework wants to hear of.
+    OperationId,
 }
 
 /// `FrameworkInfo`
@@ -89,6 +97,30 @@ pub struct FrameworkInfo {
     /// Page of the framework.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webui_url: Option<String>,
+    /// For people and other tools.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub labels: Option<Labels>,
+    /// By role: what is too little to be offered.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub offer_filters: BTreeMap<String, OfferFilters>,
+}
+
+/// `Labels`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Labels {
+    /// The labels.
+    #[serde(default)]
+    pub labels: Vec<Label>,
+}
+
+/// `Label`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Label {
+    /// Key.
+    pub key: String,
+    /// Value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<String>,
 }
 
 /// `FrameworkInfo.Capability`
@@ -203,6 +235,20 @@ pub struct FaultDomain {
 pub struct Named {
     /// The name.
     pub name: String,
+}
+
+/// `InverseOffer`: all that the framework has on an agent is asked back for a maintenance.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InverseOffer {
+    /// Names it in ACCEPT_INVERSE_OFFERS and DECLINE_INVERSE_OFFERS.
+    pub id: OfferId,
+    /// Who shall go.
+    pub framework_id: FrameworkId,
+    /// From where; absent for everywhere.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
+    /// When the maintenance is.
+    pub unavailability: Unavailability,
 }
 
 /// `Unavailability`

@@ -3,8 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    AgentId, Base64, ExecutorId, Filters, FrameworkId, FrameworkInfo, KillPolicy, Offer, OfferId, TaskId, TaskInfo,
-    TaskStatus,
+    AgentId, Base64, ExecutorId, Filters, FrameworkId, FrameworkInfo, InverseOffer, KillPolicy, Offer,
+    OfferConstraints, OfferId, Operation, OperationId, OperationStatus, TaskId, TaskStatus,
 };
 
 /// What a scheduler asks. `framework_id` is added by the session on the way out.
@@ -27,6 +27,22 @@ pub enum Call {
     Decline {
         /// Which.
         decline: Decline,
+    },
+    /// Promises to have left an agent when its maintenance begins.
+    AcceptInverseOffers {
+        /// Which.
+        accept_inverse_offers: InverseOfferAnswer,
+    },
+    /// Cannot promise to leave in time.
+    DeclineInverseOffers {
+        /// Which.
+        decline_inverse_offers: InverseOfferAnswer,
+    },
+    /// Replaces what SUBSCRIBE said; all but principal, user and checkpoint may change. Answered 200 once it is done,
+    /// 400, 403 or 409 otherwise.
+    UpdateFramework {
+        /// As in SUBSCRIBE.
+        update_framework: Subscribe,
     },
     /// Clears all filters and ends SUPPRESS.
     Revive {
@@ -60,6 +76,16 @@ pub enum Call {
         /// Which; empty for all.
         reconcile: Reconcile,
     },
+    /// The outcome of an operation is durable here and need not be sent again.
+    AcknowledgeOperationStatus {
+        /// Which.
+        acknowledge_operation_status: AcknowledgeOperationStatus,
+    },
+    /// Asks for the current state of operations; answered by UPDATE_OPERATION_STATUS.
+    ReconcileOperations {
+        /// Which; empty for all.
+        reconcile_operations: ReconcileOperations,
+    },
     /// Data for an executor; may be lost.
     Message {
         /// For whom.
@@ -70,14 +96,57 @@ pub enum Call {
     Unknown,
 }
 
-/// `Call.Subscribe`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+/// `Call.Subscribe`, and `Call.UpdateFramework`, which has the same fields.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct Subscribe {
     /// Who subscribes.
     pub framework_info: FrameworkInfo,
-    /// Roles that begin suppressed.
+    /// Roles that are suppressed from now on; all others are not.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub suppressed_roles: Vec<String>,
+    /// Which agents shall be offered; absent for all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer_constraints: Option<OfferConstraints>,
+}
+
+/// `Call.AcceptInverseOffers`, `Call.DeclineInverseOffers`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InverseOfferAnswer {
+    /// Which.
+    pub inverse_offer_ids: Vec<OfferId>,
+    /// For how long they shall not come again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filters: Option<Filters>,
+}
+
+/// `Call.AcknowledgeOperationStatus`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AcknowledgeOperationStatus {
+    /// From the update's status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
+    /// From the update's status.
+    pub uuid: Base64,
+    /// From the update's status.
+    pub operation_id: OperationId,
+}
+
+/// `Call.ReconcileOperations`
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct ReconcileOperations {
+    /// The operations; empty asks for all.
+    #[serde(default)]
+    pub operations: Vec<ReconcileOperation>,
+}
+
+/// `Call.ReconcileOperations.Operation`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReconcileOperation {
+    /// The operation.
+    pub operation_id: OperationId,
+    /// Where it was asked for: makes the answer finer than OPERATION_UNKNOWN.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agent_id: Option<AgentId>,
 }
 
 /// `Call.Accept`: all offers share agent and role.
@@ -91,27 +160,6 @@ pub struct Accept {
     /// For what is left of them.
     #[serde(default)]
     pub filters: Option<Filters>,
-}
-
-/// `Offer.Operation`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "type", rename_all = "SCREAMING_SNAKE_CASE")]
-pub enum Operation {
-    /// Starts tasks.
-    Launch {
-        /// Which.
-        launch: Launch,
-    },
-    /// One this version does not know.
-    #[serde(other)]
-    Unknown,
-}
-
-/// `Offer.Operation.Launch`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Launch {
-    /// The tasks.
-    pub task_infos: Vec<TaskInfo>,
 }
 
 /// `Call.Decline`
@@ -213,10 +261,25 @@ pub enum Event {
         /// Which.
         rescind: Rescind,
     },
+    /// Agents are asked back for a maintenance.
+    InverseOffers {
+        /// The inverse offers.
+        inverse_offers: InverseOffers,
+    },
+    /// An inverse offer is no longer valid.
+    RescindInverseOffer {
+        /// Which.
+        rescind_inverse_offer: RescindInverseOffer,
+    },
     /// A task has another state.
     Update {
         /// Which.
         update: Update,
+    },
+    /// What became of an operation that has an id.
+    UpdateOperationStatus {
+        /// Which.
+        update_operation_status: UpdateOperationStatus,
     },
     /// Data from an executor; may be lost or doubled.
     Message {
@@ -263,6 +326,28 @@ pub struct Offers {
 pub struct Rescind {
     /// The offer.
     pub offer_id: OfferId,
+}
+
+/// `Event.InverseOffers`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct InverseOffers {
+    /// The inverse offers.
+    #[serde(default)]
+    pub inverse_offers: Vec<InverseOffer>,
+}
+
+/// `Event.RescindInverseOffer`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RescindInverseOffer {
+    /// The inverse offer.
+    pub inverse_offer_id: OfferId,
+}
+
+/// `Event.UpdateOperationStatus`
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct UpdateOperationStatus {
+    /// The status; acknowledge it exactly when it has a uuid.
+    pub status: OperationStatus,
 }
 
 /// `Event.Update`

@@ -84,9 +84,12 @@ pub struct Uri {
     /// Unpack archives; Mesos' default is true.
     #[serde(default)]
     pub extract: bool,
-    /// Keep in the agent's fetcher cache.
+    /// Keep in the agent's fetcher cache, under the whole of `value`.
     #[serde(default)]
     pub cache: bool,
+    /// Name in the sandbox; absent for the last part of `value`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_file: Option<String>,
 }
 
 /// `Environment`

@@ -1,8 +1,10 @@
 //! JSON as a real master and agent (1.11.0) send it, shortened.
 
 use millstream_mesos_types::{
-    AgentId, Base64, Filters, OfferId, TaskState, executor, scalar_sum,
-    scheduler::{Call, Decline, Envelope, Event, Roles},
+    AgentId, AttributeConstraint, Base64, ConstraintGroup, Filters, FrameworkInfo, MinAllocatableResources,
+    OfferConstraints, OfferFilters, OfferId, Operation, OperationId, OperationKind, Predicate, Pseudoattribute,
+    ResourceQuantities, RoleConstraints, Scalar, Selector, TaskState, executor, scalar_sum,
+    scheduler::{Call, Decline, Envelope, Event, Roles, Subscribe},
 };
 use serde_json::json;
 
@@ -74,4 +76,68 @@ fn only_ends_are_terminal() {
     for state in ["TASK_FINISHED", "TASK_FAILED", "TASK_KILLED", "TASK_ERROR", "TASK_DROPPED", "TASK_GONE"] {
         assert!(serde_json::from_value::<TaskState>(json!(state)).unwrap().is_terminal(), "{state} is an end");
     }
+}
+
+#[test]
+fn inverse_offers_and_operations_are_read() {
+    let event = json!({"type": "INVERSE_OFFERS", "inverse_offers": {"inverse_offers": [{
+        "id": {"value": "i1"}, "framework_id": {"value": "f1"}, "agent_id": {"value": "a1"},
+        "unavailability": {"start": {"nanoseconds": 5_000_000_000_i64}, "duration": {"nanoseconds": 1}},
+    }]}});
+    let Event::InverseOffers { inverse_offers } = serde_json::from_value(event).unwrap() else { panic!("not so") };
+    assert_eq!(inverse_offers.inverse_offers[0].unavailability.start.nanoseconds, 5_000_000_000);
+    let event = json!({"type": "UPDATE_OPERATION_STATUS", "update_operation_status": {"status": {
+        "operation_id": {"value": "op"}, "state": "OPERATION_FINISHED", "uuid": {"value": "AQI="},
+        "converted_resources": [],
+    }}});
+    let Event::UpdateOperationStatus { update_operation_status: update } = serde_json::from_value(event).unwrap()
+    else {
+        panic!("not so")
+    };
+    assert!(update.status.state.is_terminal() && update.status.uuid.unwrap().value == Base64(vec![1, 2]));
+}
+
+#[test]
+fn operations_carry_their_id_beside_their_type() {
+    let reserve = json!({"type": "RESERVE", "id": {"value": "op"}, "reserve": {"resources": []}});
+    let operation: Operation = serde_json::from_value(reserve.clone()).unwrap();
+    assert_eq!(operation.id, Some(OperationId::new("op")));
+    assert_eq!(serde_json::to_value(&operation).unwrap(), reserve);
+    let launch = serde_json::to_value(Operation::launch(vec![])).unwrap();
+    assert_eq!(launch, json!({"type": "LAUNCH", "launch": {"task_infos": []}}));
+    let unknown: Operation = serde_json::from_value(json!({"type": "GROW_VOLUME", "grow_volume": {}})).unwrap();
+    assert_eq!(unknown.kind, OperationKind::Unknown);
+}
+
+#[test]
+fn wishes_for_offers_look_as_the_master_wants_them() {
+    let constraint = |selector, predicate| AttributeConstraint { selector, predicate };
+    let group = ConstraintGroup {
+        attribute_constraints: vec![
+            constraint(Selector::PseudoattributeType(Pseudoattribute::Hostname), Predicate::Exists {}),
+            constraint(Selector::AttributeName("rack".into()), Predicate::TextMatches { regex: "r1|r2".into() }),
+        ],
+    };
+    let roles = [("m".to_owned(), RoleConstraints { groups: vec![group] })].into();
+    let filters = OfferFilters {
+        min_allocatable_resources: Some(MinAllocatableResources {
+            quantities: vec![ResourceQuantities { quantities: [("cpus".to_owned(), Scalar { value: 0.5 })].into() }],
+        }),
+    };
+    let info = FrameworkInfo { offer_filters: [("m".to_owned(), filters)].into(), ..FrameworkInfo::default() };
+    let offer_constraints = Some(OfferConstraints { role_constraints: roles });
+    let update_framework = Subscribe { framework_info: info, suppressed_roles: vec![], offer_constraints };
+    let call = serde_json::to_value(Call::UpdateFramework { update_framework }).unwrap();
+    assert_eq!(call["type"], "UPDATE_FRAMEWORK");
+    assert_eq!(
+        call["update_framework"]["offer_constraints"],
+        json!({"role_constraints": {"m": {"groups": [{"attribute_constraints": [
+            {"selector": {"pseudoattribute_type": "HOSTNAME"}, "predicate": {"exists": {}}},
+            {"selector": {"attribute_name": "rack"}, "predicate": {"text_matches": {"regex": "r1|r2"}}},
+        ]}]}}})
+    );
+    assert_eq!(
+        call["update_framework"]["framework_info"]["offer_filters"],
+        json!({"m": {"min_allocatable_resources": {"quantities": [{"quantities": {"cpus": {"value": 0.5}}}]}}})
+    );
 }

@@ -1,4 +1,4 @@
-use millstream_mesos_types::{FrameworkId, Offer, TaskStatus, scheduler::Event};
+use millstream_mesos_types::{FrameworkId, InverseOffer, Offer, OperationStatus, TaskStatus, scheduler::Event};
 use millstream_placement::JobTopology;
 use millstream_spec::JobSpec;
 
@@ -30,8 +30,17 @@ pub enum Input {
         /// Which.
         offer_id: String,
     },
+    /// Agents are asked back for a maintenance.
+    InverseOffers(Vec<InverseOffer>),
+    /// An inverse offer is no longer valid: its maintenance was cancelled or changed, or its agent is gone.
+    RescindInverseOffer {
+        /// Which.
+        offer_id: String,
+    },
     /// A task has another state.
     Update(TaskStatus),
+    /// What became of an operation.
+    OperationStatus(OperationStatus),
     /// Data from an executor: a `protocol::Report` as JSON.
     Message {
         /// Where the executor is.
@@ -89,6 +98,11 @@ impl Input {
             Event::Subscribed { subscribed } => Input::Subscribed { framework_id: subscribed.framework_id },
             Event::Offers { offers } => Input::Offers(offers.offers),
             Event::Rescind { rescind } => Input::Rescind { offer_id: rescind.offer_id.value },
+            Event::InverseOffers { inverse_offers } => Input::InverseOffers(inverse_offers.inverse_offers),
+            Event::RescindInverseOffer { rescind_inverse_offer: rescind } => {
+                Input::RescindInverseOffer { offer_id: rescind.inverse_offer_id.value }
+            }
+            Event::UpdateOperationStatus { update_operation_status: update } => Input::OperationStatus(update.status),
             Event::Update { update } => Input::Update(update.status),
             Event::Message { message } => Input::Message {
                 agent_id: message.agent_id.value,

@@ -2,13 +2,13 @@
 
 use millstream_mesos_types::{
     AgentId, Base64, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, KillPolicy, Offer, TaskId,
-    TaskInfo, TaskState, Variable,
+    TaskInfo, TaskState, Uri, Variable,
 };
 use millstream_placement::{JobTopology, Launch, Place, Tier};
 use millstream_protocol::{ExecutorData, Location, TaskData, VERSION};
 
 use crate::{
-    Audit, Effects, State,
+    Audit, Effects, ExecutorProgram, State,
     offers::{self, view},
     reconcile::LAUNCH_TIMEOUT_MS,
     records::{Aim, ExecutorRecord, SlotKey, TaskRecord},
@@ -131,17 +131,34 @@ fn new_executor(
     Some((id, info))
 }
 
-/// No shell, and only `RUST_LOG` in the environment: secrets never travel (invariant 7).
+/// Name of a fetched program in the sandbox.
+const FETCHED: &str = "millstream-executor";
+
+/// Only `RUST_LOG` in the environment: secrets never travel (invariant 7). No shell but for the checksum, which Mesos'
+/// fetcher does not know.
 fn command(state: &State) -> CommandInfo {
-    let path = state.settings.executor_path.clone();
     let log = Variable { name: "RUST_LOG".into(), value: Some(state.settings.executor_log.clone()) };
-    CommandInfo {
-        value: Some(path.clone()),
-        shell: Some(false),
-        arguments: vec![path],
-        uris: vec![],
-        environment: Some(Environment { variables: vec![log] }),
-    }
+    let command = match &state.settings.executor {
+        ExecutorProgram::Path(path) => CommandInfo {
+            value: Some(path.clone()),
+            shell: Some(false),
+            arguments: vec![path.clone()],
+            ..CommandInfo::default()
+        },
+        ExecutorProgram::Fetched { uri, sha256 } => CommandInfo {
+            value: Some(format!("echo '{sha256}  {FETCHED}' | sha256sum --check --strict && exec ./{FETCHED}")),
+            shell: Some(true),
+            uris: vec![Uri {
+                value: uri.clone(),
+                executable: true,
+                extract: false,
+                cache: true,
+                output_file: Some(FETCHED.into()),
+            }],
+            ..CommandInfo::default()
+        },
+    };
+    CommandInfo { environment: Some(Environment { variables: vec![log] }), ..command }
 }
 
 /// Where the executor is, for `client.rack` and the local datacenter: what the broker and the Cassandra node of the same

@@ -42,7 +42,7 @@ pub(crate) fn settle(state: &mut State, effects: &mut Effects) {
         return;
     }
     let now = state.now();
-    let roles = || Roles { roles: vec![state.settings.role.clone()] };
+    let roles = || Roles { roles: vec![state.settings.framework.role.clone()] };
     let manners = &mut state.manners;
     if state.pending.is_empty() {
         manners.new_want = false;

@@ -5,8 +5,8 @@ pub(crate) mod view;
 use std::collections::BTreeMap;
 
 use millstream_mesos_types::{
-    AgentId, Filters, Offer, OfferId,
-    scheduler::{Accept, Call, Decline, Launch, Operation},
+    AgentId, Filters, Offer, OfferId, Operation,
+    scheduler::{Accept, Call, Decline},
 };
 use millstream_placement::{
     AgentOffer, Constraint, ConstraintTest, Filter, JobWishes, PlacedTask, Problem, ReasonKind, Request, Resources,
@@ -74,7 +74,10 @@ pub(crate) fn answer(state: &mut State, effects: &mut Effects, offers: Vec<Offer
 fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group> {
     let mut by_agent: BTreeMap<(String, String), Vec<Offer>> = BTreeMap::new();
     for offer in offers {
-        let role = offer.allocation_info.as_ref().map_or_else(|| state.settings.role.clone(), |info| info.role.clone());
+        let role = offer
+            .allocation_info
+            .as_ref()
+            .map_or_else(|| state.settings.framework.role.clone(), |info| info.role.clone());
         by_agent.entry((offer.agent_id.value.clone(), role)).or_default().push(offer);
     }
     let mut executors: BTreeMap<&str, Vec<String>> = BTreeMap::new();
@@ -155,7 +158,7 @@ pub fn job_wishes(spec: &spec::JobSpec, settings: &crate::Settings) -> JobWishes
             disk_bytes: 0,
         },
         bytes_out_per_byte_in: 1.0,
-        roles: vec![settings.role.clone()],
+        roles: vec![settings.framework.role.clone()],
     }
 }
 
@@ -223,7 +226,7 @@ fn accept(
         tasks: tasks.len(),
     });
     let offer_ids = std::mem::take(&mut group.offers).into_iter().map(|offer| offer.id).collect();
-    let operations = vec![Operation::Launch { launch: Launch { task_infos: tasks } }];
+    let operations = vec![Operation::launch(tasks)];
     effects.calls.push(Call::Accept { accept: Accept { offer_ids, operations, filters: filters(remainder_ms) } });
     group
 }

@@ -4,10 +4,10 @@ use millstream_placement::Distances;
 /// What does not change while the scheduler runs.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
-    /// The role whose resources are used.
-    pub role: String,
-    /// Program of the executor, as a path on the agents.
-    pub executor_path: String,
+    /// Who subscribes.
+    pub framework: FrameworkSettings,
+    /// Program of the executor.
+    pub executor: ExecutorProgram,
     /// `RUST_LOG` of executors. No other variable is ever handed down: secrets are looked up by the executor in the
     /// environment its agent gives it (`--executor_environment_variables`), and never travel through Mesos (invariant 7).
     pub executor_log: String,
@@ -28,8 +28,8 @@ pub struct Settings {
 impl Default for Settings {
     fn default() -> Self {
         Settings {
-            role: "*".into(),
-            executor_path: "millstream-executor".into(),
+            framework: FrameworkSettings::default(),
+            executor: ExecutorProgram::Path("millstream-executor".into()),
             executor_log: "info".into(),
             executor_cpus_milli: 100,
             executor_mem_bytes: 64 << 20,
@@ -39,6 +39,20 @@ impl Default for Settings {
             distances: Distances::default(),
         }
     }
+}
+
+/// How agents get the executor's program.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ExecutorProgram {
+    /// It lies on every agent.
+    Path(String),
+    /// Agents fetch it into the sandbox, and keep it in their cache under this URI.
+    Fetched {
+        /// Where from; another program has another URI.
+        uri: String,
+        /// SHA-256 of its bytes in hex, checked before it is started.
+        sha256: String,
+    },
 }
 
 /// Who subscribes; the part of [`FrameworkInfo`] an operator chooses.
@@ -60,6 +74,20 @@ pub struct FrameworkSettings {
     pub failover_timeout_secs: f64,
 }
 
+impl Default for FrameworkSettings {
+    fn default() -> Self {
+        FrameworkSettings {
+            name: "millstream".into(),
+            user: "root".into(),
+            role: "*".into(),
+            principal: None,
+            hostname: None,
+            webui_url: None,
+            failover_timeout_secs: FAILOVER_TIMEOUT_MIN_SECS,
+        }
+    }
+}
+
 /// Shortest `failover_timeout`: a week. A scheduler may be away over a long weekend, and 0 would kill every task at the
 /// first disconnect (dcos-flink-service#44).
 pub const FAILOVER_TIMEOUT_MIN_SECS: f64 = 7.0 * 86_400.0;
@@ -69,7 +97,7 @@ pub const FAILOVER_TIMEOUT_MIN_SECS: f64 = 7.0 * 86_400.0;
 const CAPABILITIES: [&str; 5] =
     ["MULTI_ROLE", "PARTITION_AWARE", "TASK_KILLING_STATE", "RESERVATION_REFINEMENT", "REGION_AWARE"];
 
-/// The FrameworkInfo of SUBSCRIBE, all but the id (the session adds the stored one).
+/// The FrameworkInfo of SUBSCRIBE, all but the id.
 pub fn framework_info(settings: &FrameworkSettings) -> FrameworkInfo {
     FrameworkInfo {
         user: settings.user.clone(),
@@ -82,5 +110,7 @@ pub fn framework_info(settings: &FrameworkSettings) -> FrameworkInfo {
         hostname: settings.hostname.clone(),
         principal: settings.principal.clone(),
         webui_url: settings.webui_url.clone(),
+        labels: None,
+        offer_filters: Default::default(),
     }
 }

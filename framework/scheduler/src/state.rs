@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use millstream_mesos_types::TaskState;
+use millstream_mesos_types::{FrameworkId, TaskState, scheduler::Subscribe};
 use millstream_placement::{JobTopology, ReasonKind, Wait};
 use millstream_protocol::{PartitionStatus, TaskReport};
 use millstream_spec::JobSpec;
@@ -182,6 +182,13 @@ impl State {
     /// Our id at the master; for SUBSCRIBE.
     pub fn framework_id(&self) -> Option<&str> {
         self.store.framework()
+    }
+
+    /// How to subscribe now.
+    pub fn subscribe(&self) -> Subscribe {
+        let mut framework_info = crate::framework_info(&self.settings.framework);
+        framework_info.id = self.framework_id().map(FrameworkId::new);
+        Subscribe { framework_info, ..Subscribe::default() }
     }
 
     /// Is there a subscription?

@@ -16,6 +16,8 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
         Input::FrameworkRemoved => framework_removed(state, &mut effects),
         Input::Offers(list) => offers::answer(state, &mut effects, list),
         Input::Rescind { offer_id } => effects.audit.push(Audit::OfferRescinded { offer: offer_id }),
+        // Answered by the next commits; unanswered ones come again.
+        Input::InverseOffers(_) | Input::RescindInverseOffer { .. } | Input::OperationStatus(_) => {}
         Input::Update(status) => updates::update(state, &mut effects, status),
         Input::Message { agent_id, executor_id, data } => {
             liveness::message(state, &mut effects, agent_id, executor_id, &data);

@@ -1,8 +1,7 @@
 use std::collections::{BTreeSet, VecDeque};
 
 use millstream_mesos_types::{
-    AllocationInfo, ExecutorInfo, FrameworkId, TaskInfo, TaskState, executor,
-    scheduler::{Accept, Operation},
+    AllocationInfo, ExecutorInfo, FrameworkId, OperationKind, TaskInfo, TaskState, executor, scheduler::Accept,
 };
 
 use super::{
@@ -20,9 +19,9 @@ impl Cluster {
         let launches: Vec<TaskInfo> = accept
             .operations
             .into_iter()
-            .flat_map(|operation| match operation {
-                Operation::Launch { launch } => launch.task_infos,
-                Operation::Unknown => vec![],
+            .flat_map(|operation| match operation.kind {
+                OperationKind::Launch { launch } => launch.task_infos,
+                _ => vec![],
             })
             .collect();
         let mut total = match self.take_offers(id, &accept.offer_ids) {

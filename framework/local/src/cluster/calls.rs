@@ -45,7 +45,13 @@ impl Cluster {
             Call::Message { message } => self.message_to_executor(&id, message),
             Call::Teardown => self.remove_framework(&id),
             Call::Subscribe { .. } => return Err(Refusal::new(400, "already subscribed")),
-            Call::Unknown => return Err(Refusal::new(501, "this call is not implemented")),
+            // Next commits.
+            Call::AcceptInverseOffers { .. }
+            | Call::DeclineInverseOffers { .. }
+            | Call::UpdateFramework { .. }
+            | Call::AcknowledgeOperationStatus { .. }
+            | Call::ReconcileOperations { .. }
+            | Call::Unknown => return Err(Refusal::new(501, "this call is not implemented")),
         }
         Ok(())
     }

@@ -12,8 +12,8 @@ use millstream_mesos::{
 };
 use millstream_mesos_types::{
     Base64, Capability, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo,
-    KillPolicy, Offer, Resource, TaskId, TaskInfo, TaskState, TaskStatus, Variable,
-    scheduler::{Accept, Acknowledge, Call, Event, Kill, Launch, Operation},
+    KillPolicy, Offer, Operation, Resource, TaskId, TaskInfo, TaskState, TaskStatus, Variable,
+    scheduler::{Accept, Acknowledge, Call, Event, Kill, Subscribe},
 };
 
 /// Longest wait for anything: far beyond what is needed on a busy machine.
@@ -54,7 +54,8 @@ impl Scheduler {
             capabilities: vec![capability("MULTI_ROLE"), capability("PARTITION_AWARE")],
             ..FrameworkInfo::default()
         };
-        let (mut events, caller) = Session::connect(Config::new([master]), info);
+        let (mut events, caller) =
+            Session::connect(Config::new([master]), Subscribe { framework_info: info, ..Subscribe::default() });
         match tokio::time::timeout(PATIENCE, events.next()).await.expect("subscribed in time") {
             Some(SessionEvent::Subscribed { subscribed, .. }) => {
                 Self { id: subscribed.framework_id, caller, events, seen: VecDeque::new(), offers: vec![] }
@@ -129,11 +130,8 @@ impl Scheduler {
     }
 
     pub async fn launch(&self, offer: &Offer, tasks: Vec<TaskInfo>) {
-        let accept = Accept {
-            offer_ids: vec![offer.id.clone()],
-            operations: vec![Operation::Launch { launch: Launch { task_infos: tasks } }],
-            filters: None,
-        };
+        let accept =
+            Accept { offer_ids: vec![offer.id.clone()], operations: vec![Operation::launch(tasks)], filters: None };
         self.caller.send(Call::Accept { accept }).await.unwrap();
     }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 use hyper::{HeaderMap, Response, StatusCode, body::Incoming};
 use millstream_mesos_types::{
     FrameworkId,
-    scheduler::{Call, Envelope},
+    scheduler::{Call, Envelope, Subscribe},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -72,14 +72,33 @@ pub(super) struct Subscription {
 #[derive(Debug)]
 pub(super) struct Shared {
     answer_timeout: Duration,
+    /// As it is to be said at the next subscription.
+    subscribe: Mutex<Subscribe>,
     current: Mutex<Option<Arc<Subscription>>>,
     /// The calls' connection. A fair lock: calls go out in the order they were made.
     connection: tokio::sync::Mutex<Option<Connection>>,
 }
 
 impl Shared {
-    pub(super) fn new(answer_timeout: Duration) -> Self {
-        Self { answer_timeout, current: Mutex::new(None), connection: tokio::sync::Mutex::new(None) }
+    pub(super) fn new(answer_timeout: Duration, subscribe: Subscribe) -> Self {
+        let (subscribe, current) = (Mutex::new(subscribe), Mutex::new(None));
+        Self { answer_timeout, subscribe, current, connection: tokio::sync::Mutex::new(None) }
+    }
+
+    pub(super) fn subscribe(&self) -> Subscribe {
+        self.subscribe.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub(super) fn set_framework_id(&self, id: FrameworkId) {
+        self.subscribe.lock().unwrap_or_else(PoisonError::into_inner).framework_info.id = Some(id);
+    }
+
+    /// What UPDATE_FRAMEWORK says is meant whatever becomes of the call. Id and principal stay the session's.
+    fn update(&self, update: &mut Subscribe) {
+        let mut subscribe = self.subscribe.lock().unwrap_or_else(PoisonError::into_inner);
+        let (old, new) = (&subscribe.framework_info, &mut update.framework_info);
+        (new.id, new.principal) = (old.id.clone(), old.principal.clone());
+        *subscribe = update.clone();
     }
 
     pub(super) fn set(&self, subscription: Option<Arc<Subscription>>) {
@@ -98,7 +117,10 @@ impl Caller {
 
     /// Sends a call and waits until the master accepted it for processing (202), which is not yet that it was done.
     /// Calls leave in the order in which their futures were first polled. Never retried after it may have arrived.
-    pub async fn send(&self, call: Call) -> Result<(), CallError> {
+    pub async fn send(&self, mut call: Call) -> Result<(), CallError> {
+        if let Call::UpdateFramework { update_framework } = &mut call {
+            self.shared.update(update_framework);
+        }
         let subscription = self.shared.current().ok_or(CallError::NotSubscribed)?;
         let envelope = Envelope { framework_id: Some(subscription.framework_id.clone()), call };
         let body = Bytes::from(serde_json::to_vec(&envelope).expect("a call is representable in JSON"));

@@ -11,8 +11,6 @@ pub struct Config {
     pub masters: Vec<String>,
     /// For HTTP Basic.
     pub credentials: Option<Credentials>,
-    /// Roles that begin suppressed, at every subscription.
-    pub suppressed_roles: Vec<String>,
     /// How long to wait for what.
     pub timings: Timings,
 }
@@ -20,12 +18,7 @@ pub struct Config {
 impl Config {
     /// Those masters, no credentials, the usual timings.
     pub fn new(masters: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self {
-            masters: masters.into_iter().map(Into::into).collect(),
-            credentials: None,
-            suppressed_roles: vec![],
-            timings: Timings::default(),
-        }
+        Self { masters: masters.into_iter().map(Into::into).collect(), credentials: None, timings: Timings::default() }
     }
 
     /// Headers that every call carries.

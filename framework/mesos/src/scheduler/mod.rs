@@ -1,11 +1,11 @@
 //! The session of a framework with the leading master.
 //!
 //! ```no_run
-//! # async fn example(info: millstream_mesos_types::FrameworkInfo) {
+//! # async fn example(subscribe: millstream_mesos_types::scheduler::Subscribe) {
 //! use futures_util::StreamExt as _;
 //! use millstream_mesos::scheduler::{Config, Session, SessionEvent};
 //!
-//! let (mut events, caller) = Session::connect(Config::new(["127.0.0.1:5050"]), info);
+//! let (mut events, caller) = Session::connect(Config::new(["127.0.0.1:5050"]), subscribe);
 //! while let Some(event) = events.next().await {
 //!     match event {
 //!         SessionEvent::Subscribed { subscribed, .. } => { /* persist the id, then reconcile */ }

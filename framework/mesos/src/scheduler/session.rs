@@ -9,10 +9,7 @@ use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 use bytes::Bytes;
 use futures_util::Stream;
 use hyper::HeaderMap;
-use millstream_mesos_types::{
-    FrameworkInfo,
-    scheduler::{Call, Envelope, Event, Subscribe, Subscribed},
-};
+use millstream_mesos_types::scheduler::{Call, Envelope, Event, Subscribe, Subscribed};
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 
@@ -166,10 +163,15 @@ pub struct Session;
 impl Session {
     /// Subscribes, and again whenever the stream is lost, with the newest framework id. Returns at once; must be called
     /// within a tokio runtime.
-    pub fn connect(config: Config, framework_info: FrameworkInfo) -> (Events, Caller) {
-        let shared = Arc::new(Shared::new(config.timings.answer));
+    ///
+    /// An UPDATE_FRAMEWORK sent through the [`Caller`] replaces `subscribe` for the subscriptions to come.
+    pub fn connect(config: Config, mut subscribe: Subscribe) -> (Events, Caller) {
+        if let Some(credentials) = &config.credentials {
+            subscribe.framework_info.principal.get_or_insert_with(|| credentials.principal.clone());
+        }
+        let shared = Arc::new(Shared::new(config.timings.answer, subscribe));
         let (sender, receiver) = mpsc::channel(EVENTS_AHEAD);
-        let task = tokio::spawn(Driver::new(config, framework_info, sender).run());
+        let task = tokio::spawn(Driver { config, shared: shared.clone(), sender }.run());
         let events = Events { receiver, shared: shared.clone(), _task: AbortOnDropHandle::new(task) };
         (events, Caller::new(shared))
     }
@@ -180,22 +182,11 @@ struct ConsumerGone;
 
 struct Driver {
     config: Config,
-    framework_info: FrameworkInfo,
+    shared: Arc<Shared>,
     sender: mpsc::Sender<(SessionEvent, Option<Arc<Subscription>>)>,
 }
 
 impl Driver {
-    fn new(
-        config: Config,
-        mut framework_info: FrameworkInfo,
-        sender: mpsc::Sender<(SessionEvent, Option<Arc<Subscription>>)>,
-    ) -> Self {
-        if let Some(credentials) = &config.credentials {
-            framework_info.principal.get_or_insert_with(|| credentials.principal.clone());
-        }
-        Self { config, framework_info, sender }
-    }
-
     async fn run(mut self) {
         let config = self.config.clone();
         let mut masters = Masters::new(&config);
@@ -224,11 +215,9 @@ impl Driver {
     }
 
     fn subscribe_call(&self) -> Bytes {
-        let subscribe = Subscribe {
-            framework_info: self.framework_info.clone(),
-            suppressed_roles: self.config.suppressed_roles.clone(),
-        };
-        let envelope = Envelope { framework_id: self.framework_info.id.clone(), call: Call::Subscribe { subscribe } };
+        let subscribe = self.shared.subscribe();
+        let framework_id = subscribe.framework_info.id.clone();
+        let envelope = Envelope { framework_id, call: Call::Subscribe { subscribe } };
         serde_json::to_vec(&envelope).expect("a call is representable in JSON").into()
     }
 
@@ -253,7 +242,7 @@ impl Driver {
                 Ok(Event::Subscribed { subscribed }) => {
                     patience = self.patience(subscribed.heartbeat_interval_seconds);
                     tracing::info!(master = %opened.master, framework = %subscribed.framework_id, "subscribed");
-                    self.framework_info.id = Some(subscribed.framework_id.clone());
+                    self.shared.set_framework_id(subscribed.framework_id.clone());
                     let subscription = Subscription {
                         master: opened.master.clone(),
                         framework_id: subscribed.framework_id.clone(),

@@ -16,8 +16,8 @@ use axum::{
 use bytes::Bytes;
 use futures_util::{StreamExt as _, stream};
 use millstream_mesos_types::{
-    FrameworkInfo, TaskId,
-    scheduler::{Call, Envelope, Event, Kill, Roles},
+    TaskId,
+    scheduler::{Call, Envelope, Event, Kill, Roles, Subscribe},
 };
 use tokio::sync::mpsc;
 
@@ -130,7 +130,7 @@ async fn redirects_of_all_forms_lead_to_the_leader() {
     let c = FakeMaster::start(Mode::Redirect(leader.address.clone())).await;
     let b = FakeMaster::start(Mode::Redirect(format!("http://{}/api/v1/scheduler", c.address))).await;
     let a = FakeMaster::start(Mode::Redirect(format!("//{}/master/api/v1/scheduler", b.address))).await;
-    let (mut events, caller) = Session::connect(a.config(), FrameworkInfo::default());
+    let (mut events, caller) = Session::connect(a.config(), Subscribe::default());
     match next(&mut events).await {
         SessionEvent::Subscribed { master, .. } => assert_eq!(master, leader.address),
         other => panic!("{other:?}"),
@@ -143,7 +143,7 @@ async fn redirects_of_all_forms_lead_to_the_leader() {
 async fn masters_that_point_at_each_other_are_left_alone() {
     let a = FakeMaster::start(Mode::Lead).await;
     a.with(|inner| inner.mode = Mode::Redirect(format!("//{}/", a.address)));
-    let (mut events, _caller) = Session::connect(a.config(), FrameworkInfo::default());
+    let (mut events, _caller) = Session::connect(a.config(), Subscribe::default());
     assert_eq!(reason(&mut events).await, DisconnectReason::TooManyRedirects { master: a.address.clone() });
     a.with(|inner| inner.mode = Mode::Redirect("/nowhere".into()));
     while !matches!(reason(&mut events).await, DisconnectReason::BadRedirect { .. }) {}
@@ -154,14 +154,14 @@ async fn the_next_master_is_tried_when_one_is_dead() {
     let alive = FakeMaster::start(Mode::Lead).await;
     let mut config = alive.config();
     config.masters.insert(0, "127.0.0.1:1".into());
-    let (mut events, _caller) = Session::connect(config, FrameworkInfo::default());
+    let (mut events, _caller) = Session::connect(config, Subscribe::default());
     subscribed(&mut events).await;
 }
 
 #[tokio::test]
 async fn events_come_whole_whatever_the_chunks() {
     let master = FakeMaster::start(Mode::Lead).await;
-    let (mut events, _caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, _caller) = Session::connect(master.config(), Subscribe::default());
     subscribed(&mut events).await;
     let text = [
         record(r#"{"type":"RESCIND","rescind":{"offer_id":{"value":"o"}}}"#),
@@ -183,7 +183,7 @@ async fn events_come_whole_whatever_the_chunks() {
 async fn a_silent_master_is_left_and_the_framework_id_kept() {
     let master = FakeMaster::start(Mode::Lead).await;
     master.with(|inner| inner.heartbeat_secs = 0.2);
-    let (mut events, _caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, _caller) = Session::connect(master.config(), Subscribe::default());
     subscribed(&mut events).await;
     for _ in 0..7 {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -209,7 +209,7 @@ async fn calls_carry_stream_framework_and_credentials_and_keep_their_order() {
     let mut config = master.config();
     config.credentials = Some(Credentials { principal: "me".into(), secret: "hush".into() });
     assert!(!format!("{config:?}").contains("hush"));
-    let (mut events, caller) = Session::connect(config, FrameworkInfo::default());
+    let (mut events, caller) = Session::connect(config, Subscribe::default());
     assert!(matches!(caller.send(revive()).await, Err(CallError::NotSubscribed)), "before Subscribed was seen");
     subscribed(&mut events).await;
     let kill =
@@ -242,7 +242,7 @@ async fn calls_carry_stream_framework_and_credentials_and_keep_their_order() {
 #[tokio::test]
 async fn a_call_on_a_stale_stream_fails_and_makes_the_session_subscribe_anew() {
     let master = FakeMaster::start(Mode::Lead).await;
-    let (mut events, caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, caller) = Session::connect(master.config(), Subscribe::default());
     subscribed(&mut events).await;
     master.with(|inner| inner.subscriptions = 7); // a newer scheduler subscribed
     assert!(matches!(caller.send(revive()).await, Err(CallError::StaleStream { status: 400, .. })));
@@ -262,7 +262,7 @@ async fn a_call_on_a_stale_stream_fails_and_makes_the_session_subscribe_anew() {
 #[tokio::test]
 async fn a_wrong_call_is_refused_without_a_new_subscription() {
     let master = FakeMaster::start(Mode::Lead).await;
-    let (mut events, caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, caller) = Session::connect(master.config(), Subscribe::default());
     subscribed(&mut events).await;
     master.with(|inner| inner.mode = Mode::Answer(400, "Failed to validate scheduler::Call"));
     match caller.send(revive()).await {
@@ -277,7 +277,7 @@ async fn a_wrong_call_is_refused_without_a_new_subscription() {
 #[tokio::test]
 async fn refusals_are_told_and_tried_again() {
     let master = FakeMaster::start(Mode::Answer(503, "Master has not finished recovery")).await;
-    let (mut events, _caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, _caller) = Session::connect(master.config(), Subscribe::default());
     assert!(matches!(reason(&mut events).await, DisconnectReason::Refused { status: 503, .. }));
     master.with(|inner| inner.mode = Mode::Answer(401, "who are you"));
     loop {
@@ -294,7 +294,7 @@ async fn refusals_are_told_and_tried_again() {
 #[tokio::test]
 async fn an_error_ends_the_session_for_good() {
     let master = FakeMaster::start(Mode::Lead).await;
-    let (mut events, caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, caller) = Session::connect(master.config(), Subscribe::default());
     subscribed(&mut events).await;
     master.say(record(r#"{"type":"ERROR","error":{"message":"Framework has been removed"}}"#)).await;
     assert!(matches!(next(&mut events).await, SessionEvent::Event(Event::Error { .. })));
@@ -308,7 +308,7 @@ async fn an_error_ends_the_session_for_good() {
 #[tokio::test]
 async fn a_closed_stream_is_opened_again() {
     let master = FakeMaster::start(Mode::Lead).await;
-    let (mut events, caller) = Session::connect(master.config(), FrameworkInfo::default());
+    let (mut events, caller) = Session::connect(master.config(), Subscribe::default());
     subscribed(&mut events).await;
     master.with(|inner| inner.stream = None);
     assert_eq!(reason(&mut events).await, DisconnectReason::Closed);

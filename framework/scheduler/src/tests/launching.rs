@@ -156,3 +156,16 @@ fn added_partitions_of_a_job_with_a_task_count_get_slots_of_the_same_size() {
     assert_eq!(sizes[..3], [2, 2, 2]);
     assert_eq!(sizes.len(), 5);
 }
+
+#[test]
+fn a_fetched_program_is_checked_before_it_starts() {
+    let mut world = World::with_job(1);
+    let uri = "http://scheduler/executor/abc".to_owned();
+    world.state.settings.executor = ExecutorProgram::Fetched { uri: uri.clone(), sha256: "abc".into() };
+    let effects = world.offer_all();
+    let command = World::launches(&effects)[0].executor.clone().and_then(|info| info.command).expect("a command");
+    assert_eq!(command.shell, Some(true));
+    assert!(command.value.expect("a line").starts_with("echo 'abc  millstream-executor' | sha256sum --check"));
+    assert_eq!((command.uris.len(), command.uris[0].value.as_str()), (1, uri.as_str()));
+    assert!(command.uris[0].cache && command.uris[0].executable);
+}

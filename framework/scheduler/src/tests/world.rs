@@ -264,7 +264,7 @@ impl World {
         match call {
             Call::Accept { accept } => {
                 for operation in &accept.operations {
-                    if let scheduler::Operation::Launch { launch } = operation {
+                    if let OperationKind::Launch { launch } = &operation.kind {
                         launch.task_infos.iter().for_each(|info| self.launch(info));
                     }
                 }
@@ -373,7 +373,7 @@ impl World {
         for call in &effects.calls {
             if let Call::Accept { accept } = call {
                 for operation in &accept.operations {
-                    if let scheduler::Operation::Launch { launch } = operation {
+                    if let OperationKind::Launch { launch } = &operation.kind {
                         tasks.extend(launch.task_infos.clone());
                     }
                 }
@@ -421,7 +421,8 @@ fn task_report(id: &str) -> TaskReport {
 }
 
 pub(super) fn settings() -> Settings {
-    Settings { role: "stream".into(), executor_path: "/opt/millstream-executor".into(), ..Settings::default() }
+    let framework = FrameworkSettings { role: "stream".into(), ..FrameworkSettings::default() };
+    Settings { framework, executor: ExecutorProgram::Path("/opt/millstream-executor".into()), ..Settings::default() }
 }
 
 /// A job of one task per partition with 0.5 CPUs and 256 MiB each, that waits at most 5 s for its host.

@@ -33,7 +33,7 @@ fn a_framework_that_stays_away_is_removed_for_good() {
     assert_eq!(world.told_executor(executor), [executor::Event::Shutdown]);
     let stream = world.stream();
     let info = FrameworkInfo { id: Some(me.id.clone()), ..framework("a") };
-    let subscribe = scheduler::Subscribe { framework_info: info, suppressed_roles: vec![] };
+    let subscribe = scheduler::Subscribe { framework_info: info, ..Default::default() };
     world.cluster.subscribe(world.now, stream, Some(&me.id), subscribe).unwrap();
     let told = world.told(stream);
     assert!(matches!(&told[..], [Event::Error { error }] if error.message == "Framework has been removed"));
@@ -49,7 +49,7 @@ fn a_framework_that_returns_gets_its_unacknowledged_updates() {
     world.pass(Duration::from_secs(30));
     let info = FrameworkInfo { id: Some(me.id.clone()), ..framework("a") };
     let stream = world.stream();
-    let subscribe = scheduler::Subscribe { framework_info: info, suppressed_roles: vec![] };
+    let subscribe = scheduler::Subscribe { framework_info: info, ..Default::default() };
     world.cluster.subscribe(world.now, stream, Some(&me.id), subscribe).unwrap();
     let back = Scheduler { id: me.id, stream };
     assert_eq!(states(&world.updates(&back)), [(TaskState::TaskFinished, "")]);

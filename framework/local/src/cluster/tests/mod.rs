@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use millstream_mesos_types::{
     AgentId, Base64, Capability, CommandInfo, DurationInfo, ExecutorId, ExecutorInfo, Filters, FrameworkId,
-    FrameworkInfo, KillPolicy, Offer, OfferId, Resource, TaskId, TaskInfo, TaskState, TaskStatus, executor,
-    scheduler::{self, Accept, Acknowledge, Call, Decline, Envelope, Event, Kill, Launch, Operation, Reconcile, Roles},
+    FrameworkInfo, KillPolicy, Offer, OfferId, Operation, Resource, TaskId, TaskInfo, TaskState, TaskStatus, executor,
+    scheduler::{self, Accept, Acknowledge, Call, Decline, Envelope, Event, Kill, Reconcile, Roles},
 };
 
 use super::*;
@@ -52,7 +52,7 @@ impl World {
     fn subscribe(&mut self, info: FrameworkInfo) -> Scheduler {
         let stream = self.stream();
         let id = info.id.clone();
-        let subscribe = scheduler::Subscribe { framework_info: info, suppressed_roles: vec![] };
+        let subscribe = scheduler::Subscribe { framework_info: info, ..Default::default() };
         self.cluster.subscribe(self.now, stream, id.as_ref(), subscribe).unwrap();
         let told = self.told(stream);
         let Some(Event::Subscribed { subscribed }) = told.first() else { panic!("{told:?}") };
@@ -106,11 +106,8 @@ impl World {
     }
 
     fn launch(&mut self, scheduler: &Scheduler, offer: &OfferId, tasks: Vec<TaskInfo>) {
-        let accept = Accept {
-            offer_ids: vec![offer.clone()],
-            operations: vec![Operation::Launch { launch: Launch { task_infos: tasks } }],
-            filters: None,
-        };
+        let accept =
+            Accept { offer_ids: vec![offer.clone()], operations: vec![Operation::launch(tasks)], filters: None };
         self.call(scheduler, Call::Accept { accept }).unwrap();
     }
 

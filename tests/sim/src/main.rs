@@ -1,0 +1,3 @@
+//! Seeded simulation; filled by the next commits.
+
+fn main() {}
