@@ -119,7 +119,9 @@ fn remedy(error: &io::Error, host: &str) -> Option<String> {
         Error::InvalidCertificate(Bad::NotValidYet | Bad::NotValidYetContext { .. }) => {
             "its certificate is not valid yet; see that the clocks are right".into()
         }
-        Error::InvalidCertificate(_) => "its certificate is not valid; renew it".into(),
+        Error::InvalidCertificate(_) => {
+            "its certificate is not accepted; give it one that the CA signed and that is no CA's itself".into()
+        }
         Error::InvalidMessage(_) => "it does not speak TLS; is it an http:// master, or another port?".into(),
         Error::AlertReceived(_) => {
             "it refused the handshake; does it want TLS older than 1.2 or a client's certificate?".into()

@@ -45,10 +45,10 @@ impl Config {
     /// master written without a scheme is spoken to by https, as is the leader that ZooKeeper names.
     pub fn read<T: AsRef<str>>(masters: &[T], ca: Option<&Path>) -> Result<Self, ConfigError> {
         let masters = Masters::parse(masters, Scheme::of(ca.is_some()))?;
-        if let (Masters::List(list), None) = (&masters, ca) {
-            if let Some(master) = list.iter().find(|master| master.scheme == Scheme::Https) {
-                return Err(ConfigError::NoCa { master: master.to_string() });
-            }
+        if let (Masters::List(list), None) = (&masters, ca)
+            && let Some(master) = list.iter().find(|master| master.scheme == Scheme::Https)
+        {
+            return Err(ConfigError::NoCa { master: master.to_string() });
         }
         let tls = ca.map(Tls::from_ca_file).transpose()?;
         Ok(Self { tls, ..Self::new(masters) })

@@ -197,6 +197,7 @@ impl Watcher {
     fn describe(&self, error: &Error) -> String {
         match error {
             Error::NoHosts | Error::Timeout => "no server answers".into(),
+            Error::ConnectionLoss => "the connection to it is lost".into(),
             Error::NoAuth | Error::AuthFailed => {
                 format!("{} may not be read; write zk://user:password@…, as in the masters' --zk", self.url.path())
             }
