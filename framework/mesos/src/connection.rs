@@ -11,12 +11,16 @@ use hyper::{
     body::Incoming,
     client::conn::http1::{SendRequest, handshake},
     header::{self, HeaderValue},
+    http::request,
 };
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpStream,
+};
 use tokio_util::{codec::FramedRead, io::StreamReader, task::AbortOnDropHandle};
 
-use crate::{RecordIo, RecordIoError};
+use crate::{RecordIo, RecordIoError, Tls};
 
 /// Bytes of an error answer that are read and shown: Mesos answers with one line.
 const MAX_ERROR_BYTES: usize = 16 << 10;
@@ -29,6 +33,17 @@ pub enum TransportError {
     Connect {
         /// `host:port`
         authority: String,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
+    /// The peer is not who it should be, or speaks no TLS: nothing was sent, and it will not pass by itself.
+    #[error("{authority} is not trusted: {remedy}")]
+    Untrusted {
+        /// `host:port`
+        authority: String,
+        /// What is wrong and what to do.
+        remedy: String,
         /// Why.
         #[source]
         source: std::io::Error,
@@ -62,7 +77,7 @@ impl TransportError {
     /// The request cannot have arrived, so that it may be sent again.
     pub fn nothing_was_sent(&self) -> bool {
         match self {
-            Self::Connect { .. } | Self::Address { .. } => true,
+            Self::Connect { .. } | Self::Address { .. } | Self::Untrusted { .. } => true,
             Self::Broken { source, .. } => source.is_canceled(),
             Self::TimedOut { .. } => false,
         }
@@ -79,13 +94,29 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    /// Connects to `host:port`; every request is given `timeout` for its answer to begin.
-    pub(crate) async fn open(authority: &str, timeout: Duration) -> Result<Self, TransportError> {
-        let connected = tokio::time::timeout(timeout, TcpStream::connect(authority)).await;
-        let timed_out = || TransportError::TimedOut { authority: authority.into(), after: timeout };
+    /// Connects to `host:port`, by TLS if it is given; every request is given `timeout` for its answer to begin.
+    pub(crate) async fn open(authority: &str, tls: Option<&Tls>, timeout: Duration) -> Result<Self, TransportError> {
+        match tokio::time::timeout(timeout, Self::open_patiently(authority, tls, timeout)).await {
+            Ok(opened) => opened,
+            Err(_) => Err(TransportError::TimedOut { authority: authority.into(), after: timeout }),
+        }
+    }
+
+    async fn open_patiently(authority: &str, tls: Option<&Tls>, timeout: Duration) -> Result<Self, TransportError> {
         let failed = |source| TransportError::Connect { authority: authority.into(), source };
-        let stream = connected.map_err(|_| timed_out())?.map_err(failed)?;
+        let stream = TcpStream::connect(authority).await.map_err(failed)?;
         stream.set_nodelay(true).map_err(failed)?;
+        match tls {
+            None => Self::begin(authority, stream, timeout).await,
+            Some(tls) => Self::begin(authority, tls.handshake(authority, stream).await?, timeout).await,
+        }
+    }
+
+    async fn begin(
+        authority: &str,
+        stream: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+        timeout: Duration,
+    ) -> Result<Self, TransportError> {
         let (sender, driver) = handshake(TokioIo::new(stream))
             .await
             .map_err(|source| TransportError::Broken { authority: authority.into(), source })?;
@@ -106,9 +137,24 @@ impl Connection {
         headers: &HeaderMap,
         body: Bytes,
     ) -> Result<Response<Incoming>, TransportError> {
-        let mut request = Request::post(path)
+        let json = HeaderValue::from_static("application/json");
+        self.send(Request::post(path).header(header::CONTENT_TYPE, json), path, headers, body).await
+    }
+
+    /// GETs JSON and waits for the head of the answer.
+    pub(crate) async fn get(&mut self, path: &str, headers: &HeaderMap) -> Result<Response<Incoming>, TransportError> {
+        self.send(Request::get(path), path, headers, Bytes::new()).await
+    }
+
+    async fn send(
+        &mut self,
+        request: request::Builder,
+        path: &str,
+        headers: &HeaderMap,
+        body: Bytes,
+    ) -> Result<Response<Incoming>, TransportError> {
+        let mut request = request
             .header(header::HOST, &self.authority)
-            .header(header::CONTENT_TYPE, "application/json")
             .header(header::ACCEPT, "application/json")
             .body(Full::new(body))
             .map_err(|_| TransportError::Address { authority: format!("{}{path}", self.authority) })?;

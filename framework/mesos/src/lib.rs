@@ -2,7 +2,8 @@
 //!
 //! Map: [`RecordIo`] cuts the event streams into records; [`scheduler`] is the session of a framework with the leading
 //! master, [`executor`] that of an executor with its agent. Both are a stream of events that reconnects by itself and a
-//! handle that may be cloned. `connection` is the one place that opens sockets and speaks HTTP.
+//! handle that may be cloned. `connection` is the one place that opens sockets and speaks HTTP, through [`Tls`] if so
+//! configured; the ZooKeeper client has its own.
 //!
 //! Invariants:
 //! - a call never goes out on another event stream than the one its sender has seen the `Subscribed` of;
@@ -13,6 +14,8 @@ mod connection;
 pub mod executor;
 mod recordio;
 pub mod scheduler;
+mod tls;
 
 pub use connection::TransportError;
 pub use recordio::{MAX_RECORD_BYTES, RecordIo, RecordIoError};
+pub use tls::{Tls, TlsError};

@@ -72,7 +72,7 @@ async fn post(shared: &Shared, slot: &mut Option<Connection>, body: Bytes) -> Re
             Some(connection) => (connection, true),
             None => {
                 let endpoint = &shared.environment.agent_endpoint;
-                (Connection::open(endpoint, shared.timings.answer).await.map_err(describe)?, false)
+                (Connection::open(endpoint, None, shared.timings.answer).await.map_err(describe)?, false)
             }
         };
         let answer = match connection.post(PATH, &shared.headers, body.clone()).await {

@@ -301,7 +301,7 @@ impl Driver {
         let (unacknowledged_tasks, unacknowledged_updates) = self.shared.with_unacknowledged(Unacknowledged::all);
         let subscribe = Subscribe { unacknowledged_tasks, unacknowledged_updates };
         let body = self.shared.envelope(Call::Subscribe { subscribe });
-        let mut connection = Connection::open(endpoint, timeout).await.map_err(describe)?;
+        let mut connection = Connection::open(endpoint, None, timeout).await.map_err(describe)?;
         let answer = connection.post(PATH, &self.shared.headers, body).await.map_err(describe)?;
         match answer.status() {
             StatusCode::OK => Ok(connection.records(answer)),

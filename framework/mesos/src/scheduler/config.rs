@@ -1,24 +1,57 @@
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use hyper::{HeaderMap, header};
 
-use crate::connection;
+use super::{Masters, MastersError, Scheme};
+use crate::{Tls, TlsError, connection};
 
 /// Where the masters are and how to speak to them.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// `host:port` of each master; any of them leads to the leader.
-    pub masters: Vec<String>,
+    /// Where the masters are.
+    pub masters: Masters,
+    /// For https; then also to the leader that ZooKeeper names.
+    pub tls: Option<Tls>,
     /// For HTTP Basic.
     pub credentials: Option<Credentials>,
     /// How long to wait for what.
     pub timings: Timings,
 }
 
+/// Why settings of masters cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The masters are not understood.
+    #[error(transparent)]
+    Masters(#[from] MastersError),
+    /// The CA file cannot be used.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    /// https without a CA.
+    #[error("{master} is an https one, and no CA is given to know it by; give the PEM file of its CA")]
+    NoCa {
+        /// `https://host:port`
+        master: String,
+    },
+}
+
 impl Config {
-    /// Those masters, no credentials, the usual timings.
-    pub fn new(masters: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        Self { masters: masters.into_iter().map(Into::into).collect(), credentials: None, timings: Timings::default() }
+    /// Those masters, no TLS, no credentials, the usual timings.
+    pub fn new(masters: Masters) -> Self {
+        Self { masters, tls: None, credentials: None, timings: Timings::default() }
+    }
+
+    /// Masters as [`Masters::parse`] reads them, and the PEM file of the CAs that sign their certificates. With a CA, a
+    /// master written without a scheme is spoken to by https, as is the leader that ZooKeeper names.
+    pub fn read<T: AsRef<str>>(masters: &[T], ca: Option<&Path>) -> Result<Self, ConfigError> {
+        let masters = Masters::parse(masters, Scheme::of(ca.is_some()))?;
+        if let (Masters::List(list), None) = (&masters, ca)
+            && let Some(master) = list.iter().find(|master| master.scheme == Scheme::Https)
+        {
+            return Err(ConfigError::NoCa { master: master.to_string() });
+        }
+        let tls = ca.map(Tls::from_ca_file).transpose()?;
+        Ok(Self { tls, ..Self::new(masters) })
     }
 
     /// Headers that every call carries.
@@ -67,5 +100,18 @@ impl Default for Timings {
             backoff_min: Duration::from_millis(100),
             backoff_max: Duration::from_secs(15),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn https_needs_a_ca() {
+        let error = Config::read(&["a:5050", "https://b:5050"], None).unwrap_err().to_string();
+        assert!(error.starts_with("https://b:5050 is an https one"), "{error}");
+        assert!(matches!(Config::read(&["a:5050"], Some(Path::new("/nowhere.pem"))), Err(ConfigError::Tls(_))));
+        assert!(matches!(Config::read(&["a"], None), Err(ConfigError::Masters(_))));
     }
 }
