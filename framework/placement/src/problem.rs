@@ -1,6 +1,6 @@
 //! What goes in: jobs, requests, offers, what runs, topology and `now`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -151,6 +151,9 @@ pub struct AgentOffer {
     pub place: Place,
     /// TEXT attributes.
     pub attributes: BTreeMap<String, String>,
+    /// Names of its other attributes: they exist, and equal no text.
+    #[serde(default)]
+    pub attributes_without_text: BTreeSet<String>,
     /// What is free.
     pub resources: Resources,
     /// Jobs that have an executor there already.

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{Filter, Plan, Reason, ReasonKind, Wait};
+use crate::{Filter, Plan, Reason, ReasonKind, Resources, Wait};
 
 impl ReasonKind {
     /// Metric label and key of counts.
@@ -117,6 +117,17 @@ impl Plan {
             text += &format!("decline {} ({}): {reason}; {filter}\n", decline.agent, decline.role);
         }
         text
+    }
+}
+
+impl Display for Resources {
+    /// What there is any of, as in `0.5 cpus, 256 MiB of memory`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let cpus = (self.cpus_milli > 0).then(|| format!("{} cpus", Milli(self.cpus_milli)));
+        let mem = (self.mem_bytes > 0).then(|| format!("{} of memory", Bytes(self.mem_bytes)));
+        let disk = (self.disk_bytes > 0).then(|| format!("{} of disk", Bytes(self.disk_bytes)));
+        let parts: Vec<String> = [cpus, mem, disk].into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
     }
 }
 

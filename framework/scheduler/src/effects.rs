@@ -136,6 +136,11 @@ pub enum Audit {
     },
     Suppressed,
     Revived,
+    WishesTold {
+        sizes: usize,
+        groups: usize,
+        revocable: bool,
+    },
     TaskLaunched {
         job: String,
         slot: u32,

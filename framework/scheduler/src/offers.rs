@@ -100,7 +100,7 @@ fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group>
 }
 
 /// What is wanted now, and what is offered.
-fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
+pub(crate) fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
     let now = state.now();
     let mut waiting: Vec<_> = state.pending.iter().filter_map(|key| Some((state.slots.get(key)?.since, key))).collect();
     waiting.sort_unstable();
@@ -273,7 +273,8 @@ pub fn tier(tier: spec::Tier) -> Tier {
     }
 }
 
-fn constraint(constraint: &spec::Constraint) -> Constraint {
+/// A test on an agent, as placement knows it.
+pub(crate) fn constraint(constraint: &spec::Constraint) -> Constraint {
     let test = match &constraint.test {
         spec::ConstraintTest::Exists => ConstraintTest::Exists,
         spec::ConstraintTest::NotExists => ConstraintTest::NotExists,

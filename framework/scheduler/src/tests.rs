@@ -8,4 +8,5 @@ mod property;
 mod restart;
 mod updates;
 mod views;
+mod wishes;
 mod world;

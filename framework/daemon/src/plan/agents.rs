@@ -126,6 +126,7 @@ impl Slave {
         // Only texts can be constrained; numbers and ranges come as such.
         let texts = self.attributes.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         let attributes: BTreeMap<String, String> = texts.collect();
+        let numbers = self.attributes.keys().filter(|name| !attributes.contains_key(*name)).cloned().collect();
         let fault_domain = self.domain.and_then(|domain| domain.fault_domain);
         let (region, zone) = fault_domain.map_or((None, None), |d| (Some(d.region.name), Some(d.zone.name)));
         let address =
@@ -144,6 +145,7 @@ impl Slave {
             offer_ids: vec![self.id],
             place,
             attributes,
+            attributes_without_text: numbers,
             resources,
             executors_of: vec![],
             unavailable_from_ms: None,

@@ -257,6 +257,7 @@ fn one_executor_takes_from_one_role() {
 fn constraints_read_attributes_names_and_the_fault_domain() {
     let mut agent = offer(1, 1000);
     agent.place.zone = Some("z1".into());
+    agent.attributes_without_text.insert("cores".into());
     let holds = |attribute: &str, test| Constraint { attribute: attribute.into(), test }.fulfilled(&agent);
     let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
     assert!(holds("hostname", ConstraintTest::In(texts(&["10.0.0.1"]))));
@@ -264,6 +265,7 @@ fn constraints_read_attributes_names_and_the_fault_domain() {
     assert!(holds("zone", ConstraintTest::In(texts(&["z1"]))));
     assert!(holds("rack", ConstraintTest::In(texts(&["r1", "r2"]))));
     assert!(holds("gpu", ConstraintTest::NotExists));
+    assert!(holds("cores", ConstraintTest::Exists) && !holds("cores", ConstraintTest::NotExists), "a number is there");
     assert!(!holds("gpu", ConstraintTest::Exists));
     assert!(holds("gpu", ConstraintTest::NotIn(texts(&["yes"]))));
 }

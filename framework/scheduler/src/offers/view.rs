@@ -1,6 +1,6 @@
 //! An agent's offers as placement sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_mesos_types::{Attribute, DomainInfo, Offer};
 use millstream_placement::{AgentOffer, Place};
@@ -37,6 +37,7 @@ pub fn agent_offer(
         offer_ids: offers.iter().map(|offer| offer.id.value.clone()).collect(),
         place: place_of(&first.hostname, ip(first), &first.attributes, first.domain.as_ref()),
         attributes: texts(&first.attributes),
+        attributes_without_text: without_text(&first.attributes),
         resources,
         executors_of,
         unavailable_from_ms: offers
@@ -51,7 +52,15 @@ pub(crate) fn ip(offer: &Offer) -> Option<&str> {
     offer.url.as_ref()?.address.ip.as_deref()
 }
 
-/// TEXT attributes, the only ones that can be constrained.
+/// TEXT attributes, the only ones whose value can be constrained. Of several of one name the first counts, as for Mesos.
 fn texts(attributes: &[Attribute]) -> BTreeMap<String, String> {
-    attributes.iter().filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+    let mut seen = BTreeSet::new();
+    let firsts = attributes.iter().filter(|attribute| seen.insert(&attribute.name));
+    firsts.filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+}
+
+/// Names of the attributes that are there and have no text.
+fn without_text(attributes: &[Attribute]) -> BTreeSet<String> {
+    let texts = texts(attributes);
+    attributes.iter().map(|a| a.name.clone()).filter(|name| !texts.contains_key(name)).collect()
 }
