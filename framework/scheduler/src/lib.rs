@@ -44,6 +44,7 @@ pub use offers::{
     guessed_bytes_per_sec, job_wishes, task_resources, tier,
     view::{agent_offer, place_of},
 };
+pub use resources::role_may_use;
 pub use settings::*;
 pub use state::{RestoreError, State};
 pub use step::step;

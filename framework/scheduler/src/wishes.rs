@@ -15,7 +15,10 @@ use millstream_mesos_types::{
 };
 use millstream_placement::Resources;
 
-use crate::{State, offers, records::JobRecord};
+use crate::{
+    State, offers,
+    records::{JobPhase, JobRecord},
+};
 
 /// Most different sizes of tasks the master is told; it compares each agent with each of them. More become one, the least
 /// of each kind.
@@ -76,8 +79,11 @@ impl Wishes {
 }
 
 /// Some job that is not stopped (or what it becomes after its drain) allows revocable resources.
-fn revocable(_state: &State) -> bool {
-    false
+fn revocable(state: &State) -> bool {
+    let live = state.store.jobs().values().filter(|job| job.phase != JobPhase::Stopped);
+    live.flat_map(|job| [Some(&job.spec), job.next.as_ref().map(|next| &next.spec)])
+        .flatten()
+        .any(|spec| spec.tasks.revocable)
 }
 
 /// Jobs with a slot that waits.

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_mesos_types::{Attribute, DomainInfo, Offer};
-use millstream_placement::{AgentOffer, Place};
+use millstream_placement::{AgentOffer, ExecutorOf, Place};
 
-use crate::resources;
+use crate::resources::{self, Usable};
 
 /// Place of an agent. Rack: its TEXT attribute `rack`. Region and zone: its fault domain, else attributes of these names.
 pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], domain: Option<&DomainInfo>) -> Place {
@@ -26,11 +26,12 @@ pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], doma
 pub fn agent_offer(
     role: &str,
     offers: &[Offer],
-    executors_of: Vec<String>,
+    executors_of: Vec<ExecutorOf>,
     maintenance_at_ms: impl Fn(i64) -> u64,
 ) -> Option<AgentOffer> {
     let first = offers.first()?;
-    let resources = resources::usable(offers.iter().flat_map(|offer| &offer.resources), role);
+    let Usable { firm, reserved, revocable } =
+        resources::usable(offers.iter().flat_map(|offer| &offer.resources), role);
     Some(AgentOffer {
         agent: first.agent_id.value.clone(),
         role: role.into(),
@@ -38,7 +39,9 @@ pub fn agent_offer(
         place: place_of(&first.hostname, ip(first), &first.attributes, first.domain.as_ref()),
         attributes: texts(&first.attributes),
         attributes_without_text: without_text(&first.attributes),
-        resources,
+        resources: firm,
+        reserved,
+        revocable,
         executors_of,
         unavailable_from_ms: offers
             .iter()
