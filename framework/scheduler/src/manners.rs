@@ -3,7 +3,7 @@
 
 use millstream_mesos_types::scheduler::{Call, Roles};
 
-use crate::{Audit, Effects, State, wishes::Wishes};
+use crate::{Audit, Effects, State, TICK_MS, wishes::Wishes};
 
 /// Shortest time between two REVIVEs: each clears all our filters and makes the allocator offer everything again. An
 /// UPDATE_FRAMEWORK keeps the same rhythm, so that each REVIVE meets the wishes of its time.
@@ -28,6 +28,8 @@ pub(crate) struct Manners {
     wishes: Wishes,
     /// When they were told on this subscription.
     told_at: Option<u64>,
+    /// When it was last looked whether they have changed.
+    looked_at: Option<u64>,
 }
 
 impl Manners {
@@ -65,7 +67,9 @@ pub(crate) fn settle(state: &mut State, effects: &mut Effects) {
     }
     let due = state.manners.last_said.is_none_or(|at| state.now() >= at + REVIVE_EVERY_MS);
     let wanted = !state.pending.is_empty();
-    if due {
+    // Wishes are made of all that waits: not at each report of each executor.
+    let look = state.manners.looked_at.is_none_or(|at| state.now() >= at + TICK_MS);
+    if due && (look || state.manners.new_want) {
         tell_wishes(state, effects, wanted);
     }
     if wanted { revive(state, effects, due) } else { suppress(state, effects) }
@@ -73,7 +77,9 @@ pub(crate) fn settle(state: &mut State, effects: &mut Effects) {
 
 /// While nothing is wanted only the capability counts: it must not outlive the jobs that need it.
 fn tell_wishes(state: &mut State, effects: &mut Effects, wanted: bool) {
-    let (now, manners) = (state.now(), &state.manners);
+    let now = state.now();
+    state.manners.looked_at = Some(now);
+    let manners = &state.manners;
     let wishes = Wishes::now(state, &manners.wishes);
     let fresh = manners.told_at.is_some_and(|at| now < at + TELL_AGAIN_MS);
     if wishes.revocable == manners.wishes.revocable && (!wanted || fresh && wishes == manners.wishes) {

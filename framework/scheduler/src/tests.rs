@@ -1,6 +1,7 @@
 //! Steps against a master in memory.
 
 mod jobs;
+mod kinds;
 mod launching;
 mod liveness;
 mod manners;

@@ -4,21 +4,16 @@
 
 mod constraints;
 
-use std::{
-    collections::BTreeMap,
-    ops::Bound::{Excluded, Unbounded},
-};
+use std::collections::BTreeMap;
 
 use millstream_mesos_types::{
     AttributeConstraint, Capability, ConstraintGroup, FrameworkId, MinAllocatableResources, OfferConstraints,
     OfferFilters, ResourceQuantities, RoleConstraints, Scalar, scheduler::Subscribe,
 };
 use millstream_placement::Resources;
+use millstream_spec::JobSpec;
 
-use crate::{
-    State, offers,
-    records::{JobPhase, JobRecord},
-};
+use crate::{State, offers, records::JobPhase};
 
 /// Most different sizes of tasks the master is told; it compares each agent with each of them. More become one, the least
 /// of each kind.
@@ -44,13 +39,13 @@ pub(crate) struct Wishes {
 impl Wishes {
     /// Wishes of now. While nothing waits, sizes and constraints stay as they were: SUPPRESS says that nothing is wanted.
     pub(crate) fn now(state: &State, last: &Wishes) -> Wishes {
-        let waiting = waiting_jobs(state);
+        let waiting = waiting(state);
         if waiting.is_empty() {
             return Wishes { revocable: revocable(state), ..last.clone() };
         }
         Wishes {
             revocable: revocable(state),
-            sizes: sizes(waiting.iter().map(|job| offers::task_resources(&job.spec)).collect()),
+            sizes: sizes(waiting.iter().map(|spec| offers::task_resources(spec)).collect()),
             groups: groups(&waiting),
         }
     }
@@ -86,15 +81,16 @@ fn revocable(state: &State) -> bool {
         .any(|spec| spec.tasks.revocable)
 }
 
-/// Jobs with a slot that waits.
-fn waiting_jobs(state: &State) -> Vec<&JobRecord> {
-    let mut jobs = vec![];
-    let mut next = state.pending.first();
-    while let Some((name, _)) = next {
-        jobs.extend(state.store.job(name));
-        next = state.pending.range((Excluded((name.clone(), u32::MAX)), Unbounded)).next();
+/// Of each job with a slot that waits.
+fn waiting(state: &State) -> Vec<&JobSpec> {
+    let mut waiting: Vec<&JobSpec> = vec![];
+    for (job, _) in &state.pending {
+        let Some(job) = state.store.job(job) else { continue };
+        if waiting.last().is_none_or(|last| !std::ptr::eq(*last, &job.spec)) {
+            waiting.push(&job.spec);
+        }
     }
-    jobs
+    waiting
 }
 
 /// Without those another one implies: enough for the larger is enough for the smaller. An executor's own share is left out,
@@ -123,10 +119,10 @@ fn quantities(size: &Resources) -> ResourceQuantities {
 }
 
 /// None when one of the jobs would take any agent.
-fn groups(jobs: &[&JobRecord]) -> Vec<Vec<AttributeConstraint>> {
+fn groups(waiting: &[&JobSpec]) -> Vec<Vec<AttributeConstraint>> {
     let mut groups = vec![];
-    for job in jobs {
-        let group = constraints::of(&job.spec.placement.constraints);
+    for spec in waiting {
+        let group = constraints::of(&spec.placement.constraints);
         if group.is_empty() {
             return vec![];
         }

@@ -261,7 +261,7 @@ fn is_wanted(state: &State, offer: &Offer) -> bool {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 256, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 128, max_shrink_iters: 2_000, ..ProptestConfig::default() })]
 
     #[test]
     fn an_agent_that_placement_would_take_is_never_hidden_for_long(
