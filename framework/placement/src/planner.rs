@@ -55,8 +55,13 @@ struct PlaceClass {
     /// Slots with how many tasks they take, in order of packing. A slot has one part for each rank.
     slots: Vec<(usize, u64)>,
     /// By class of the run; none where refused.
-    costs: Vec<Option<u64>>,
+    costs: Costs,
 }
+
+type Costs = Vec<Option<u64>>;
+
+/// See [`pack_order`].
+type PackOrder = (Rank, bool, u64, u64, usize);
 
 /// The optimal part: a flow through classes of requests and places.
 fn assign_together(round: &mut Round, run: &[usize]) {
@@ -105,30 +110,20 @@ fn assign_together(round: &mut Round, run: &[usize]) {
 
 fn place_classes(round: &Round, run: &[usize], classes: &[usize]) -> Vec<PlaceClass> {
     let Some(&first) = classes.first() else { return vec![] };
-    let (job, ask) = (round.classes[first].job, round.ask(first));
+    let job = round.classes[first].job;
     let partitions = widest(round, run);
-    let mut parts: Vec<((Rank, bool, u64, u64, usize), u64)> = vec![];
-    let mut costs: Vec<Vec<Option<u64>>> = vec![];
-    for slot in 0..round.slots.len() {
-        let cost = |class: &usize| {
-            round.refusal(*class, slot, CapRule::Strict).is_none().then(|| round.cost(*class, slot).key())
-        };
-        costs.push(classes.iter().map(cost).collect());
-        if costs[slot].iter().all(Option::is_none) {
-            continue;
-        }
-        let at = &round.slots[slot];
-        let mut capped = room(round.held.on_host(job, at.spot), partitions, round.jobs[job].caps.host);
-        for (rank, count) in at.room.takes(&ask, run.len() as u64) {
-            let count = count.min(capped);
-            if count > 0 {
-                parts.push((pack_order(round, &ask, slot, rank), count));
-                capped -= count;
-            }
+    let mut costs: Vec<Costs> = vec![];
+    let mut parts: Vec<(PackOrder, u64)> = vec![];
+    for (slot, at) in round.slots.iter().enumerate() {
+        let allowed = |class: &usize| round.refusal(*class, slot, CapRule::Strict).is_none();
+        costs.push(classes.iter().map(|class| allowed(class).then(|| round.cost(*class, slot).key())).collect());
+        if costs[slot].iter().any(Option::is_some) {
+            let cap = room(round.held.on_host(job, at.spot), partitions, round.jobs[job].caps.host);
+            parts.extend(parts_of(round, &round.ask(first), slot, cap.min(run.len() as u64)));
         }
     }
     parts.sort_unstable();
-    let mut numbers: BTreeMap<(&Vec<Option<u64>>, Option<usize>, Rank), usize> = BTreeMap::new();
+    let mut numbers: BTreeMap<(&Costs, Option<usize>, Rank), usize> = BTreeMap::new();
     let mut places: Vec<PlaceClass> = vec![];
     for ((rank, .., slot), count) in parts {
         let key = (&costs[slot], round.slots[slot].spot.rack, rank);
@@ -139,6 +134,12 @@ fn place_classes(round: &Round, run: &[usize], classes: &[usize]) -> Vec<PlaceCl
         places[place].slots.push((slot, count));
     }
     places
+}
+
+/// How many tasks the slot takes, `most` at most, for each rank.
+fn parts_of<'a>(round: &Round<'a>, ask: &Ask<'a>, slot: usize, most: u64) -> Vec<(PackOrder, u64)> {
+    let takes = round.slots[slot].room.takes(ask, most).into_iter().filter(|(_, count)| *count > 0);
+    takes.map(|(rank, count)| (pack_order(round, ask, slot, rank), count)).collect()
 }
 
 /// For each class of the run, its edges in order of cost: (place class, edge).
@@ -184,7 +185,7 @@ fn widest(round: &Round, run: &[usize]) -> usize {
 }
 
 /// By what a task uses there, an agent with the job's executor first (it saves the overhead), then the fullest, then by name.
-fn pack_order<'a>(round: &Round<'a>, ask: &Ask<'a>, slot: usize, rank: Rank) -> (Rank, bool, u64, u64, usize) {
+fn pack_order<'a>(round: &Round<'a>, ask: &Ask<'a>, slot: usize, rank: Rank) -> PackOrder {
     let room = &round.slots[slot].room;
     (rank, !room.has_executor(ask.job), room.firm.cpus_milli, room.firm.mem_bytes, slot)
 }

@@ -95,7 +95,7 @@ impl Plan {
         for launch in &self.launches {
             let bytes: Vec<String> =
                 launch.bytes_by_tier.iter().map(|(tier, bytes)| format!("{tier} {}/s", Bytes(*bytes as u64))).collect();
-            let revocable = launch.revocable.any().then(|| format!(", on {}", launch.revocable)).unwrap_or_default();
+            let revocable = if launch.revocable.any() { format!(", on {}", launch.revocable) } else { String::new() };
             let over = launch.over_cap.map(|tier| format!(", over the cap of its {tier}")).unwrap_or_default();
             text += &format!(
                 "launch  {} on {} ({}): source {}, sink {}, cost {:.0} ({}){revocable}{over}\n",

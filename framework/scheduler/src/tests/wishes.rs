@@ -162,7 +162,7 @@ fn action() -> impl Strategy<Value = Action> {
     let job = (0..3usize, prop::collection::vec(any_constraint(), 0..=2), 1..9u64, 1..9u64);
     let deploy = job.prop_map(|(number, constraints, cpus, mem)| {
         let mut spec = job_named(number);
-        (spec.tasks.cpus, spec.tasks.mem_bytes) = (cpus as f64 * 0.25, mem * 96 << 20);
+        (spec.tasks.cpus, spec.tasks.mem_bytes) = (cpus as f64 * 0.25, (mem * 96) << 20);
         spec.placement.constraints = constraints;
         Action::Deploy(Box::new(spec))
     });
@@ -376,4 +376,30 @@ fn a_job_no_agent_is_offered_to_says_what_it_wants() {
     let summary = views::job(&world.state, JOB).expect("the job").summary;
     let wanted = "no agent offers anything that is wanted: 0.5 cpus, 256 MiB of memory, `rack = r9`";
     assert_eq!(summary, format!("1 of 1 tasks wait: {wanted}"));
+}
+
+fn groups(world: &World) -> usize {
+    crate::wishes::Wishes::now(&world.state, &Default::default()).groups.len()
+}
+
+#[test]
+fn each_waiting_job_is_an_alternative_until_one_would_take_any_agent() {
+    let mut world = World::new();
+    world.subscribe();
+    let mut deploy = |number: usize, rack: Option<String>| {
+        let mut spec = job_named(number);
+        let constraint =
+            |rack| spec::Constraint { attribute: "rack".into(), test: spec::ConstraintTest::In(vec![rack]) };
+        spec.placement.constraints = rack.map(constraint).into_iter().collect();
+        world.deploy(spec);
+        world.input(Input::Topology { job: format!("job-{number}"), topology: topology(2) });
+        groups(&world)
+    };
+    assert_eq!(deploy(0, Some("r1".into())), 1);
+    assert_eq!(deploy(1, Some("r2".into())), 2);
+    assert_eq!(deploy(2, Some("r1".into())), 2, "the same again");
+    assert_eq!(deploy(3, None), 0);
+    deploy(3, Some("r3".into()));
+    let many: Vec<_> = (4..40).map(|number| deploy(number, Some(format!("r{number}")))).collect();
+    assert_eq!((many.iter().max(), many.last()), (Some(&32), Some(&0)), "too many are none");
 }
