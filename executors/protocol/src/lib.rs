@@ -29,6 +29,9 @@ pub struct ExecutorData {
     pub generation: u64,
     /// Where the executor runs, as the accepted offer said.
     pub location: Location,
+    /// Port of the accepted offer for the executor's HTTP endpoint; none for any free one.
+    #[serde(default)]
+    pub metrics_port: Option<u16>,
 }
 
 /// Where an executor runs, learnt from the accepted offer (never configured: quickwit#5926).

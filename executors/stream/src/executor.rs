@@ -277,8 +277,9 @@ impl Executor {
 async fn start(data: ExecutorData) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new(&data.job.name.0, &data.job.source.topic));
     let address = data.location.address.clone();
-    let metrics_url =
-        http::serve(&address, metrics.clone()).await.with_context(|| format!("metrics endpoint on {address}"))?;
+    let metrics_url = http::serve(&address, data.metrics_port, metrics.clone())
+        .await
+        .with_context(|| format!("metrics endpoint on {address}"))?;
     Ok(Running { engine: Engine::new(data, metrics), metrics_url })
 }
 

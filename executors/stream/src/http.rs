@@ -10,9 +10,10 @@ use crate::metrics::Metrics;
 /// As OpenMetrics names it.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-/// Serves `/metrics` and `/health` on a free port of `address`, and returns the URL. It ends with the runtime.
-pub async fn serve(address: &str, metrics: Arc<Metrics>) -> std::io::Result<String> {
-    let listener = TcpListener::bind((address, 0)).await?;
+/// Serves `/metrics` and `/health` on this port of `address`, or on any free one when none is given or it is taken, and
+/// returns the URL. It ends with the runtime.
+pub async fn serve(address: &str, port: Option<u16>, metrics: Arc<Metrics>) -> std::io::Result<String> {
+    let listener = listen(address, port).await?;
     let local: SocketAddr = listener.local_addr()?;
     let router =
         Router::new().route("/metrics", get(render)).route("/health", get(|| async { "ok\n" })).with_state(metrics);
@@ -22,6 +23,19 @@ pub async fn serve(address: &str, metrics: Arc<Metrics>) -> std::io::Result<Stri
         }
     });
     Ok(format!("http://{local}"))
+}
+
+/// The port of the offer may be held by an executor that is about to leave, or by what does not keep to Mesos' ports.
+async fn listen(address: &str, port: Option<u16>) -> std::io::Result<TcpListener> {
+    if let Some(port) = port {
+        match TcpListener::bind((address, port)).await {
+            Ok(listener) => return Ok(listener),
+            Err(error) => {
+                tracing::warn!(%error, address, port, "the offered port is not to be had; taking any free one")
+            }
+        }
+    }
+    TcpListener::bind((address, 0)).await
 }
 
 async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {

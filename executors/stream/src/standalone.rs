@@ -111,10 +111,10 @@ pub async fn run(options: Options) -> anyhow::Result<()> {
         ensure_table(&session, &job.sink.keyspace).await?;
     }
     let metrics = Arc::new(Metrics::new(&job.name.0, &job.source.topic));
-    let metrics_url = http::serve(&options.address, metrics.clone()).await.context("metrics endpoint")?;
+    let metrics_url = http::serve(&options.address, None, metrics.clone()).await.context("metrics endpoint")?;
     let location = Location { host: options.address.clone(), address: options.address.clone(), ..Location::default() };
-    let engine =
-        Engine::new(ExecutorData { version: VERSION, job, generation: options.generation, location }, metrics.clone());
+    let data = ExecutorData { version: VERSION, job, generation: options.generation, location, metrics_port: None };
+    let engine = Engine::new(data, metrics.clone());
     engine.add_task(TASK, &options.partitions, mem_bytes);
 
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);

@@ -13,6 +13,7 @@ pub(crate) fn log(audit: &Audit) {
         Audit::FrameworkRemoved { tasks } => error!(tasks, "framework forgotten, with all its tasks"),
         Audit::Suppressed => debug!("no offers wanted"),
         Audit::Revived => debug!("offers wanted"),
+        Audit::WishesTold { sizes, groups, revocable } => debug!(sizes, groups, revocable, "wishes told to the master"),
         Audit::OffersAccepted { agent, role, offers, tasks } => debug!(agent, role, offers, tasks, "offers accepted"),
         Audit::OffersDeclined { agent, role, offers, reason, refuse_secs } => {
             debug!(agent, role, offers, %reason, refuse_secs, "offers declined");

@@ -54,6 +54,7 @@ fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings
         deadline_ms: 0,
         not_before_ms: 0,
         avoid_agents: vec![],
+        revocable: spec.tasks.revocable,
     };
     let problem = Problem {
         now_ms: 0,

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
-    AgentOffer, Filter, Plan, Problem, Request, Resources, SPREAD_PATIENCE_MS,
+    AgentOffer, Filter, Plan, Problem, Request, Resources, Revocable, SPREAD_PATIENCE_MS,
     refusal::{good_from, standing},
     spread::{Caps, HostIndex, totals},
     view::JobView,
@@ -60,30 +60,51 @@ fn pairs<'a>(problem: &'a Problem, plan: &'a Plan) -> Vec<(&'a Request, &'a Agen
     plan.launches.iter().filter_map(pair).collect()
 }
 
+/// Firm and revocable, of which the latter has no disk and no ports.
+type Taken = (Resources, Resources);
+
 fn resources(problem: &Problem, plan: &Plan, wrong: &mut Vec<String>) {
-    let mut taken: BTreeMap<(&str, &str), Resources> = BTreeMap::new();
-    let mut executors: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let launches: HashMap<&str, &crate::Launch> = plan.launches.iter().map(|l| (l.request.as_str(), l)).collect();
+    let mut taken: BTreeMap<(&str, &str), Taken> = BTreeMap::new();
+    let mut roles: BTreeMap<(&str, &str), &str> = BTreeMap::new();
+    let mut executors: BTreeSet<(&str, &str, Revocable)> = BTreeSet::new();
     let pairs = pairs(problem, plan);
     for (request, offer) in &pairs {
-        let sum = taken.entry((&offer.agent, &offer.role)).or_default();
-        *sum = sum.plus(&request.resources);
-        let role = executors.entry((&offer.agent, &request.job)).or_insert_with(|| {
-            if !offer.executors_of.contains(&request.job) {
-                let overhead = problem.jobs.get(&request.job).map(|j| j.executor_overhead).unwrap_or_default();
-                *sum = sum.plus(&overhead);
-            }
-            &offer.role
-        });
-        if *role != offer.role {
+        let way = launches[request.id.as_str()].revocable;
+        let mut need = request.resources;
+        let running = offer.executors_of.iter().any(|e| e.job == request.job && e.revocable == way);
+        if !running && executors.insert((&offer.agent, &request.job, way)) {
+            let overhead = problem.jobs.get(&request.job).map(|j| j.executor_overhead).unwrap_or_default();
+            need = need.plus(&overhead);
+        }
+        let (firm, revocable) = taken.entry((&offer.agent, &offer.role)).or_default();
+        let split = split(need, way);
+        (*firm, *revocable) = (firm.plus(&split.0), revocable.plus(&split.1));
+        if way.any() && !request.revocable {
+            wrong.push(format!("{} is launched on {way}", request.id));
+        }
+        if *roles.entry((&offer.agent, &request.job)).or_insert(&offer.role) != offer.role {
             wrong.push(format!("{} of {} on {} in two roles", request.id, request.job, offer.agent));
         }
     }
     for (_, offer) in &pairs {
-        let sum = taken[&(offer.agent.as_str(), offer.role.as_str())];
-        if !offer.resources.covers(&sum) {
-            wrong.push(format!("{} offers {:?}, {sum:?} are launched", offer.agent, offer.resources));
+        let (firm, revocable) = taken[&(offer.agent.as_str(), offer.role.as_str())];
+        if !offer.resources.covers(&firm) {
+            wrong.push(format!("{} offers {:?}, {firm:?} are launched", offer.agent, offer.resources));
+        }
+        if !offer.revocable.covers(&revocable) {
+            wrong.push(format!("{} lends {:?}, {revocable:?} are launched", offer.agent, offer.revocable));
         }
     }
+}
+
+fn split(need: Resources, way: Revocable) -> Taken {
+    let revocable = Resources {
+        cpus_milli: if way.cpus { need.cpus_milli } else { 0 },
+        mem_bytes: if way.mem { need.mem_bytes } else { 0 },
+        ..Resources::default()
+    };
+    (need.minus(&revocable).expect("a part of it"), revocable)
 }
 
 fn wishes(problem: &Problem, plan: &Plan, wrong: &mut Vec<String>) {

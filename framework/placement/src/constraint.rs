@@ -7,8 +7,8 @@ impl Constraint {
     pub fn fulfilled(&self, offer: &AgentOffer) -> bool {
         let values = values(&self.attribute, offer);
         match &self.test {
-            ConstraintTest::Exists => !values.is_empty(),
-            ConstraintTest::NotExists => values.is_empty(),
+            ConstraintTest::Exists => !values.is_empty() || offer.attributes_without_text.contains(&self.attribute),
+            ConstraintTest::NotExists => values.is_empty() && !offer.attributes_without_text.contains(&self.attribute),
             ConstraintTest::In(texts) => values.iter().any(|v| texts.iter().any(|t| t == v)),
             ConstraintTest::NotIn(texts) => !values.iter().any(|v| texts.iter().any(|t| t == v)),
         }

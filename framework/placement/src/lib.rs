@@ -3,7 +3,7 @@
 //! PURE: facts and `now` go in, a complete, printable, diffable value comes out. Knows neither Mesos JSON nor TOML.
 //!
 //! Map: `problem` and `topology` hold what goes in, `plan` what comes out. [`plan()`] (`planner`) serves the requests in
-//! order, run by run: `view` says what a place costs, `refusal` why it is not to be had, `spread` counts who holds how
+//! order, run by run: `view` says what a place costs, `refusal` why it is not to be had, `room` what it still has, `spread` counts who holds how
 //! much, `flow` finds the cheapest assignment of a run. `check` holds the post-conditions, [`group_partitions`] (`group`)
 //! divides a topic into tasks, `text` is for people.
 
@@ -16,6 +16,7 @@ mod plan;
 mod planner;
 mod problem;
 mod refusal;
+mod room;
 mod round;
 mod spread;
 #[cfg(test)]

@@ -60,7 +60,7 @@ impl Distances {
 impl Resources {
     /// Whether `other` is at most this, in every kind.
     pub fn covers(&self, other: &Resources) -> bool {
-        self.cpus_milli >= other.cpus_milli && self.mem_bytes >= other.mem_bytes && self.disk_bytes >= other.disk_bytes
+        self.minus(other).is_some()
     }
 
     /// The sum, saturating.
@@ -69,6 +69,7 @@ impl Resources {
             cpus_milli: self.cpus_milli.saturating_add(other.cpus_milli),
             mem_bytes: self.mem_bytes.saturating_add(other.mem_bytes),
             disk_bytes: self.disk_bytes.saturating_add(other.disk_bytes),
+            ports: self.ports.saturating_add(other.ports),
         }
     }
 
@@ -78,14 +79,14 @@ impl Resources {
             cpus_milli: self.cpus_milli.checked_sub(other.cpus_milli)?,
             mem_bytes: self.mem_bytes.checked_sub(other.mem_bytes)?,
             disk_bytes: self.disk_bytes.checked_sub(other.disk_bytes)?,
+            ports: self.ports.checked_sub(other.ports)?,
         })
     }
 
     /// How many of `other` fit; at most `most`.
     pub fn times(&self, other: &Resources, most: u64) -> u64 {
-        [(self.cpus_milli, other.cpus_milli), (self.mem_bytes, other.mem_bytes), (self.disk_bytes, other.disk_bytes)]
-            .into_iter()
-            .filter_map(|(have, need)| have.checked_div(need))
-            .fold(most, u64::min)
+        let kinds = |r: &Resources| [r.cpus_milli, r.mem_bytes, r.disk_bytes, r.ports.into()];
+        let fits = kinds(self).into_iter().zip(kinds(other)).filter_map(|(have, need)| have.checked_div(need));
+        fits.fold(most, u64::min)
     }
 }

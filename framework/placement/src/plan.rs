@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Tier;
+use crate::{Revocable, Tier};
 
 /// A complete decision on all offers and requests of a [`crate::Problem`].
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -26,6 +26,9 @@ pub struct Launch {
     pub agent: String,
     /// The role whose offers are used.
     pub role: String,
+    /// Which of its resources (and of its executor's) are revocable.
+    #[serde(default)]
+    pub revocable: Revocable,
     /// How far the records come (the worst of the task's partitions).
     pub source_tier: Tier,
     /// How far the nearest replica of the ring is.
@@ -116,7 +119,7 @@ pub enum Reason {
         /// Bytes offered (the most of any agent).
         have_bytes: u64,
     },
-    /// Ports are missing.
+    /// No port is left for the executor.
     Ports,
     /// One host or rack would hold too much of the job.
     SpreadCap {

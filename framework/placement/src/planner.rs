@@ -9,6 +9,7 @@ use crate::{
     Decline, Filter, Plan, Problem, Reason, ReasonKind, Wait,
     check::violations,
     flow::Flow,
+    room::{Ask, Rank},
     round::{CapRule, Round},
     spread::room,
 };
@@ -25,15 +26,18 @@ const RUN_MAX: usize = 256;
 ///
 /// Requests are served in order. Neighbours in the list of one job and size are assigned together, so that as many as
 /// possible get a place and all of them together cost least (exact for sizes and caps that fit evenly; see `flow`). A
-/// request is only refused a place that it could have when an earlier one took it. Among equal costs an agent that runs the
-/// job's executor already comes first, then the fullest, then by name. The result does not depend on the order of offers.
+/// request is only refused a place that it could have when an earlier one took it. Among equal costs what is revocable comes
+/// first (if the request allows it), then what is reserved for the role, then an agent that runs the job's executor already,
+/// then the fullest, then by name. The result does not depend on the order of offers.
 ///
 /// The reason shown for a wait or a decline is the one nearest to success, which is the later in [`ReasonKind`]; only a
 /// request in back-off shows that, whatever else there is.
 pub fn plan(problem: &Problem) -> Plan {
     let mut round = Round::new(problem);
     let mut first = 0;
-    for run in problem.requests.chunk_by(|a, b| a.job == b.job && a.resources == b.resources) {
+    for run in
+        problem.requests.chunk_by(|a, b| (&a.job, a.revocable) == (&b.job, b.revocable) && a.resources == b.resources)
+    {
         let all: Vec<usize> = (first..first + run.len()).collect();
         first += run.len();
         for run in all.chunks(RUN_MAX) {
@@ -46,13 +50,18 @@ pub fn plan(problem: &Problem) -> Plan {
     plan
 }
 
-/// Places that cost the same for every class of a run, with the same rack.
+/// Places that cost the same for every class of a run, with the same rack and rank.
 struct PlaceClass {
-    /// Slots with how many tasks they take, in order of packing.
+    /// Slots with how many tasks they take, in order of packing. A slot has one part for each rank.
     slots: Vec<(usize, u64)>,
     /// By class of the run; none where refused.
-    costs: Vec<Option<u64>>,
+    costs: Costs,
 }
+
+type Costs = Vec<Option<u64>>;
+
+/// See [`pack_order`].
+type PackOrder = (Rank, bool, u64, u64, usize);
 
 /// The optimal part: a flow through classes of requests and places.
 fn assign_together(round: &mut Round, run: &[usize]) {
@@ -101,32 +110,36 @@ fn assign_together(round: &mut Round, run: &[usize]) {
 
 fn place_classes(round: &Round, run: &[usize], classes: &[usize]) -> Vec<PlaceClass> {
     let Some(&first) = classes.first() else { return vec![] };
-    let (job, size) = (round.classes[first].job, round.classes[first].sample.resources);
+    let job = round.classes[first].job;
     let partitions = widest(round, run);
-    let mut packed: Vec<usize> = (0..round.slots.len()).collect();
-    packed.sort_by_key(|slot| pack_order(round, job, *slot));
-    let mut numbers: BTreeMap<(Vec<Option<u64>>, Option<usize>), usize> = BTreeMap::new();
-    let mut places: Vec<PlaceClass> = vec![];
-    for slot in packed {
-        let costs: Vec<Option<u64>> = classes
-            .iter()
-            .map(|class| round.refusal(*class, slot, CapRule::Strict).is_none().then(|| round.cost(*class, slot).key()))
-            .collect();
-        if costs.iter().all(Option::is_none) {
-            continue;
+    let mut costs: Vec<Costs> = vec![];
+    let mut parts: Vec<(PackOrder, u64)> = vec![];
+    for (slot, at) in round.slots.iter().enumerate() {
+        let allowed = |class: &usize| round.refusal(*class, slot, CapRule::Strict).is_none();
+        costs.push(classes.iter().map(|class| allowed(class).then(|| round.cost(*class, slot).key())).collect());
+        if costs[slot].iter().any(Option::is_some) {
+            let cap = room(round.held.on_host(job, at.spot), partitions, round.jobs[job].caps.host);
+            parts.extend(parts_of(round, &round.ask(first), slot, cap.min(run.len() as u64)));
         }
-        let at = &round.slots[slot];
-        let overhead = round.jobs[job].wishes.executor_overhead;
-        let free = if round.has_executor(job, slot) { Some(at.free) } else { at.free.minus(&overhead) };
-        let fit = free.map_or(0, |free| free.times(&size, run.len() as u64));
-        let takes = fit.min(room(round.held.on_host(job, at.spot), partitions, round.jobs[job].caps.host));
-        let place = *numbers.entry((costs, at.spot.rack)).or_insert_with_key(|(costs, _)| {
-            places.push(PlaceClass { slots: vec![], costs: costs.clone() });
+    }
+    parts.sort_unstable();
+    let mut numbers: BTreeMap<(&Costs, Option<usize>, Rank), usize> = BTreeMap::new();
+    let mut places: Vec<PlaceClass> = vec![];
+    for ((rank, .., slot), count) in parts {
+        let key = (&costs[slot], round.slots[slot].spot.rack, rank);
+        let place = *numbers.entry(key).or_insert_with(|| {
+            places.push(PlaceClass { slots: vec![], costs: costs[slot].clone() });
             places.len() - 1
         });
-        places[place].slots.push((slot, takes));
+        places[place].slots.push((slot, count));
     }
     places
+}
+
+/// How many tasks the slot takes, `most` at most, for each rank.
+fn parts_of<'a>(round: &Round<'a>, ask: &Ask<'a>, slot: usize, most: u64) -> Vec<(PackOrder, u64)> {
+    let takes = round.slots[slot].room.takes(ask, most).into_iter().filter(|(_, count)| *count > 0);
+    takes.map(|(rank, count)| (pack_order(round, ask, slot, rank), count)).collect()
 }
 
 /// For each class of the run, its edges in order of cost: (place class, edge).
@@ -171,10 +184,10 @@ fn widest(round: &Round, run: &[usize]) -> usize {
     run.iter().map(|request| round.problem.requests[*request].partitions.len()).max().unwrap_or(0)
 }
 
-/// An agent with the job's executor first (it saves the overhead), then the fullest, then by name.
-fn pack_order(round: &Round, job: usize, slot: usize) -> (bool, u64, u64, usize) {
-    let free = round.slots[slot].free;
-    (!round.has_executor(job, slot), free.cpus_milli, free.mem_bytes, slot)
+/// By what a task uses there, an agent with the job's executor first (it saves the overhead), then the fullest, then by name.
+fn pack_order<'a>(round: &Round<'a>, ask: &Ask<'a>, slot: usize, rank: Rank) -> PackOrder {
+    let room = &round.slots[slot].room;
+    (rank, !room.has_executor(ask.job), room.firm.cpus_milli, room.firm.mem_bytes, slot)
 }
 
 /// What the flow left: the cheapest place of each in turn, and after much patience one over the cap.
@@ -198,14 +211,15 @@ fn patience_is_over(round: &Round, class: usize) -> bool {
 }
 
 fn cheapest(round: &Round, class: usize, caps: CapRule) -> Option<usize> {
-    let job = round.classes[class].job;
+    let (job, ask) = (round.classes[class].job, round.ask(class));
     let partitions = round.classes[class].sample.partitions.len();
     (0..round.slots.len()).filter(|slot| round.refusal(class, *slot, caps).is_none()).min_by_key(|slot| {
         let over = match caps {
             CapRule::Strict => 0,
             CapRule::Ignored => round.held.overshoot(&round.jobs[job].caps, job, round.slots[*slot].spot, partitions),
         };
-        (over, round.cost(class, *slot).key(), pack_order(round, job, *slot))
+        let rank = round.slots[*slot].room.rank(&ask);
+        (over, round.cost(class, *slot).key(), pack_order(round, &ask, *slot, rank))
     })
 }
 

@@ -1,6 +1,6 @@
 //! What goes in: jobs, requests, offers, what runs, topology and `now`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 
@@ -125,9 +125,12 @@ pub struct Request {
     pub not_before_ms: u64,
     /// Agents not to use now (an executor was just lost there).
     pub avoid_agents: Vec<String>,
+    /// Revocable resources will do, and are used first.
+    #[serde(default)]
+    pub revocable: bool,
 }
 
-/// CPUs, memory, disk.
+/// CPUs, memory, disk, ports.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 pub struct Resources {
     /// CPUs in thousandths (Mesos keeps three decimals): whole numbers, so that sums are exact.
@@ -136,6 +139,35 @@ pub struct Resources {
     pub mem_bytes: u64,
     /// Disk in bytes.
     pub disk_bytes: u64,
+    /// How many ports.
+    #[serde(default)]
+    pub ports: u32,
+}
+
+/// Which of a task's and its executor's resources are revocable. Mesos takes all of one name of one kind only
+/// (`validateRevocableAndNonRevocableResources` in `src/master/validation.cpp`); disk and ports are never revocable here.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Revocable {
+    /// CPUs are.
+    pub cpus: bool,
+    /// Memory is.
+    pub mem: bool,
+}
+
+/// An executor that takes further tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExecutorOf {
+    /// Its job.
+    pub job: String,
+    /// What it uses, and so what its tasks must use.
+    pub revocable: Revocable,
+}
+
+impl From<&str> for ExecutorOf {
+    /// On firm resources.
+    fn from(job: &str) -> Self {
+        ExecutorOf { job: job.into(), revocable: Revocable::default() }
+    }
 }
 
 /// All that one agent offers to one role.
@@ -151,10 +183,19 @@ pub struct AgentOffer {
     pub place: Place,
     /// TEXT attributes.
     pub attributes: BTreeMap<String, String>,
-    /// What is free.
+    /// Names of its other attributes: they exist, and equal no text.
+    #[serde(default)]
+    pub attributes_without_text: BTreeSet<String>,
+    /// What is free and nobody takes back.
     pub resources: Resources,
-    /// Jobs that have an executor there already.
-    pub executors_of: Vec<String>,
+    /// The part of `resources` that is reserved for the role: used before what others could have as well.
+    #[serde(default)]
+    pub reserved: Resources,
+    /// What is free and may be taken back at any time; not in `resources`.
+    #[serde(default)]
+    pub revocable: Resources,
+    /// Executors that are there already.
+    pub executors_of: Vec<ExecutorOf>,
     /// Maintenance begins then (same clock as `now_ms`); none when none is planned.
     pub unavailable_from_ms: Option<u64>,
 }

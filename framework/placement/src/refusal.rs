@@ -95,7 +95,7 @@ pub(crate) fn standing(wishes: &JobWishes, offer: &AgentOffer, now_ms: u64) -> O
     offer.unavailable_from_ms.is_some_and(|from| from < horizon).then_some(Reason::Maintenance)
 }
 
-/// The resource that is missing, CPUs before memory before disk.
+/// The resource that is missing, CPUs before memory before disk before ports.
 pub(crate) fn missing(need: &Resources, have: &Resources) -> Option<Reason> {
     if need.cpus_milli > have.cpus_milli {
         Some(Reason::Cpus { need_milli: need.cpus_milli, have_milli: have.cpus_milli })
@@ -104,7 +104,7 @@ pub(crate) fn missing(need: &Resources, have: &Resources) -> Option<Reason> {
     } else if need.disk_bytes > have.disk_bytes {
         Some(Reason::Disk { need_bytes: need.disk_bytes, have_bytes: have.disk_bytes })
     } else {
-        None
+        (need.ports > have.ports).then_some(Reason::Ports)
     }
 }
 

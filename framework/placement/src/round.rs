@@ -1,10 +1,11 @@
 //! The state of one decision: what is left of each offer, who holds how much, which requests are alike.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     AgentOffer, JobWishes, Launch, Problem, Reason, Request, Resources, Tier,
-    refusal::{good_from, missing, standing},
+    refusal::{good_from, standing},
+    room::{Ask, Room},
     spread::{Caps, Held, HostIndex, Spot, totals},
     view::{Cost, JobView, Sources},
 };
@@ -26,10 +27,11 @@ pub(crate) struct Round<'a> {
 pub(crate) struct Slot<'a> {
     pub(crate) offer: &'a AgentOffer,
     pub(crate) spot: Spot,
-    pub(crate) free: Resources,
+    /// As offered.
+    whole: Room<'a>,
+    /// Less what this plan launches.
+    pub(crate) room: Room<'a>,
     pub(crate) used: bool,
-    /// Jobs with an executor there, those this plan launches with them.
-    executors: BTreeSet<&'a str>,
 }
 
 /// A job as this decision sees it.
@@ -80,12 +82,9 @@ impl<'a> Round<'a> {
         };
         let slots: Vec<Slot> = offers
             .into_iter()
-            .map(|offer| Slot {
-                offer,
-                spot: spot(&offer.place),
-                free: offer.resources,
-                used: false,
-                executors: offer.executors_of.iter().map(String::as_str).collect(),
+            .map(|offer| {
+                let whole = Room::new(offer);
+                Slot { offer, spot: spot(&offer.place), room: whole.clone(), whole, used: false }
             })
             .collect();
 
@@ -124,19 +123,16 @@ impl<'a> Round<'a> {
         &class.costs[self.jobs[class.job].sight_of[slot]]
     }
 
-    /// What has to be free in the slot for one more task.
-    pub(crate) fn need(&self, class: usize, slot: usize) -> Resources {
+    /// What one task of the class asks for.
+    pub(crate) fn ask(&self, class: usize) -> Ask<'a> {
         let class = &self.classes[class];
         let job = &self.jobs[class.job];
-        class.sample.resources.plus(&self.overhead(job, self.slots[slot].executors.contains(job.name)))
-    }
-
-    fn overhead(&self, job: &Job, has_executor: bool) -> Resources {
-        if has_executor { Resources::default() } else { job.wishes.executor_overhead }
-    }
-
-    pub(crate) fn has_executor(&self, job: usize, slot: usize) -> bool {
-        self.slots[slot].executors.contains(self.jobs[job].name)
+        Ask {
+            job: job.name,
+            size: class.sample.resources,
+            overhead: job.wishes.executor_overhead,
+            revocable: class.sample.revocable,
+        }
     }
 
     /// Why a request of the class gets no place in the slot now; the first no in the order of [`crate::ReasonKind`].
@@ -153,9 +149,8 @@ impl<'a> Round<'a> {
         if request.avoid_agents.contains(&offer.agent) {
             return Some(Reason::Avoided);
         }
-        let had_executor = offer.executors_of.iter().any(|j| j == job.name);
-        let need = request.resources.plus(&self.overhead(job, had_executor));
-        if let Some(reason) = missing(&need, &offer.resources) {
+        let ask = self.ask(class_number);
+        if let Some(reason) = slot.whole.missing(&ask) {
             return Some(reason);
         }
         if caps == CapRule::Strict
@@ -175,27 +170,28 @@ impl<'a> Round<'a> {
         if self.rate_left() == 0 {
             return Some(Reason::LaunchRate);
         }
-        (!slot.free.covers(&self.need(class_number, slot_number))).then_some(Reason::Outbid)
+        slot.room.fit(&ask).is_none().then_some(Reason::Outbid)
     }
 
     /// Takes the room. The caller has asked [`Round::refusal`].
     pub(crate) fn launch(&mut self, request: usize, slot: usize) {
         let class = self.class_of[request];
-        let need = self.need(class, slot);
+        let ask = self.ask(class);
         let job_number = self.classes[class].job;
         let asked = &self.problem.requests[request];
         let cost = self.cost(class, slot).clone();
         let (taken, job) = (&mut self.slots[slot], &mut self.jobs[job_number]);
         let over_cap = self.held.broken(&job.caps, job_number, taken.spot, asked.partitions.len());
-        taken.free = taken.free.minus(&need).expect("the caller has seen that it fits");
+        let revocable = taken.room.fit(&ask).expect("the caller has seen that it fits");
+        taken.room.take(&ask, revocable);
         taken.used = true;
-        taken.executors.insert(job.name);
         job.roles.insert(&taken.offer.agent, &taken.offer.role);
         self.held.add(job_number, taken.spot, asked.partitions.len());
         let launch = Launch {
             request: asked.id.clone(),
             agent: taken.offer.agent.clone(),
             role: taken.offer.role.clone(),
+            revocable,
             source_tier: cost.source_tier,
             sink_tier: cost.sink_tier,
             cost: cost.cost,
@@ -226,7 +222,7 @@ impl<'a> Job<'a> {
 }
 
 /// All that makes a difference between two requests.
-type ClassKey<'k> = (usize, [u64; 3], Vec<Option<&'k Sources>>, u64, [u64; 3], Vec<&'k str>);
+type ClassKey<'k> = (usize, ([u64; 4], bool), Vec<Option<&'k Sources>>, u64, [u64; 3], Vec<&'k str>);
 
 fn classes<'a>(
     problem: &'a Problem,
@@ -240,10 +236,10 @@ fn classes<'a>(
         let job = job_numbers[request.job.as_str()];
         let mut avoided: Vec<&str> = request.avoid_agents.iter().map(String::as_str).collect();
         avoided.sort_unstable();
-        let Resources { cpus_milli, mem_bytes, disk_bytes } = request.resources;
+        let Resources { cpus_milli, mem_bytes, disk_bytes, ports } = request.resources;
         let key = (
             job,
-            [cpus_milli, mem_bytes, disk_bytes],
+            ([cpus_milli, mem_bytes, disk_bytes, ports.into()], request.revocable),
             jobs[job].view.sources(request),
             request.bytes_in_per_sec.to_bits(),
             [request.wait_from_ms, request.deadline_ms, request.not_before_ms],

@@ -22,7 +22,7 @@ fn place(n: usize) -> Place {
 }
 
 fn cpus(milli: u64) -> Resources {
-    Resources { cpus_milli: milli, mem_bytes: GIB, disk_bytes: 0 }
+    Resources { cpus_milli: milli, mem_bytes: GIB, ..Resources::default() }
 }
 
 fn offer(n: usize, cpus_milli: u64) -> AgentOffer {
@@ -32,7 +32,10 @@ fn offer(n: usize, cpus_milli: u64) -> AgentOffer {
         offer_ids: vec![format!("o{n}")],
         place: place(n),
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", (n - 1) % 3 + 1))]),
-        resources: Resources { cpus_milli, mem_bytes: 64 * GIB, disk_bytes: 0 },
+        attributes_without_text: Default::default(),
+        resources: Resources { cpus_milli, mem_bytes: 64 * GIB, ..Resources::default() },
+        reserved: Resources::default(),
+        revocable: Resources::default(),
         executors_of: vec![],
         unavailable_from_ms: None,
     }
@@ -50,6 +53,7 @@ fn request(id: &str, partitions: &[i32]) -> Request {
         deadline_ms: 4_000,
         not_before_ms: 0,
         avoid_agents: vec![],
+        revocable: false,
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display, Formatter};
 
-use crate::{Filter, Plan, Reason, ReasonKind, Wait};
+use crate::{Filter, Plan, Reason, ReasonKind, Resources, Revocable, Wait};
 
 impl ReasonKind {
     /// Metric label and key of counts.
@@ -52,7 +52,9 @@ impl Display for Reason {
             Reason::Disk { need_bytes, have_bytes } => {
                 write!(f, "needs {} of disk, {} are offered", Bytes(*need_bytes), Bytes(*have_bytes))
             }
-            Reason::Ports => f.write_str("ports are missing"),
+            Reason::Ports => f.write_str(
+                "no port is offered for the executor's endpoint (give the agent `ports`, or set `port = \"any\"` in [executor])",
+            ),
             Reason::SpreadCap { tier } => write!(f, "one {tier} would hold too much of the job"),
             Reason::Locality { .. } => f.write_str("waits for a place nearer to the data"),
             Reason::Backoff { .. } => f.write_str("crashed and waits before the next try"),
@@ -93,9 +95,10 @@ impl Plan {
         for launch in &self.launches {
             let bytes: Vec<String> =
                 launch.bytes_by_tier.iter().map(|(tier, bytes)| format!("{tier} {}/s", Bytes(*bytes as u64))).collect();
+            let revocable = if launch.revocable.any() { format!(", on {}", launch.revocable) } else { String::new() };
             let over = launch.over_cap.map(|tier| format!(", over the cap of its {tier}")).unwrap_or_default();
             text += &format!(
-                "launch  {} on {} ({}): source {}, sink {}, cost {:.0} ({}){over}\n",
+                "launch  {} on {} ({}): source {}, sink {}, cost {:.0} ({}){revocable}{over}\n",
                 launch.request,
                 launch.agent,
                 launch.role,
@@ -117,6 +120,30 @@ impl Plan {
             text += &format!("decline {} ({}): {reason}; {filter}\n", decline.agent, decline.role);
         }
         text
+    }
+}
+
+impl Display for Resources {
+    /// What there is any of, as in `0.5 cpus, 256 MiB of memory`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let cpus = (self.cpus_milli > 0).then(|| format!("{} cpus", Milli(self.cpus_milli)));
+        let mem = (self.mem_bytes > 0).then(|| format!("{} of memory", Bytes(self.mem_bytes)));
+        let disk = (self.disk_bytes > 0).then(|| format!("{} of disk", Bytes(self.disk_bytes)));
+        let ports = (self.ports > 0).then(|| format!("{} ports", self.ports));
+        let parts: Vec<String> = [cpus, mem, disk, ports].into_iter().flatten().collect();
+        f.write_str(&parts.join(", "))
+    }
+}
+
+impl Display for Revocable {
+    /// As in `revocable cpus and memory`.
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        f.write_str(match (self.cpus, self.mem) {
+            (true, true) => "revocable cpus and memory",
+            (true, false) => "revocable cpus",
+            (false, true) => "revocable memory",
+            (false, false) => "nothing revocable",
+        })
     }
 }
 

@@ -78,6 +78,8 @@ pub enum EndCause {
     ExecutorLost,
     /// Its executor exceeded its memory.
     OutOfMemory,
+    /// Its agent took back the revocable resources it used.
+    Preempted,
     /// Its executor missed its reports.
     Silent,
     /// The framework was removed by the master.
@@ -98,6 +100,7 @@ impl EndCause {
             EndCause::AgentLost => "agent_lost",
             EndCause::ExecutorLost => "executor_lost",
             EndCause::OutOfMemory => "out_of_memory",
+            EndCause::Preempted => "preempted",
             EndCause::Silent => "silent",
             EndCause::FrameworkRemoved => "framework_removed",
         }
@@ -136,6 +139,11 @@ pub enum Audit {
     },
     Suppressed,
     Revived,
+    WishesTold {
+        sizes: usize,
+        groups: usize,
+        revocable: bool,
+    },
     TaskLaunched {
         job: String,
         slot: u32,

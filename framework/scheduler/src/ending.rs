@@ -108,7 +108,7 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool)
         | EndCause::OutOfMemory
         | EndCause::DrainTimeout => true,
         EndCause::Drained | EndCause::FrameworkRemoved => false,
-        EndCause::InvalidOffers | EndCause::Dropped | EndCause::AgentLost | EndCause::Silent => {
+        EndCause::InvalidOffers | EndCause::Dropped | EndCause::AgentLost | EndCause::Preempted | EndCause::Silent => {
             wish.innocent_ends += 1;
             wish.innocent_ends >= INNOCENT_ENDS_MAX
         }

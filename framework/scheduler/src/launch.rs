@@ -4,7 +4,7 @@ use millstream_mesos_types::{
     AgentId, Base64, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, KillPolicy, Offer, TaskId,
     TaskInfo, TaskState, Uri, Variable,
 };
-use millstream_placement::{JobTopology, Launch, Place, Tier};
+use millstream_placement::{JobTopology, Launch, Place, Revocable, Tier};
 use millstream_protocol::{ExecutorData, Location, TaskData, VERSION};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     offers::{self, view},
     reconcile::LAUNCH_TIMEOUT_MS,
     records::{Aim, ExecutorRecord, SlotKey, TaskRecord},
-    resources::Pool,
+    resources::{Pool, first_port, revocable_of},
     state::{ExecutorWatch, TaskWatch},
 };
 
@@ -28,15 +28,19 @@ pub(crate) fn launch(
 ) -> Option<TaskInfo> {
     let job = state.store.job(&key.0)?.clone();
     let slot = state.store.slot(key).filter(|slot| slot.task.is_none())?.clone();
-    let resources = pool.take(&offers::task_resources(&job.spec))?;
+    let resources = pool.take(&offers::task_resources(&job.spec), planned.revocable)?;
     let agent = offer.agent_id.value.clone();
 
     let known = state.store.executors().iter().find(|(_, record)| {
-        record.agent == agent && record.job == key.0 && record.generation == job.generation && !record.lost
+        record.agent == agent
+            && record.job == key.0
+            && record.generation == job.generation
+            && !record.lost
+            && revocable_of(&record.info.resources) == planned.revocable
     });
     let (executor, info) = match known {
         Some((id, record)) => (id.clone(), record.info.clone()),
-        None => new_executor(state, key, &job, offer, place, pool)?,
+        None => new_executor(state, key, &job, offer, place, planned.revocable, pool)?,
     };
     let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
@@ -95,16 +99,18 @@ fn new_executor(
     job: &crate::records::JobRecord,
     offer: &Offer,
     place: &Place,
+    revocable: Revocable,
     pool: &mut Pool,
 ) -> Option<(String, ExecutorInfo)> {
     let overhead = offers::job_wishes(&job.spec, &state.settings).executor_overhead;
-    let resources = pool.take(&overhead)?;
+    let resources = pool.take(&overhead, revocable)?;
     let location = location(offer, place, state.topologies.get(&key.0));
     let data = ExecutorData {
         version: VERSION,
         job: job.spec.clone(),
         generation: job.generation,
         location: location.clone(),
+        metrics_port: first_port(&resources),
     };
     let id = format!("{}.g{}.{}", key.0, job.generation, state.store.next_number());
     let info = ExecutorInfo {

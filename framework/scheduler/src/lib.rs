@@ -9,7 +9,8 @@
 //! * [`records`]: the durable forms; `store`: them in memory, with what a step has changed; `state`: all of it
 //! * `jobs` (deploy, stop, delete, slots), `offers` (plan, accept, decline), `launch` (task and executor infos),
 //!   `resources` (cutting them out of offers), `updates` (task states), `liveness` (reports and silence), `ending`
-//!   (condemned tasks, drains), `reconcile`, `manners` (SUPPRESS, REVIVE)
+//!   (condemned tasks, drains), `reconcile`, `manners` (SUPPRESS, REVIVE, UPDATE_FRAMEWORK), `wishes` (what the master is
+//!   told to offer)
 //! * [`views`]: what people and machines may ask
 //!
 //! Invariants: records leave before calls; each slot has at most one current task; a task id is used once, for ever;
@@ -32,6 +33,7 @@ mod step;
 mod store;
 mod updates;
 pub mod views;
+mod wishes;
 
 #[cfg(test)]
 mod tests;
@@ -42,6 +44,7 @@ pub use offers::{
     guessed_bytes_per_sec, job_wishes, task_resources, tier,
     view::{agent_offer, place_of},
 };
+pub use resources::role_may_use;
 pub use settings::*;
 pub use state::{RestoreError, State};
 pub use step::step;

@@ -1,28 +1,41 @@
-//! Other frameworks live here too: SUPPRESS when nothing is wanted, REVIVE rarely, and never lose a want.
+//! Other frameworks live here too: SUPPRESS when nothing is wanted, REVIVE rarely, never lose a want, and tell the master
+//! what is useless (UPDATE_FRAMEWORK).
 
 use millstream_mesos_types::scheduler::{Call, Roles};
 
-use crate::{Audit, Effects, State};
+use crate::{Audit, Effects, State, TICK_MS, wishes::Wishes};
 
-/// Shortest time between two REVIVEs: each clears all our filters and makes the allocator offer everything again.
+/// Shortest time between two REVIVEs: each clears all our filters and makes the allocator offer everything again. An
+/// UPDATE_FRAMEWORK keeps the same rhythm, so that each REVIVE meets the wishes of its time.
 const REVIVE_EVERY_MS: u64 = 5_000;
+
+/// What waits says its wishes again after this long: the master refuses an UPDATE_FRAMEWORK while it is busy with another
+/// (409), and a job must not be hidden for ever by what another one wanted before.
+const TELL_AGAIN_MS: u64 = 60_000;
 
 /// What the master thinks we want.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Manners {
-    pub(crate) suppressed: bool,
+    /// None after a new subscription: the session may have said at it what held long ago.
+    suppressed: Option<bool>,
     /// The last of our decline filters ends then.
     filtered_until: u64,
-    last_revive: Option<u64>,
+    /// Last REVIVE or UPDATE_FRAMEWORK.
+    last_said: Option<u64>,
     /// Something is wanted that was not when the filters were set.
     new_want: bool,
+    /// As last told, on whichever subscription.
+    wishes: Wishes,
+    /// When they were told on this subscription.
+    told_at: Option<u64>,
+    /// When it was last looked whether they have changed.
+    looked_at: Option<u64>,
 }
 
 impl Manners {
-    /// A new subscription begins without filters and without suppression.
+    /// A new subscription begins without filters, and with whatever suppression and wishes the session said.
     pub(crate) fn subscribed(&mut self) {
-        // A REVIVE if anything waits: a subscription taken over unnoticed may have kept our old filters.
-        (self.suppressed, self.filtered_until, self.new_want) = (false, 0, true);
+        (self.suppressed, self.filtered_until, self.told_at) = (None, 0, None);
     }
 
     /// Something new is wanted.
@@ -34,31 +47,80 @@ impl Manners {
     pub(crate) fn filtered(&mut self, until: u64) {
         self.filtered_until = self.filtered_until.max(until);
     }
+
+    /// No offers are wanted, and the master knows.
+    pub(crate) fn is_suppressed(&self) -> bool {
+        self.suppressed == Some(true)
+    }
+
+    /// As last told to the master.
+    pub(crate) fn wishes(&self) -> &Wishes {
+        &self.wishes
+    }
 }
 
-/// Says at the end of a step, after its declines, whether offers are wanted (a REVIVE overtaken by a decline is lost).
+/// Says at the end of a step, after its declines, whether offers are wanted (a REVIVE overtaken by a decline is lost), and
+/// before that, which.
 pub(crate) fn settle(state: &mut State, effects: &mut Effects) {
     if !state.is_subscribed() {
         return;
     }
+    let due = state.manners.last_said.is_none_or(|at| state.now() >= at + REVIVE_EVERY_MS);
+    let wanted = !state.pending.is_empty();
+    // Wishes are made of all that waits: not at each report of each executor.
+    let look = state.manners.looked_at.is_none_or(|at| state.now() >= at + TICK_MS);
+    if due && (look || state.manners.new_want) {
+        tell_wishes(state, effects, wanted);
+    }
+    if wanted { revive(state, effects, due) } else { suppress(state, effects) }
+}
+
+/// While nothing is wanted only the capability counts: it must not outlive the jobs that need it.
+fn tell_wishes(state: &mut State, effects: &mut Effects, wanted: bool) {
     let now = state.now();
-    let roles = || Roles { roles: vec![state.settings.framework.role.clone()] };
-    let manners = &mut state.manners;
-    if state.pending.is_empty() {
-        manners.new_want = false;
-        if !manners.suppressed {
-            manners.suppressed = true;
-            effects.calls.push(Call::Suppress { suppress: roles() });
-            effects.audit.push(Audit::Suppressed);
-        }
+    state.manners.looked_at = Some(now);
+    let manners = &state.manners;
+    let wishes = Wishes::now(state, &manners.wishes);
+    let fresh = manners.told_at.is_some_and(|at| now < at + TELL_AGAIN_MS);
+    if wishes.revocable == manners.wishes.revocable && (!wanted || fresh && wishes == manners.wishes) {
         return;
     }
-    let hidden = manners.suppressed || (manners.new_want && now < manners.filtered_until);
+    let update_framework = wishes.subscription(state, state.manners.is_suppressed());
+    effects.calls.push(Call::UpdateFramework { update_framework });
+    effects.audit.push(Audit::WishesTold {
+        sizes: wishes.sizes.len(),
+        groups: wishes.groups.len(),
+        revocable: wishes.revocable,
+    });
+    let manners = &mut state.manners;
+    (manners.wishes, manners.told_at, manners.last_said) = (wishes, Some(now), Some(now));
+}
+
+fn revive(state: &mut State, effects: &mut Effects, due: bool) {
+    let (now, revive) = (state.now(), roles(state));
+    let manners = &mut state.manners;
+    let hidden = manners.suppressed != Some(false) || (manners.new_want && now < manners.filtered_until);
     if !hidden {
         manners.new_want = false;
-    } else if manners.last_revive.is_none_or(|at| now >= at + REVIVE_EVERY_MS) {
-        *manners = Manners { last_revive: Some(now), ..Manners::default() };
-        effects.calls.push(Call::Revive { revive: roles() });
+    } else if due {
+        (manners.suppressed, manners.filtered_until, manners.new_want) = (Some(false), 0, false);
+        manners.last_said = Some(now);
+        effects.calls.push(Call::Revive { revive });
         effects.audit.push(Audit::Revived);
     }
+}
+
+fn suppress(state: &mut State, effects: &mut Effects) {
+    let suppress = roles(state);
+    let manners = &mut state.manners;
+    manners.new_want = false;
+    if manners.suppressed != Some(true) {
+        manners.suppressed = Some(true);
+        effects.calls.push(Call::Suppress { suppress });
+        effects.audit.push(Audit::Suppressed);
+    }
+}
+
+fn roles(state: &State) -> Roles {
+    Roles { roles: vec![state.settings.framework.role.clone()] }
 }

@@ -9,15 +9,15 @@ use millstream_mesos_types::{
     scheduler::{Accept, Call, Decline},
 };
 use millstream_placement::{
-    AgentOffer, Constraint, ConstraintTest, Filter, JobWishes, PlacedTask, Problem, ReasonKind, Request, Resources,
-    Tier, Topology, plan,
+    AgentOffer, Constraint, ConstraintTest, ExecutorOf, Filter, JobWishes, PlacedTask, Problem, ReasonKind, Request,
+    Resources, Tier, Topology, plan,
 };
 use millstream_spec as spec;
 
 use crate::{
     Audit, Effects, State, launch,
     records::{JobRecord, SlotKey},
-    resources::{Pool, whole_mib},
+    resources::{Pool, revocable_of, whole_mib},
 };
 
 /// Bytes per second of a partition nobody has measured yet. Only its ratio to other jobs' matters.
@@ -80,11 +80,12 @@ fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group>
             .map_or_else(|| state.settings.framework.role.clone(), |info| info.role.clone());
         by_agent.entry((offer.agent_id.value.clone(), role)).or_default().push(offer);
     }
-    let mut executors: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    let mut executors: BTreeMap<&str, Vec<ExecutorOf>> = BTreeMap::new();
     for record in state.store.executors().values() {
         let generation = state.store.job(&record.job).map(|job| job.generation);
         if !record.lost && generation == Some(record.generation) {
-            executors.entry(&record.agent).or_default().push(record.job.clone());
+            let revocable = revocable_of(&record.info.resources);
+            executors.entry(&record.agent).or_default().push(ExecutorOf { job: record.job.clone(), revocable });
         }
     }
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
@@ -100,7 +101,7 @@ fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group>
 }
 
 /// What is wanted now, and what is offered.
-fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
+pub(crate) fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
     let now = state.now();
     let mut waiting: Vec<_> = state.pending.iter().filter_map(|key| Some((state.slots.get(key)?.since, key))).collect();
     waiting.sort_unstable();
@@ -156,6 +157,7 @@ pub fn job_wishes(spec: &spec::JobSpec, settings: &crate::Settings) -> JobWishes
             cpus_milli: settings.executor_cpus_milli,
             mem_bytes: whole_mib(settings.executor_mem_bytes),
             disk_bytes: 0,
+            ports: u32::from(settings.executor_port),
         },
         bytes_out_per_byte_in: 1.0,
         roles: vec![settings.framework.role.clone()],
@@ -167,7 +169,7 @@ pub fn task_resources(spec: &spec::JobSpec) -> Resources {
     Resources {
         cpus_milli: (spec.tasks.cpus * 1_000.0).round() as u64,
         mem_bytes: whole_mib(spec.tasks.mem_bytes),
-        disk_bytes: 0,
+        ..Resources::default()
     }
 }
 
@@ -189,6 +191,7 @@ fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
         deadline_ms: wish.since + job.spec.placement.max_wait_ms,
         not_before_ms: state.jobs.get(&key.0).map_or(0, |job| job.not_before),
         avoid_agents: avoid.map(|(agent, _)| agent.clone()).collect(),
+        revocable: job.spec.tasks.revocable,
     })
 }
 
@@ -273,7 +276,8 @@ pub fn tier(tier: spec::Tier) -> Tier {
     }
 }
 
-fn constraint(constraint: &spec::Constraint) -> Constraint {
+/// A test on an agent, as placement knows it.
+pub(crate) fn constraint(constraint: &spec::Constraint) -> Constraint {
     let test = match &constraint.test {
         spec::ConstraintTest::Exists => ConstraintTest::Exists,
         spec::ConstraintTest::NotExists => ConstraintTest::NotExists,

@@ -15,6 +15,9 @@ pub struct Settings {
     pub executor_cpus_milli: u64,
     /// Memory of an executor besides its tasks, in bytes.
     pub executor_mem_bytes: u64,
+    /// Each executor takes a port of the offer for its HTTP endpoint; agents that offer none are refused. Else it listens on
+    /// any free one, which some other task may count on.
+    pub executor_port: bool,
     /// Time between KILL or SHUTDOWN and the end by force: flush, commit and report must fit in, in milliseconds.
     pub grace_ms: u64,
     /// Filter of useless offers, in seconds. Long, because REVIVE clears it when something new is wanted.
@@ -33,6 +36,7 @@ impl Default for Settings {
             executor_log: "info".into(),
             executor_cpus_milli: 100,
             executor_mem_bytes: 64 << 20,
+            executor_port: true,
             grace_ms: 10_000,
             decline_secs: 120.0,
             launches_max: 200,

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use millstream_mesos_types::{FrameworkId, TaskState, scheduler::Subscribe};
+use millstream_mesos_types::{TaskState, scheduler::Subscribe};
 use millstream_placement::{JobTopology, ReasonKind, Wait};
 use millstream_protocol::{PartitionStatus, TaskReport};
 use millstream_spec::JobSpec;
@@ -14,6 +14,7 @@ use crate::{
     records::{Aim, JobPhase, SlotKey},
     store::Store,
     views::FailureView,
+    wishes::Wishes,
 };
 
 /// Longest time between two steps that is believed, in milliseconds (ticks come every 250). What is longer means that
@@ -184,11 +185,9 @@ impl State {
         self.store.framework()
     }
 
-    /// How to subscribe now.
+    /// How to subscribe now. What changes later is said by UPDATE_FRAMEWORK.
     pub fn subscribe(&self) -> Subscribe {
-        let mut framework_info = crate::framework_info(&self.settings.framework);
-        framework_info.id = self.framework_id().map(FrameworkId::new);
-        Subscribe { framework_info, ..Subscribe::default() }
+        Wishes::now(self, self.manners.wishes()).subscription(self, self.pending.is_empty())
     }
 
     /// Is there a subscription?

@@ -1,6 +1,7 @@
 //! Steps against a master in memory.
 
 mod jobs;
+mod kinds;
 mod launching;
 mod liveness;
 mod manners;
@@ -8,4 +9,5 @@ mod property;
 mod restart;
 mod updates;
 mod views;
+mod wishes;
 mod world;

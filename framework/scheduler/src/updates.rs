@@ -9,6 +9,7 @@ use crate::{
     Audit, Effects, EndCause, State,
     ending::{self, End},
     records::Aim,
+    resources::revocable_of,
 };
 
 /// What a status means for its task.
@@ -59,7 +60,8 @@ fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskS
         (Verdict::Over(_), Aim::Condemned) => ending::forget(state, effects, id),
         (Verdict::Uncertain(_), Aim::Condemned) => {}
         (Verdict::Over(cause), _) => {
-            if matches!(cause, EndCause::ExecutorLost | EndCause::OutOfMemory | EndCause::AgentLost) {
+            use EndCause::*;
+            if matches!(cause, ExecutorLost | OutOfMemory | AgentLost | Preempted) {
                 give_up_executor(state, &executor);
             }
             let end = End { cause, state: Some(status.state), message, over: true, avoid: agent_failed(cause) };
@@ -122,6 +124,8 @@ fn judge(status: &TaskStatus) -> Verdict {
     let reason = status.reason.as_deref().unwrap_or_default();
     match status.state {
         TaskStaging | TaskStarting | TaskRunning | TaskKilling => Verdict::Alive,
+        // The agent's QoS controller: TASK_GONE, or TASK_LOST as frameworks that are not partition-aware would see it.
+        _ if reason == "REASON_CONTAINER_PREEMPTED" => Verdict::Over(EndCause::Preempted),
         _ if reason == "REASON_INVALID_OFFERS" => Verdict::Over(EndCause::InvalidOffers),
         TaskFinished => Verdict::Over(EndCause::Unexpected),
         TaskKilled if reason == "REASON_AGENT_DRAINING" => Verdict::Over(EndCause::AgentLost),
@@ -151,8 +155,12 @@ pub(crate) fn failure(
     status: Option<i32>,
 ) {
     if let Some(executor) = executor_id {
-        if state.store.executor(&executor).is_none_or(|record| agent_id.is_some_and(|agent| agent != record.agent)) {
-            return;
+        let record = state.store.executor(&executor);
+        let record = record.filter(|record| agent_id.is_none_or(|agent| agent == record.agent));
+        let Some(record) = record else { return };
+        if revocable_of(&record.info.resources).any() {
+            // Preempted or crashed: the updates of its tasks say it, and often come later. If they never do, it is silent.
+            return give_up_executor(state, &executor);
         }
         let message = match status {
             Some(status) => format!("the executor ended with wait status {status}"),

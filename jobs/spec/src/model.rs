@@ -252,6 +252,9 @@ pub struct Tasks {
     pub cpus: f64,
     /// Memory of each task in bytes; at least 32 MiB (Mesos' smallest).
     pub mem_bytes: u64,
+    /// Revocable resources will do: they are used first, and a task that loses them starts again elsewhere.
+    #[serde(default)]
+    pub revocable: bool,
 }
 
 /// How the topic's partitions are divided into tasks.

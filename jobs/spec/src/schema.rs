@@ -299,6 +299,10 @@ pub struct Tasks {
     /// Memory of each task with its unit, at least 32MiB. Default: `"256MiB"`.
     #[schemars(default)]
     pub mem: Option<String>,
+    /// Whether revocable (oversubscribed) resources may be used, and then before others. A task may lose them at any time and
+    /// starts again elsewhere. Default: false.
+    #[schemars(default)]
+    pub revocable: Option<bool>,
 }
 
 /// Number of tasks.

@@ -9,6 +9,7 @@ use hyper::{Request, header};
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use millstream_mesos::scheduler::Credentials;
 use millstream_placement::{AgentOffer, Place, Resources};
+use millstream_scheduler::role_may_use;
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -59,6 +60,20 @@ struct Amounts {
     mem: f64,
     #[serde(default)]
     disk: f64,
+    /// `[31000-31099, 31200-31200]`
+    #[serde(default)]
+    ports: String,
+}
+
+impl Amounts {
+    fn ports(&self) -> f64 {
+        let ranges = self.ports.trim_matches(['[', ']']).split(',');
+        let range = |range: &str| {
+            let (begin, end) = range.trim().split_once('-')?;
+            Some(end.parse::<f64>().ok()? - begin.parse::<f64>().ok()? + 1.0)
+        };
+        ranges.filter_map(range).sum()
+    }
 }
 
 #[derive(Debug, Deserialize)]
@@ -112,20 +127,32 @@ async fn get(
 
 impl Slave {
     fn offer(self, role: &str) -> AgentOffer {
+        let ours = |of: fn(&Amounts) -> f64| {
+            let mine = self.reserved_resources.iter().filter(|(name, _)| role_may_use(role, name));
+            mine.map(|(_, amounts)| of(amounts)).sum::<f64>()
+        };
         let total = |of: fn(&Amounts) -> f64| match &self.unreserved_resources {
-            Some(unreserved) => of(unreserved) + self.reserved_resources.get(role).map_or(0.0, of),
+            Some(unreserved) => of(unreserved) + ours(of),
             None => of(&self.resources),
         };
         // Saturates below 0: what others have reserved may be in use, too.
         let free = |of: fn(&Amounts) -> f64, unit: f64| ((total(of) - of(&self.used_resources)) * unit).round() as u64;
+        let reserved = |of: fn(&Amounts) -> f64, unit: f64| free(of, unit).min((ours(of) * unit).round() as u64);
         let resources = Resources {
             cpus_milli: free(|a| a.cpus, 1000.0),
             mem_bytes: free(|a| a.mem, 1_048_576.0),
             disk_bytes: free(|a| a.disk, 1_048_576.0),
+            ports: free(Amounts::ports, 1.0) as u32,
+        };
+        let reserved = Resources {
+            cpus_milli: reserved(|a| a.cpus, 1000.0),
+            mem_bytes: reserved(|a| a.mem, 1_048_576.0),
+            ..Resources::default()
         };
         // Only texts can be constrained; numbers and ranges come as such.
         let texts = self.attributes.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         let attributes: BTreeMap<String, String> = texts.collect();
+        let numbers = self.attributes.keys().filter(|name| !attributes.contains_key(*name)).cloned().collect();
         let fault_domain = self.domain.and_then(|domain| domain.fault_domain);
         let (region, zone) = fault_domain.map_or((None, None), |d| (Some(d.region.name), Some(d.zone.name)));
         let address =
@@ -144,7 +171,11 @@ impl Slave {
             offer_ids: vec![self.id],
             place,
             attributes,
+            attributes_without_text: numbers,
             resources,
+            reserved,
+            // The list does not tell what is lent.
+            revocable: Resources::default(),
             executors_of: vec![],
             unavailable_from_ms: None,
         }
@@ -162,7 +193,10 @@ mod tests {
         let offer = serde_json::from_str::<Slave>(slave).unwrap().offer("r");
         assert_eq!(offer.place.hosts, ["node-1", "127.0.1.1"]);
         assert_eq!(offer.place.rack.as_deref(), Some("r1"));
-        assert_eq!(offer.resources, Resources { cpus_milli: 3400, mem_bytes: 3776 << 20, disk_bytes: 100 << 20 });
+        assert_eq!(
+            offer.resources,
+            Resources { cpus_milli: 3400, mem_bytes: 3776 << 20, disk_bytes: 100 << 20, ports: 100 }
+        );
         assert_eq!(offer.attributes, BTreeMap::from([("rack".to_owned(), "r1".to_owned())]), "a number is no text");
     }
 
@@ -172,6 +206,7 @@ mod tests {
             "unreserved_resources":{"cpus":4.0,"mem":1024.0},"used_resources":{"cpus":1.5,"mem":0.0},
             "reserved_resources":{"r":{"cpus":1.0,"mem":1024.0},"other":{"cpus":3.0,"mem":2048.0}}}"#;
         let offer = serde_json::from_str::<Slave>(slave).unwrap().offer("r");
-        assert_eq!(offer.resources, Resources { cpus_milli: 3500, mem_bytes: 2048 << 20, disk_bytes: 0 });
+        assert_eq!(offer.resources, Resources { cpus_milli: 3500, mem_bytes: 2048 << 20, ..Resources::default() });
+        assert_eq!(offer.reserved, Resources { cpus_milli: 1000, mem_bytes: 1024 << 20, ..Resources::default() });
     }
 }

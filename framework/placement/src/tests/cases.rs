@@ -257,6 +257,7 @@ fn one_executor_takes_from_one_role() {
 fn constraints_read_attributes_names_and_the_fault_domain() {
     let mut agent = offer(1, 1000);
     agent.place.zone = Some("z1".into());
+    agent.attributes_without_text.insert("cores".into());
     let holds = |attribute: &str, test| Constraint { attribute: attribute.into(), test }.fulfilled(&agent);
     let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
     assert!(holds("hostname", ConstraintTest::In(texts(&["10.0.0.1"]))));
@@ -264,6 +265,7 @@ fn constraints_read_attributes_names_and_the_fault_domain() {
     assert!(holds("zone", ConstraintTest::In(texts(&["z1"]))));
     assert!(holds("rack", ConstraintTest::In(texts(&["r1", "r2"]))));
     assert!(holds("gpu", ConstraintTest::NotExists));
+    assert!(holds("cores", ConstraintTest::Exists) && !holds("cores", ConstraintTest::NotExists), "a number is there");
     assert!(!holds("gpu", ConstraintTest::Exists));
     assert!(holds("gpu", ConstraintTest::NotIn(texts(&["yes"]))));
 }
@@ -277,4 +279,100 @@ fn an_idle_topic_still_draws_its_tasks_near() {
     assert_eq!(places(&plan(&problem)), ["t0@a1"]);
     problem.requests[0].bytes_in_per_sec = f64::NAN;
     assert_eq!(places(&plan(&problem)), ["t0@a1"]);
+}
+
+/// Each executor takes a port.
+fn with_ports(problem: &mut Problem, ports: &[u32]) {
+    wishes(problem).executor_overhead = Resources { cpus_milli: 100, ports: 1, ..Default::default() };
+    problem.offers.iter_mut().zip(ports).for_each(|(offer, ports)| offer.resources.ports = *ports);
+}
+
+#[test]
+fn an_executor_takes_one_port_and_its_tasks_none() {
+    let requests = (0..3).map(|i| request(&format!("t{i}"), &[i])).collect();
+    let mut problem = problem(requests, vec![offer(1, 4000), offer(4, 4000)], topology(3, 1, false));
+    with_ports(&mut problem, &[1, 0]);
+    assert_eq!(places(&plan(&problem)), ["t0@a1", "t1@a1", "t2@a1"]);
+    problem.offers.remove(0);
+    assert_snapshot!(plan(&problem).waits[0].describe(0), @r#"no port is offered for the executor's endpoint (give the agent `ports`, or set `port = "any"` in [executor]); agents: ports 1"#);
+    problem.offers[0].executors_of = vec!["flights".into()];
+    problem.now_ms = 4_000;
+    assert_eq!(plan(&problem).launches.len(), 3, "the executor there has its port");
+}
+
+#[test]
+fn two_jobs_on_one_agent_need_an_executor_each() {
+    let mut others = request("b0", &[0]);
+    others.job = "trains".into();
+    let mut problem = problem(vec![request("a0", &[0]), others], vec![offer(1, 1_200)], topology(1, 1, false));
+    let overhead = Resources { cpus_milli: 100, ports: 1, ..Default::default() };
+    wishes(&mut problem).executor_overhead = overhead;
+    problem.jobs.insert("trains".into(), JobWishes { executor_overhead: overhead, ..Default::default() });
+    problem.topology.jobs.insert("trains".into(), topology(1, 1, false));
+    problem.offers[0].resources.ports = 2;
+    assert_eq!(places(&plan(&problem)), ["a0@a1", "b0@a1"], "two tasks of 0.5 and two executors of 0.1 fit exactly");
+    problem.offers[0].resources.cpus_milli = 1_199;
+    assert_eq!(plan(&problem).waits[0].reason, Reason::Outbid);
+    problem.offers[0].resources = Resources { cpus_milli: 1_200, ports: 1, ..problem.offers[0].resources };
+    assert_eq!(plan(&problem).waits[0].reason, Reason::Outbid, "one port is not enough for two");
+}
+
+#[test]
+fn an_executor_with_its_first_task_fits_exactly_or_not_at_all() {
+    let mut problem = problem(vec![request("t0", &[0])], vec![offer(1, 600)], topology(1, 1, false));
+    wishes(&mut problem).executor_overhead = Resources { cpus_milli: 100, mem_bytes: GIB, ..Default::default() };
+    problem.offers[0].resources.mem_bytes = 2 * GIB;
+    assert_eq!(places(&plan(&problem)), ["t0@a1"]);
+    problem.offers[0].resources.mem_bytes -= 1;
+    assert!(matches!(plan(&problem).waits[0].reason, Reason::Mem { need_bytes, .. } if need_bytes == 2 * GIB));
+    problem.offers[0].executors_of = vec!["flights".into()];
+    assert_eq!(places(&plan(&problem)), ["t0@a1"], "the executor is there already");
+}
+
+#[test]
+fn what_is_reserved_for_us_goes_before_what_others_could_have() {
+    let requests: Vec<Request> = (0..3).map(|i| request(&format!("t{i}"), &[])).collect();
+    let mut problem =
+        problem(requests, vec![offer(1, 1_000), offer(2, 4_000), offer(3, 4_000)], JobTopology::default());
+    problem.now_ms = 4_000;
+    problem.offers[1].reserved = Resources { cpus_milli: 500, ..Default::default() };
+    problem.offers[2].reserved = Resources { cpus_milli: 501, ..Default::default() };
+    assert_eq!(places(&plan(&problem)), ["t0@a2", "t1@a3", "t2@a3"], "three tasks use what is reserved");
+    // Nearer is nearer all the same.
+    problem.requests.iter_mut().for_each(|r| r.partitions = vec![0]);
+    problem.topology.jobs.insert("flights".into(), topology(1, 1, false));
+    assert_eq!(places(&plan(&problem)), ["t0@a1", "t1@a1", "t2@a2"]);
+}
+
+#[test]
+fn revocable_resources_are_used_first_and_only_where_they_are_allowed() {
+    let requests: Vec<Request> = (0..4).map(|i| request(&format!("t{i}"), &[])).collect();
+    let mut problem = problem(requests, vec![offer(1, 1_700), offer(2, 100_000)], JobTopology::default());
+    problem.now_ms = 4_000;
+    wishes(&mut problem).executor_overhead = Resources { cpus_milli: 100, ..Default::default() };
+    problem.offers[1].revocable = Resources { cpus_milli: 1_100, ..Default::default() };
+    assert_eq!(places(&plan(&problem)), ["t0@a1", "t1@a1", "t2@a1", "t3@a2"], "nobody allowed it");
+    problem.requests.iter_mut().for_each(|request| request.revocable = true);
+    assert_snapshot!(plan(&problem).describe(4_000), @r"
+    launch  t0 on a2 (streams): source host, sink any, cost 0 (), on revocable cpus
+    launch  t1 on a2 (streams): source host, sink any, cost 0 (), on revocable cpus
+    launch  t2 on a1 (streams): source host, sink any, cost 0 ()
+    launch  t3 on a1 (streams): source host, sink any, cost 0 ()
+    ");
+}
+
+#[test]
+fn one_executor_does_not_mix_what_is_revocable_with_what_is_not() {
+    let mut problem = problem(vec![request("t0", &[0])], vec![offer(1, 0)], topology(1, 1, false));
+    problem.requests[0].revocable = true;
+    problem.offers[0].revocable = Resources { cpus_milli: 550, ..Default::default() };
+    problem.offers[0].resources.cpus_milli = 550;
+    wishes(&mut problem).executor_overhead = Resources { cpus_milli: 100, ..Default::default() };
+    assert!(matches!(plan(&problem).waits[0].reason, Reason::Cpus { need_milli: 600, have_milli: 550 }));
+    // Its executor uses firm memory and CPUs: the task must, too.
+    problem.offers[0].executors_of = vec!["flights".into()];
+    assert_eq!(plan(&problem).launches[0].revocable, Revocable::default());
+    problem.offers[0].executors_of =
+        vec![ExecutorOf { job: "flights".into(), revocable: Revocable { cpus: true, mem: false } }];
+    assert_eq!(plan(&problem).launches[0].revocable, Revocable { cpus: true, mem: false });
 }

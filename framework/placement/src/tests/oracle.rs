@@ -48,18 +48,33 @@ fn fits(problem: &Problem, chosen: &[Option<usize>]) -> bool {
             continue;
         }
         *racks.entry(offer.place.rack.as_deref().expect("every place has one")).or_default() += tasks;
-        let need = wishes.executor_overhead.cpus_milli + 500 * tasks as u64;
-        if need > offer.resources.cpus_milli || tasks > host_cap.max(1) {
+        if tasks > most(problem, offer) || tasks > host_cap.max(1) {
             return false;
         }
     }
     racks.values().all(|tasks| *tasks <= rack_cap.max(1))
 }
 
+/// Tasks an agent takes with one executor on what is lent (if the job may use that) and one on what is firm, each with its
+/// overhead and its port.
+fn most(problem: &Problem, offer: &AgentOffer) -> usize {
+    let overhead = problem.jobs["flights"].executor_overhead;
+    let fit = |cpus_milli: u64| cpus_milli.checked_sub(overhead.cpus_milli).map_or(0, |left| left as usize / 500);
+    let lent = if problem.requests[0].revocable { fit(offer.revocable.cpus_milli) } else { 0 };
+    match (lent, fit(offer.resources.cpus_milli)) {
+        (0, firm) | (firm, 0) if offer.resources.ports >= overhead.ports => firm,
+        (lent, firm) if offer.resources.ports >= 2 * overhead.ports => lent + firm,
+        // The port goes to the executor that comes first.
+        (lent, _) if offer.resources.ports >= overhead.ports => lent,
+        _ => 0,
+    }
+}
+
 prop_compose! {
     fn small()(
         leaders in prop::collection::vec((1..7usize, 1..7usize, 1..4u32), 1..6),
-        offers in prop::collection::btree_map(1..7usize, 1..6u64, 1..5),
+        offers in prop::collection::btree_map(1..7usize, (1..6u64, 0..4u64, 0..3u32, 0..3u64), 1..5),
+        (revocable, port) in (any::<bool>(), 0..2u32),
         (host_share, rack_share) in (prop_oneof![Just(1.0), 0.2..1.0f64], prop_oneof![Just(1.0), 0.2..1.0f64]),
         follower_fetching in any::<bool>(),
         ring in prop::collection::vec((1..7usize, 0.0..1.0f64), 0..3),
@@ -79,14 +94,22 @@ prop_compose! {
             follower_fetching,
             ring: ring.into_iter().map(|(n, share)| RingShare { place: place(n), share }).collect(),
         };
-        let offers = offers.into_iter().map(|(n, cpus)| offer(n, cpus * 400)).collect();
+        requests.iter_mut().for_each(|request| request.revocable = revocable);
+        let offers = offers.into_iter().map(|(n, (cpus, lent, ports, reserved))| {
+            let mut offer = offer(n, cpus * 400);
+            offer.resources.ports = ports;
+            offer.reserved.cpus_milli = reserved.min(cpus) * 400;
+            offer.revocable.cpus_milli = lent * 400;
+            offer
+        });
+        let offers = offers.collect();
         let mut problem = problem(requests, offers, topology);
         problem.now_ms = now_ms;
         problem.launches_max = launches_max;
         let wishes = wishes(&mut problem);
         wishes.goal = goal;
         (wishes.max_share_per_host, wishes.max_share_per_rack) = (host_share, rack_share);
-        wishes.executor_overhead.cpus_milli = overhead;
+        (wishes.executor_overhead.cpus_milli, wishes.executor_overhead.ports) = (overhead, port);
         problem
     }
 }

@@ -14,11 +14,25 @@ fn any_place() -> impl Strategy<Value = Place> {
 }
 
 fn any_resources(most: u64) -> impl Strategy<Value = Resources> {
-    (0..most, 0..most, 0..2u64).prop_map(|(c, m, d)| Resources {
+    (0..most, 0..most, 0..2u64, 0..2u32).prop_map(|(c, m, d, ports)| Resources {
         cpus_milli: c * 100,
         mem_bytes: m * 100,
         disk_bytes: d,
+        ports,
     })
+}
+
+fn least(a: &Resources, b: &Resources) -> Resources {
+    Resources {
+        cpus_milli: a.cpus_milli.min(b.cpus_milli),
+        mem_bytes: a.mem_bytes.min(b.mem_bytes),
+        disk_bytes: a.disk_bytes.min(b.disk_bytes),
+        ports: a.ports.min(b.ports),
+    }
+}
+
+fn executor(job: usize, cpus: bool, mem: bool) -> ExecutorOf {
+    ExecutorOf { job: format!("j{job}"), revocable: Revocable { cpus, mem } }
 }
 
 prop_compose! {
@@ -30,10 +44,11 @@ prop_compose! {
         (wait_from_ms, wait) in (0..10_000u64, 0..10_000u64),
         not_before_ms in prop_oneof![3 => Just(0u64), 1 => 0..20_000u64],
         avoid in prop::option::of(1..8usize),
+        revocable in any::<bool>(),
     ) -> Request {
         Request {
             id: String::new(), job: format!("j{job}"), partitions, resources, bytes_in_per_sec, wait_from_ms,
-            deadline_ms: wait_from_ms + wait, not_before_ms, avoid_agents: avoid.map(|n| format!("a{n}")).into_iter().collect(),
+            deadline_ms: wait_from_ms + wait, not_before_ms, avoid_agents: avoid.map(|n| format!("a{n}")).into_iter().collect(), revocable,
         }
     }
 }
@@ -42,13 +57,14 @@ prop_compose! {
     fn any_offer()(
         n in 1..8usize,
         other_role in prop::bool::weighted(0.2),
-        resources in any_resources(30),
-        executor_of in prop::option::of(0..3usize),
+        (resources, reserved, revocable) in (any_resources(30), any_resources(30), any_resources(20)),
+        executor_of in prop::option::of((0..3usize, any::<bool>(), any::<bool>())),
         unavailable_from_ms in prop::option::weighted(0.1, 0..200_000_000u64),
     ) -> AgentOffer {
         AgentOffer {
             role: if other_role { "other".into() } else { "streams".into() },
-            resources, unavailable_from_ms, executors_of: executor_of.map(|j| format!("j{j}")).into_iter().collect(),
+            reserved: least(&resources, &reserved), resources, revocable, unavailable_from_ms,
+            executors_of: executor_of.into_iter().map(|(j, cpus, mem)| executor(j, cpus, mem)).collect(),
             ..offer(n, 0)
         }
     }
@@ -149,11 +165,17 @@ proptest! {
             let offer = next.offers.iter_mut().find(|o| o.agent == launch.agent && o.role == launch.role).expect("offered");
             let overhead = problem.jobs[&asked.job].executor_overhead;
             let mut need = asked.resources;
-            if !offer.executors_of.contains(&asked.job) {
+            let executor = ExecutorOf { job: asked.job.clone(), revocable: launch.revocable };
+            if !offer.executors_of.contains(&executor) {
                 need = need.plus(&overhead);
-                offer.executors_of.push(asked.job.clone());
+                offer.executors_of.push(executor);
             }
-            offer.resources = offer.resources.minus(&need).expect("never over-committed");
+            let cpus_milli = if launch.revocable.cpus { need.cpus_milli } else { 0 };
+            let mem_bytes = if launch.revocable.mem { need.mem_bytes } else { 0 };
+            let lent = Resources { cpus_milli, mem_bytes, ..Resources::default() };
+            offer.revocable = offer.revocable.minus(&lent).expect("never over-committed");
+            offer.resources = offer.resources.minus(&need.minus(&lent).expect("a part")).expect("never over-committed");
+            offer.reserved = least(&offer.reserved, &offer.resources);
             let place = offer.place.clone();
             next.placed.push(PlacedTask { job: asked.job.clone(), place, partitions: asked.partitions.len() });
         }

@@ -1,11 +1,11 @@
 //! An agent's offers as placement sees them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_mesos_types::{Attribute, DomainInfo, Offer};
-use millstream_placement::{AgentOffer, Place};
+use millstream_placement::{AgentOffer, ExecutorOf, Place};
 
-use crate::resources;
+use crate::resources::{self, Usable};
 
 /// Place of an agent. Rack: its TEXT attribute `rack`. Region and zone: its fault domain, else attributes of these names.
 pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], domain: Option<&DomainInfo>) -> Place {
@@ -26,18 +26,22 @@ pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], doma
 pub fn agent_offer(
     role: &str,
     offers: &[Offer],
-    executors_of: Vec<String>,
+    executors_of: Vec<ExecutorOf>,
     maintenance_at_ms: impl Fn(i64) -> u64,
 ) -> Option<AgentOffer> {
     let first = offers.first()?;
-    let resources = resources::usable(offers.iter().flat_map(|offer| &offer.resources), role);
+    let Usable { firm, reserved, revocable } =
+        resources::usable(offers.iter().flat_map(|offer| &offer.resources), role);
     Some(AgentOffer {
         agent: first.agent_id.value.clone(),
         role: role.into(),
         offer_ids: offers.iter().map(|offer| offer.id.value.clone()).collect(),
         place: place_of(&first.hostname, ip(first), &first.attributes, first.domain.as_ref()),
         attributes: texts(&first.attributes),
-        resources,
+        attributes_without_text: without_text(&first.attributes),
+        resources: firm,
+        reserved,
+        revocable,
         executors_of,
         unavailable_from_ms: offers
             .iter()
@@ -51,7 +55,15 @@ pub(crate) fn ip(offer: &Offer) -> Option<&str> {
     offer.url.as_ref()?.address.ip.as_deref()
 }
 
-/// TEXT attributes, the only ones that can be constrained.
+/// TEXT attributes, the only ones whose value can be constrained. Of several of one name the first counts, as for Mesos.
 fn texts(attributes: &[Attribute]) -> BTreeMap<String, String> {
-    attributes.iter().filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+    let mut seen = BTreeSet::new();
+    let firsts = attributes.iter().filter(|attribute| seen.insert(&attribute.name));
+    firsts.filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+}
+
+/// Names of the attributes that are there and have no text.
+fn without_text(attributes: &[Attribute]) -> BTreeSet<String> {
+    let texts = texts(attributes);
+    attributes.iter().map(|a| a.name.clone()).filter(|name| !texts.contains_key(name)).collect()
 }

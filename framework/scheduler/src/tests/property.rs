@@ -47,6 +47,7 @@ fn action() -> impl Strategy<Value = Action> {
         (TaskLost, None),
         (TaskUnreachable, None),
         (TaskGone, None),
+        (TaskGone, Some("REASON_CONTAINER_PREEMPTED")),
         (TaskGoneByOperator, None),
         (TaskUnknown, None),
     ]);

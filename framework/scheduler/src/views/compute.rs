@@ -3,10 +3,12 @@ use std::collections::BTreeMap;
 use millstream_mesos_types::TaskState;
 use millstream_placement::{Reason, Tier};
 use millstream_protocol::{BadRecordCounts, PartitionReport, PartitionStatus};
+use millstream_spec::JobSpec;
 
 use super::types::*;
 use crate::{
     State,
+    offers::{constraint, task_resources},
     records::{Aim, JobPhase, JobRecord, SlotKey, SlotRecord},
     state::TaskWatch,
     tier,
@@ -17,7 +19,7 @@ pub fn overview(state: &State) -> OverviewView {
     OverviewView {
         framework_id: state.framework_id().map(str::to_owned),
         subscribed: state.is_subscribed(),
-        suppressed: state.manners.suppressed,
+        suppressed: state.manners.is_suppressed(),
         jobs: state.store.jobs().len(),
         tasks: tasks_by_state(state),
         executors: state.store.executors().values().filter(|record| !record.lost).count(),
@@ -214,7 +216,18 @@ fn reason(state: &State, key: &SlotKey) -> Reason {
 }
 
 fn state_text(state: &State, key: &SlotKey) -> String {
-    reason(state, key).describe(state.now())
+    let reason = reason(state, key);
+    let text = reason.describe(state.now());
+    match state.store.job(&key.0).filter(|_| reason == Reason::NoOffers) {
+        // The master leaves out what is of no use: say what would be.
+        Some(job) => format!("{text} that is wanted: {}", wanted(&job.spec)),
+        None => text,
+    }
+}
+
+fn wanted(spec: &JobSpec) -> String {
+    let constraints = spec.placement.constraints.iter().map(|c| format!(", `{}`", constraint(c)));
+    format!("{}{}", task_resources(spec), constraints.collect::<String>())
 }
 
 /// The scheduler's own clock means nothing outside: times become milliseconds since the epoch.

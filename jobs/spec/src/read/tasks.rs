@@ -31,13 +31,15 @@ const MAX_COUNT: i64 = 10_000;
 
 pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<Tasks> {
     let Some(section) = section else {
-        return Some(Tasks { count: TaskCount::default(), cpus: DEFAULT_CPUS, mem_bytes: DEFAULT_MEM_BYTES });
+        let (cpus, mem_bytes) = (DEFAULT_CPUS, DEFAULT_MEM_BYTES);
+        return Some(Tasks { count: TaskCount::default(), cpus, mem_bytes, revocable: false });
     };
     section.check_keys(r);
     let count = section.optional("count").map_or(Some(TaskCount::default()), |e| count(&e, r));
     let cpus = section.optional("cpus").map_or(Some(DEFAULT_CPUS), |e| cpus(&e, r));
     let mem_bytes = section.optional("mem").map_or(Some(DEFAULT_MEM_BYTES), |e| mem_bytes(&e, r));
-    Some(Tasks { count: count?, cpus: cpus?, mem_bytes: mem_bytes? })
+    let revocable = section.optional("revocable").map_or(Some(false), |e| revocable(&e, r));
+    Some(Tasks { count: count?, cpus: cpus?, mem_bytes: mem_bytes?, revocable: revocable? })
 }
 
 fn count(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<TaskCount> {
@@ -80,6 +82,13 @@ fn cpus(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<f64> {
         return None;
     }
     Some(cpus)
+}
+
+fn revocable(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<bool> {
+    match entry.value() {
+        DeValue::Boolean(allowed) => Some(*allowed),
+        _ => entry.wrong_type(r, "true or false", "write it without quotation marks, as in `revocable = true`"),
+    }
 }
 
 fn mem_bytes(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<u64> {
