@@ -6,6 +6,7 @@ mod liveness;
 mod manners;
 mod property;
 mod restart;
+mod stored;
 mod updates;
 mod views;
 mod world;
