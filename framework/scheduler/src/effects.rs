@@ -39,10 +39,14 @@ pub enum Reply {
     Unchanged,
     /// The new text is stored; running tasks stay as they are (only comments or order differ).
     TextOnly,
-    /// The job drains and then starts as it is now written.
+    /// The job becomes what is now written.
     Updating {
         /// Generation it will have.
         generation: u64,
+        /// Task by task; else all tasks drain before it starts.
+        rolling: bool,
+        /// Tasks to be restarted.
+        tasks: usize,
     },
     /// The job drains and then stays stopped.
     Stopping,
@@ -221,6 +225,27 @@ pub enum Audit {
     JobDraining {
         job: String,
         tasks: usize,
+    },
+    RolloutStarted {
+        job: String,
+        from: u64,
+        to: u64,
+        tasks: usize,
+    },
+    RolloutStep {
+        job: String,
+        slot: u32,
+        generation: u64,
+    },
+    RolloutDone {
+        job: String,
+        generation: u64,
+    },
+    RolledBack {
+        job: String,
+        from: u64,
+        to: u64,
+        reason: String,
     },
     JobStopped {
         job: String,

@@ -8,6 +8,7 @@ use millstream_mesos_types::{
 use crate::{
     Audit, Effects, EndCause, State, jobs, reconcile,
     records::{Aim, JobPhase, TaskRecord},
+    rollout,
 };
 
 /// For how long an agent is avoided whose executor was lost there.
@@ -58,7 +59,7 @@ pub(crate) fn end(state: &mut State, effects: &mut Effects, id: &String, end: En
     debug_assert!(task.aim != Aim::Condemned, "a condemned task has left its slot already");
     let cause = if task.aim == Aim::Drain && end.over { EndCause::Drained } else { end.cause };
     let host = state.host_of(&task.executor);
-    let retry_in_ms = free_slot(state, &task, cause, end.avoid);
+    let retry_in_ms = free_slot(state, &task, cause, &end);
     if cause != EndCause::Drained {
         state.remember_failure(&task.job, id, host, cause, end.message);
     }
@@ -84,7 +85,7 @@ pub(crate) fn end(state: &mut State, effects: &mut Effects, id: &String, end: En
 }
 
 /// Takes the slot's task away; returns how long its job waits now.
-fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool) -> u64 {
+fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, end: &End<'_>) -> u64 {
     let key = (task.job.clone(), task.slot);
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
     if let Some(slot) = state.store.slot_mut(&key) {
@@ -94,7 +95,7 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool)
     (wish.since, wish.wait) = (now, None);
     wish.refused.clear();
     wish.avoid.retain(|(_, until)| *until > now);
-    if avoid {
+    if end.avoid {
         wish.avoid.push((task.agent.clone(), now + AVOID_MS));
     }
     if state.store.job(&task.job).is_none_or(|job| job.phase != JobPhase::Running) {
@@ -115,7 +116,13 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool)
     };
     state.pending.insert(key);
     state.manners.want();
-    if guilty { jobs::punish(state, &task.job) } else { 0 }
+    if !guilty {
+        return 0;
+    }
+    if cause != EndCause::DrainTimeout {
+        rollout::count_failure(state, task, cause, end.message);
+    }
+    jobs::punish(state, &task.job)
 }
 
 /// Forgets a task that is over. An executor that has nothing left to do is told to end, and its id is not used again.

@@ -26,6 +26,7 @@ mod offers;
 mod reconcile;
 pub mod records;
 mod resources;
+mod rollout;
 mod settings;
 mod state;
 mod step;
@@ -42,6 +43,7 @@ pub use offers::{
     guessed_bytes_per_sec, job_wishes, task_resources, tier,
     view::{agent_offer, place_of},
 };
+pub use rollout::{Change, change};
 pub use settings::*;
 pub use state::{RestoreError, State};
 pub use step::step;

@@ -64,6 +64,8 @@ pub(crate) struct JobState {
     /// Since when at least one task has run without any failing.
     pub(crate) healthy_since: Option<u64>,
     pub(crate) recent_failures: VecDeque<FailureView>,
+    /// Since when a new version lacks slots, because its topic's partitions are not known.
+    pub(crate) without_slots_since: Option<u64>,
 }
 
 /// What is remembered of a slot, above all while it waits.
@@ -74,6 +76,9 @@ pub(crate) struct SlotWish {
     pub(crate) avoid: Vec<(String, u64)>,
     /// Ends in a row that were nobody's fault; too many of them count as failures.
     pub(crate) innocent_ends: u32,
+    /// Failures on a new version since its turn came, and what the last one was.
+    pub(crate) failures: u32,
+    pub(crate) last_failure: String,
     pub(crate) wait: Option<Wait>,
     pub(crate) refused: BTreeMap<ReasonKind, usize>,
     pub(crate) bytes_per_sec: Option<f64>,
@@ -93,6 +98,10 @@ pub(crate) struct TaskWatch {
     pub(crate) reported_at: Option<u64>,
     pub(crate) records_per_sec: f64,
     pub(crate) statuses: BTreeMap<i32, PartitionStatus>,
+    /// Since when its reports say that all its partitions run; none if the last one does not.
+    pub(crate) well_since: Option<u64>,
+    /// Otherwise since when they do not.
+    pub(crate) unwell_since: u64,
 }
 
 /// What is watched of an executor.

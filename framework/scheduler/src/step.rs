@@ -2,7 +2,7 @@
 
 use crate::{
     Audit, Effects, EndCause, Input, Now, State, ending, jobs, liveness, manners, offers, reconcile, records::Aim,
-    updates,
+    rollout, updates,
 };
 
 /// Takes in what happened: changes the state and says what to store, to send and to tell. The caller applies the records
@@ -87,5 +87,6 @@ fn tick(state: &mut State, effects: &mut Effects) {
         liveness::replace_silent(state, effects);
         ending::look_after(state, effects);
         reconcile::tick(state, effects);
+        rollout::advance(state, effects);
     }
 }

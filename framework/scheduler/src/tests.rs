@@ -6,6 +6,7 @@ mod liveness;
 mod manners;
 mod property;
 mod restart;
+mod rollout;
 mod stored;
 mod updates;
 mod views;

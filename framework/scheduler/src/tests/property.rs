@@ -65,7 +65,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Disconnect),
         2 => Just(Action::Subscribe),
         2 => Just(Action::Restart),
-        2 => (0u8..4).prop_map(Action::Deploy),
+        3 => (0u8..7).prop_map(Action::Deploy),
         1 => Just(Action::Stop),
         1 => Just(Action::Delete),
         1 => (1i32..9).prop_map(Action::Grow),
@@ -77,7 +77,10 @@ fn spec(variant: u8) -> millstream_spec::JobSpec {
     match variant {
         0 => {}
         1 => spec.tasks.mem_bytes *= 2,
-        2 => spec.transform.sql = "SELECT 2 AS id FROM input".into(),
+        2 => spec = job_that("better"),
+        3 => spec = job_that(FAILS),
+        4 => spec = job_that(STOPS),
+        5 => spec = job_that(STALLS),
         _ => spec.tasks.count = millstream_spec::TaskCount::Fixed(2),
     }
     spec
@@ -155,6 +158,9 @@ fn apply(world: &mut World, action: Action) {
 /// Longer than the longest back-off, in a world where everything works.
 fn heal(world: &mut World) {
     world.subscribe();
+    world.deploy(job());
+    world.topology(8);
+    settle(world, 1);
     world.topology(8);
     settle(world, 66);
 }
@@ -181,13 +187,13 @@ proptest! {
             apply(&mut world, action);
         }
         heal(&mut world);
-        world.deploy(job());
-        world.topology(8);
-        settle(&mut world, 8);
         let view = views::job(&world.state, JOB).expect("the job");
         prop_assert_eq!((view.slots, view.running), (8, 8), "{:?}", views::why(&world.state, JOB));
         // Nothing runs that the store does not want, and nothing is forgotten.
         prop_assert_eq!(world.tasks.len(), 8);
         prop_assert_eq!(world.state.store.tasks().len(), 8);
+        // The last version deployed has gone over everything.
+        prop_assert_eq!(view.rollout, None);
+        prop_assert!(world.tasks.values().all(|task| task.told.job == job()));
     }
 }

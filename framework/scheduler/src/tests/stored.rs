@@ -120,8 +120,8 @@ fn what_release_0_1_stored_is_taken_over() {
 #[test]
 fn a_scheduler_goes_on_from_what_release_0_1_stored() {
     let mut world = World::new();
-    world.store = load("0.1");
-    world.state = State::restore(settings(), world.store.clone()).expect("the stored form");
+    world.state = State::restore(settings(), load("0.1")).expect("the stored form");
+    world.store = world.state.records();
     world.now.wall_ms += 60_000;
     let effects = world.subscribe();
     let asked = effects.calls.iter().find_map(|call| match call {

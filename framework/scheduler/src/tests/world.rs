@@ -21,6 +21,9 @@ pub(super) struct Running {
     pub(super) cpus: f64,
     pub(super) mem: f64,
     pub(super) state: TaskState,
+    /// What its executor was told.
+    pub(super) told: ExecutorData,
+    pub(super) partitions: Vec<i32>,
 }
 
 #[derive(Default)]
@@ -40,6 +43,8 @@ pub(super) struct World {
     pub(super) calls: Vec<Call>,
     pub(super) audit: Vec<Audit>,
     ids: BTreeSet<String>,
+    /// What last ran on each partition of each job: blocks of older generations are sealed by newer ones.
+    epochs: BTreeMap<(String, i32), ExecutorData>,
     numbers: u64,
 }
 
@@ -57,6 +62,7 @@ impl World {
             calls: vec![],
             audit: vec![],
             ids: BTreeSet::new(),
+            epochs: BTreeMap::new(),
             numbers: 0,
         }
     }
@@ -192,12 +198,25 @@ impl World {
         }
     }
 
-    /// All launched tasks say RUNNING.
+    /// All launched tasks say RUNNING; those of a job that [`fails`] fail.
     pub(super) fn run_all(&mut self) {
         let staging: Vec<_> = self.tasks.iter().filter(|(_, task)| task.state != TaskState::TaskRunning).collect();
-        for id in staging.into_iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.update(&id, TaskState::TaskRunning, None);
+        for (id, fails) in
+            staging.into_iter().map(|(id, task)| (id.clone(), does(&task.told, FAILS))).collect::<Vec<_>>()
+        {
+            self.update(&id, if fails { TaskState::TaskFailed } else { TaskState::TaskRunning }, None);
         }
+    }
+
+    /// That many seconds of a cluster in which everything works.
+    pub(super) fn live(&mut self, secs: usize) {
+        for _ in 0..secs {
+            self.deliver();
+            self.run_all();
+            self.pass(1_000);
+            self.offer_all();
+        }
+        self.deliver();
     }
 
     /// An update of a task with a new uuid; ended tasks give their room back.
@@ -253,7 +272,7 @@ impl World {
         let mine = self.tasks.iter().filter(|(_, task)| task.executor == executor);
         let mine: Vec<_> = mine.filter(|(_, task)| task.state == TaskState::TaskRunning).collect();
         let Some(agent_id) = mine.first().map(|(_, task)| task.agent.clone()) else { return Effects::default() };
-        let tasks = mine.iter().map(|(id, _)| task_report(id)).collect();
+        let tasks = mine.iter().map(|(id, task)| task_report(id, task)).collect();
         let report = Report { version: VERSION, sequence: 0, metrics_url: "http://127.0.1.1:1".into(), tasks };
         let data = serde_json::to_vec(&report).expect("a report");
         self.input(Input::Message { agent_id, executor_id: executor.into(), data })
@@ -305,9 +324,32 @@ impl World {
         agent.free = (agent.free.0 - cpus, agent.free.1 - mem);
         assert!(agent.free.0 > -1e-6 && agent.free.1 > -1e-6, "more launched than offered: {:?}", agent.free);
         let agent = info.agent_id.value.clone();
-        let running = Running { agent, executor: name, cpus, mem, state: TaskState::TaskStaging };
+        let told = info.executor.as_ref().and_then(|executor| executor.data.as_ref()).expect("executor data");
+        let told: ExecutorData = serde_json::from_slice(&told.0).expect("executor data");
+        let data: TaskData = serde_json::from_slice(&info.data.as_ref().expect("data").0).expect("task data");
+        self.check_epoch(&told, &data.partitions);
+        let state = TaskState::TaskStaging;
+        let running = Running { agent, executor: name, cpus, mem, state, told, partitions: data.partitions };
         assert!(self.ids.insert(info.task_id.value.clone()), "task id {} was used before", info.task_id);
         self.tasks.insert(info.task_id.value.clone(), running);
+    }
+
+    /// Generations never go back on a partition, and one never has two meanings (delivery.md D5).
+    fn check_epoch(&mut self, told: &ExecutorData, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(last) = self.epochs.insert((told.job.name.0.clone(), *partition), told.clone()) {
+                let (old, new) = (&last.job, &told.job);
+                let same = (&old.source, &old.columns, &old.transform, &old.sink)
+                    == (&new.source, &new.columns, &new.transform, &new.sink);
+                let above = last.generation + u64::from(!same);
+                assert!(
+                    told.generation >= above,
+                    "partition {partition}: {} after {}",
+                    told.generation,
+                    last.generation
+                );
+            }
+        }
     }
 
     fn end(&mut self, id: &str, state: TaskState) {
@@ -396,20 +438,40 @@ impl World {
     }
 }
 
-fn task_report(id: &str) -> TaskReport {
-    let partition: i32 = id.split('.').nth(1).and_then(|slot| slot.parse().ok()).expect("job.slot.number");
-    let partition = PartitionReport {
-        partition,
+/// In a job's SQL: its tasks fail at once, stop at a record, or never get further than waiting for Cassandra.
+pub(super) const FAILS: &str = "fails";
+pub(super) const STOPS: &str = "stops";
+pub(super) const STALLS: &str = "stalls";
+
+/// The job with this SQL.
+pub(super) fn job_that(sql: &str) -> spec::JobSpec {
+    let mut spec = job();
+    spec.transform.sql = format!("SELECT id AS {sql} FROM input");
+    spec
+}
+
+fn does(told: &ExecutorData, what: &str) -> bool {
+    told.job.transform.sql.contains(what)
+}
+
+fn task_report(id: &str, task: &Running) -> TaskReport {
+    let (status, reason) = match &task.told {
+        told if does(told, STOPS) => (PartitionStatus::Stopped, Some("bad record".to_owned())),
+        told if does(told, STALLS) => (PartitionStatus::Stalled, Some("Cassandra: no host".to_owned())),
+        _ => (PartitionStatus::Running, None),
+    };
+    let partition = |partition: &i32| PartitionReport {
+        partition: *partition,
         position: Some(10),
         durable: Some(7),
         log_end: Some(12),
         lag_ms: Some(40),
-        status: PartitionStatus::Running,
-        reason: None,
+        status,
+        reason: reason.clone(),
     };
     TaskReport {
         task_id: id.into(),
-        partitions: vec![partition],
+        partitions: task.partitions.iter().map(partition).collect(),
         records: 10,
         rows: 7,
         bytes_in: 1_000,
