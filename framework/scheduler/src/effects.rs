@@ -74,10 +74,14 @@ pub enum EndCause {
     Invalid,
     /// Its offers were gone; tried again at once.
     InvalidOffers,
-    /// It was dropped before it ran, or the master knows nothing of it.
+    /// It was dropped before it ran.
     Dropped,
-    /// Its agent is unreachable, gone or being drained.
+    /// The master knows nothing of it: its launch never arrived, or master or agent are new. Nobody's fault.
+    Unknown,
+    /// Its agent is unreachable or gone.
     AgentLost,
+    /// An operator drains its agent.
+    AgentDraining,
     /// Its executor ended.
     ExecutorLost,
     /// Its executor exceeded its memory.
@@ -99,7 +103,9 @@ impl EndCause {
             EndCause::Invalid => "invalid",
             EndCause::InvalidOffers => "invalid_offers",
             EndCause::Dropped => "dropped",
+            EndCause::Unknown => "unknown",
             EndCause::AgentLost => "agent_lost",
+            EndCause::AgentDraining => "agent_draining",
             EndCause::ExecutorLost => "executor_lost",
             EndCause::OutOfMemory => "out_of_memory",
             EndCause::Silent => "silent",
@@ -137,6 +143,26 @@ pub enum Audit {
     },
     OfferRescinded {
         offer: String,
+    },
+    InverseOfferAccepted {
+        agent: String,
+        tasks: usize,
+        start_ms: u64,
+    },
+    InverseOfferDeclined {
+        agent: String,
+        tasks: usize,
+        reason: String,
+    },
+    InverseOfferRescinded {
+        offer: String,
+    },
+    MaintenanceDrain {
+        agent: String,
+        tasks: usize,
+    },
+    MaintenanceCancelled {
+        agent: String,
     },
     Suppressed,
     Revived,

@@ -9,7 +9,8 @@
 //! * [`records`]: the durable forms; `store`: them in memory, with what a step has changed; `state`: all of it
 //! * `jobs` (deploy, stop, delete, slots), `offers` (plan, accept, decline), `launch` (task and executor infos),
 //!   `resources` (cutting them out of offers), `updates` (task states), `liveness` (reports and silence), `ending`
-//!   (condemned tasks, drains), `reconcile`, `manners` (SUPPRESS, REVIVE)
+//!   (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse offers), `reconcile`,
+//!   `manners` (SUPPRESS, REVIVE)
 //! * [`views`]: what people and machines may ask
 //!
 //! Invariants: records leave before calls; each slot has at most one current task; a task id is used once, for ever;
@@ -21,6 +22,7 @@ mod input;
 mod jobs;
 mod launch;
 mod liveness;
+mod maintenance;
 mod manners;
 mod offers;
 mod reconcile;

@@ -41,6 +41,8 @@ pub struct State {
     /// Tasks a Tick must look at: launching, draining or condemned ones. The many that just run are left alone.
     pub(crate) attention: BTreeSet<String>,
     pub(crate) executors: BTreeMap<String, ExecutorWatch>,
+    /// By agent.
+    pub(crate) maintenance: BTreeMap<String, crate::maintenance::Maintenance>,
     pub(crate) manners: crate::manners::Manners,
     pub(crate) reconciliation: Reconciliation,
     /// When a KILL or SHUTDOWN was last sent for ids the store does not know.
@@ -89,6 +91,8 @@ pub(crate) struct SlotWish {
 pub(crate) struct TaskWatch {
     /// Launch without an update yet: given up (reconciled) then.
     pub(crate) launch_deadline: Option<u64>,
+    /// How often the master was asked what became of the launch.
+    pub(crate) launch_asks: u32,
     pub(crate) running_since: Option<u64>,
     pub(crate) last_kill: Option<u64>,
     /// KILLs so far.
@@ -163,6 +167,7 @@ impl State {
             tasks: BTreeMap::new(),
             attention: BTreeSet::new(),
             executors: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
             manners: Default::default(),
             reconciliation: Default::default(),
             strangers: BTreeMap::new(),

@@ -3,6 +3,7 @@
 mod jobs;
 mod launching;
 mod liveness;
+mod maintenance;
 mod manners;
 mod property;
 mod restart;

@@ -29,6 +29,10 @@ pub(super) struct Running {
 #[derive(Default)]
 pub(super) struct Agent {
     pub(super) free: (f64, f64),
+    /// An operator drains it: nothing of it is offered.
+    pub(super) draining: bool,
+    /// Its planned maintenance, and until when the framework does not want to be asked again.
+    pub(super) maintenance: Option<(Unavailability, u64)>,
     pub(super) executors: BTreeMap<String, ExecutorInfo>,
 }
 
@@ -96,10 +100,11 @@ impl World {
 
     /// A step whose records are stored and whose calls are lost.
     pub(super) fn input_dying_before_calls(&mut self, input: Input) -> Effects {
-        let (offers, uuid) = match &input {
-            Input::Offers(offers) => (offers.clone(), None),
-            Input::Update(status) => (vec![], status.uuid.clone()),
-            _ => (vec![], None),
+        let (offers, inverse, uuid) = match &input {
+            Input::Offers(offers) => (offers.iter().map(|offer| offer.id.clone()).collect(), vec![], None),
+            Input::InverseOffers(offers) => (vec![], offers.iter().map(|offer| offer.id.clone()).collect(), None),
+            Input::Update(status) => (vec![], vec![], status.uuid.clone()),
+            _ => (vec![], vec![], None),
         };
         let effects = step(&mut self.state, input, self.now);
         for change in &effects.records {
@@ -110,7 +115,7 @@ impl World {
         }
         self.calls.extend(effects.calls.iter().cloned());
         self.audit.extend(effects.audit.iter().cloned());
-        self.check_answers(&effects, &offers);
+        check_answers(&effects, offers, inverse);
         self.check_acknowledgements(&effects, uuid);
         self.check_store();
         assert!(
@@ -158,13 +163,83 @@ impl World {
             self.now.wall_ms += TICK_MS;
             self.input(Input::Tick);
             if tick % 4 == 0 {
+                self.allocate_maintenance();
                 each_second(self);
             }
         }
     }
 
+    /// The operator plans a maintenance of the agent.
+    pub(super) fn plan_maintenance(&mut self, agent: &str, in_secs: u64, secs: u64) {
+        let start = TimeInfo { nanoseconds: (self.now.wall_ms + in_secs * 1_000) as i64 * 1_000_000 };
+        let duration = Some(DurationInfo { nanoseconds: secs as i64 * 1_000_000_000 });
+        self.agents.get_mut(agent).expect("a known agent").maintenance = Some((Unavailability { start, duration }, 0));
+    }
+
+    /// As the allocator does: an inverse offer for each agent with planned maintenance and something of the framework on
+    /// it, unless a filter holds.
+    pub(super) fn allocate_maintenance(&mut self) {
+        let now = self.now.mono_ms;
+        let asked = self.agents.iter().filter(|(id, agent)| {
+            agent.maintenance.is_some_and(|(_, until)| now >= until)
+                && self.tasks.values().any(|task| task.agent == **id)
+        });
+        let asked: Vec<String> = asked.map(|(id, _)| id.clone()).collect();
+        if asked.is_empty() || !self.state.is_subscribed() {
+            return;
+        }
+        let offers = asked.iter().map(|agent| self.inverse_offer(agent)).collect();
+        let effects = self.input(Input::InverseOffers(offers));
+        let answers = effects.calls.iter().filter_map(|call| match call {
+            Call::AcceptInverseOffers { accept_inverse_offers: answer } => Some(answer),
+            Call::DeclineInverseOffers { decline_inverse_offers: answer } => Some(answer),
+            _ => None,
+        });
+        let refuse_secs = answers.filter_map(|answer| answer.filters?.refuse_seconds).fold(5.0, f64::max);
+        for agent in asked {
+            if let Some((_, until)) = &mut self.agents.get_mut(&agent).expect("a known agent").maintenance {
+                *until = now + (refuse_secs * 1_000.0) as u64;
+            }
+        }
+    }
+
+    pub(super) fn inverse_offer(&mut self, agent: &str) -> InverseOffer {
+        self.numbers += 1;
+        InverseOffer {
+            id: OfferId::new(format!("inverse-{}", self.numbers)),
+            framework_id: FrameworkId::new(FRAMEWORK),
+            agent_id: Some(AgentId::new(agent)),
+            unavailability: self.agents[agent].maintenance.expect("a maintenance").0,
+        }
+    }
+
+    pub(super) fn last_number(&self) -> u64 {
+        self.numbers
+    }
+
+    /// DRAIN_AGENT: the agent kills its tasks, which take their time.
+    pub(super) fn drain_agent(&mut self, agent: &str, mark_gone: bool) {
+        self.agents.get_mut(agent).expect("a known agent").draining = true;
+        let (killing, killed) = match mark_gone {
+            true => (TaskState::TaskGoneByOperator, TaskState::TaskGoneByOperator),
+            false => (TaskState::TaskKilling, TaskState::TaskKilled),
+        };
+        let here: Vec<_> =
+            self.tasks.iter().filter(|(_, task)| task.agent == agent).map(|(id, _)| id.clone()).collect();
+        for id in &here {
+            let status = self.status(id, killing, Some("REASON_AGENT_DRAINING"));
+            self.queue.push_back(Input::Update(status));
+        }
+        for id in &here {
+            let status = self.status(id, killed, Some("REASON_AGENT_DRAINING"));
+            self.set_state(id, TaskState::TaskKilled);
+            self.queue.push_back(Input::Update(status));
+        }
+    }
+
     pub(super) fn offer(&mut self, agent: &str) -> Offer {
         self.numbers += 1;
+        let unavailability = self.agents[agent].maintenance.map(|(unavailability, _)| unavailability);
         let (cpus, mem) = self.agents[agent].free;
         let number = agent.trim_start_matches("agent-");
         serde_json::from_value(json!({
@@ -174,6 +249,7 @@ impl World {
             "hostname": format!("host-{number}"),
             "url": { "scheme": "http", "address": { "ip": format!("127.0.1.{number}"), "port": 5051 } },
             "allocation_info": { "role": "stream" },
+            "unavailability": unavailability,
             "attributes": [{ "name": "rack", "type": "TEXT", "text": { "value": format!("r{number}") } }],
             "resources": [
                 { "name": "cpus", "type": "SCALAR", "scalar": { "value": cpus }, "allocation_info": { "role": "stream" } },
@@ -186,7 +262,8 @@ impl World {
 
     /// One event with an offer of each agent.
     pub(super) fn offer_all(&mut self) -> Effects {
-        let agents: Vec<_> = self.agents.keys().cloned().collect();
+        let agents = self.agents.iter().filter(|(_, agent)| !agent.draining);
+        let agents: Vec<_> = agents.map(|(id, _)| id.clone()).collect();
         let offers = agents.iter().map(|agent| self.offer(agent)).collect();
         self.input(Input::Offers(offers))
     }
@@ -360,21 +437,6 @@ impl World {
         }
     }
 
-    fn check_answers(&self, effects: &Effects, offers: &[Offer]) {
-        let mut answered = vec![];
-        for call in &effects.calls {
-            match call {
-                Call::Accept { accept } => answered.extend(accept.offer_ids.clone()),
-                Call::Decline { decline } => answered.extend(decline.offer_ids.clone()),
-                _ => {}
-            }
-        }
-        let mut given: Vec<_> = offers.iter().map(|offer| offer.id.clone()).collect();
-        answered.sort();
-        given.sort();
-        assert_eq!(answered, given, "every offer is answered once, in the step that brings it");
-    }
-
     fn check_acknowledgements(&self, effects: &Effects, uuid: Option<Base64>) {
         for call in &effects.calls {
             if let Call::Acknowledge { acknowledge } = call {
@@ -436,6 +498,26 @@ impl World {
     pub(super) fn count(&mut self, is: impl Fn(&Call) -> bool) -> usize {
         std::mem::take(&mut self.calls).iter().filter(|call| is(call)).count()
     }
+}
+
+fn check_answers(effects: &Effects, mut offers: Vec<OfferId>, mut inverse: Vec<OfferId>) {
+    let (mut answered, mut answered_inverse) = (vec![], vec![]);
+    for call in &effects.calls {
+        match call {
+            Call::Accept { accept } => answered.extend(accept.offer_ids.clone()),
+            Call::Decline { decline } => answered.extend(decline.offer_ids.clone()),
+            Call::AcceptInverseOffers { accept_inverse_offers: answer }
+            | Call::DeclineInverseOffers { decline_inverse_offers: answer } => {
+                answered_inverse.extend(answer.inverse_offer_ids.clone());
+            }
+            _ => {}
+        }
+    }
+    for ids in [&mut answered, &mut answered_inverse, &mut offers, &mut inverse] {
+        ids.sort();
+    }
+    assert_eq!(answered, offers, "every offer is answered once, in the step that brings it");
+    assert_eq!(answered_inverse, inverse, "and so is every inverse offer");
 }
 
 /// In a job's SQL: its tasks fail at once, stop at a record, or never get further than waiting for Cassandra.

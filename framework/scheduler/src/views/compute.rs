@@ -23,6 +23,15 @@ pub fn overview(state: &State) -> OverviewView {
         executors: state.store.executors().values().filter(|record| !record.lost).count(),
         condemned: state.store.tasks().values().filter(|task| task.aim == Aim::Condemned).count(),
         waiting: state.pending.len(),
+        maintenance: state
+            .maintenance
+            .iter()
+            .map(|(agent, planned)| MaintenanceView {
+                agent: agent.clone(),
+                start_ms: planned.start_ms,
+                refused: planned.refused.clone(),
+            })
+            .collect(),
     }
 }
 

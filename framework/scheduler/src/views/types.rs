@@ -292,4 +292,19 @@ pub struct OverviewView {
     pub condemned: usize,
     /// Tasks that wait for a place.
     pub waiting: usize,
+    /// Agents with tasks of ours that will be in maintenance.
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceView>,
+}
+
+/// The planned maintenance of an agent with tasks of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceView {
+    /// The agent's id.
+    pub agent: String,
+    /// When it begins, in milliseconds since the epoch.
+    pub start_ms: u64,
+    /// Why it was declined: its tasks may not be gone in time. None when they will be.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
