@@ -1,5 +1,6 @@
 //! Steps against a master in memory.
 
+mod faults;
 mod jobs;
 mod launching;
 mod liveness;

@@ -46,6 +46,10 @@ pub(super) struct World {
     pub(super) queue: VecDeque<Input>,
     pub(super) calls: Vec<Call>,
     pub(super) audit: Vec<Audit>,
+    /// Crash points until the scheduler dies: three in each step that stores or sends something (before the records,
+    /// between records and calls, after the calls).
+    pub(super) dies_after: Option<usize>,
+    pub(super) dead: bool,
     ids: BTreeSet<String>,
     /// What last ran on each partition of each job: blocks of older generations are sealed by newer ones.
     epochs: BTreeMap<(String, i32), ExecutorData>,
@@ -65,6 +69,8 @@ impl World {
             queue: VecDeque::new(),
             calls: vec![],
             audit: vec![],
+            dies_after: None,
+            dead: false,
             ids: BTreeSet::new(),
             epochs: BTreeMap::new(),
             numbers: 0,
@@ -91,11 +97,37 @@ impl World {
 
     /// One step: records, then calls, then the invariants.
     pub(super) fn input(&mut self, input: Input) -> Effects {
+        if self.dead {
+            return Effects::default();
+        }
+        if self.dies_after.is_some() {
+            let effects = step(&mut self.state.clone(), input.clone(), self.now);
+            let counts = !effects.records.is_empty() || !effects.calls.is_empty();
+            if counts && self.dies_here() {
+                return Effects::default();
+            }
+            let effects = self.input_dying_before_calls(input);
+            if counts && self.dies_here() {
+                return effects;
+            }
+            effects.calls.iter().for_each(|call| self.obey(call));
+            self.dead |= counts && self.dies_here();
+            return effects;
+        }
         let effects = self.input_dying_before_calls(input);
         for call in &effects.calls {
             self.obey(call);
         }
         effects
+    }
+
+    fn dies_here(&mut self) -> bool {
+        match &mut self.dies_after {
+            Some(0) => (self.dead, self.dies_after) = (true, None),
+            Some(points) => *points -= 1,
+            None => {}
+        }
+        self.dead
     }
 
     /// A step whose records are stored and whose calls are lost.
@@ -129,6 +161,7 @@ impl World {
     /// The scheduler dies and comes back from its records.
     pub(super) fn restart(&mut self) {
         let records = self.store.clone();
+        self.dead = false;
         self.state = State::restore(settings(), records.clone()).expect("own records");
         assert_eq!(self.state.records(), records);
         self.queue.retain(|input| !matches!(input, Input::Offers(_)));
