@@ -265,5 +265,6 @@ fn changes_jobs(audit: &Audit) -> bool {
             | Audit::JobStopped { .. }
             | Audit::JobDeleted { .. }
             | Audit::JobDraining { .. }
+            | Audit::RolledBack { .. }
     )
 }

@@ -39,10 +39,14 @@ pub enum Reply {
     Unchanged,
     /// The new text is stored; running tasks stay as they are (only comments or order differ).
     TextOnly,
-    /// The job drains and then starts as it is now written.
+    /// The job becomes what is now written.
     Updating {
         /// Generation it will have.
         generation: u64,
+        /// Task by task; else all tasks drain before it starts.
+        rolling: bool,
+        /// Tasks to be restarted.
+        tasks: usize,
     },
     /// The job drains and then stays stopped.
     Stopping,
@@ -70,10 +74,14 @@ pub enum EndCause {
     Invalid,
     /// Its offers were gone; tried again at once.
     InvalidOffers,
-    /// It was dropped before it ran, or the master knows nothing of it.
+    /// It was dropped before it ran.
     Dropped,
-    /// Its agent is unreachable, gone or being drained.
+    /// The master knows nothing of it: its launch never arrived, or master or agent are new. Nobody's fault.
+    Unknown,
+    /// Its agent is unreachable or gone.
     AgentLost,
+    /// An operator drains its agent.
+    AgentDraining,
     /// Its executor ended.
     ExecutorLost,
     /// Its executor exceeded its memory.
@@ -97,7 +105,9 @@ impl EndCause {
             EndCause::Invalid => "invalid",
             EndCause::InvalidOffers => "invalid_offers",
             EndCause::Dropped => "dropped",
+            EndCause::Unknown => "unknown",
             EndCause::AgentLost => "agent_lost",
+            EndCause::AgentDraining => "agent_draining",
             EndCause::ExecutorLost => "executor_lost",
             EndCause::OutOfMemory => "out_of_memory",
             EndCause::Preempted => "preempted",
@@ -136,6 +146,26 @@ pub enum Audit {
     },
     OfferRescinded {
         offer: String,
+    },
+    InverseOfferAccepted {
+        agent: String,
+        tasks: usize,
+        start_ms: u64,
+    },
+    InverseOfferDeclined {
+        agent: String,
+        tasks: usize,
+        reason: String,
+    },
+    InverseOfferRescinded {
+        offer: String,
+    },
+    MaintenanceDrain {
+        agent: String,
+        tasks: usize,
+    },
+    MaintenanceCancelled {
+        agent: String,
     },
     Suppressed,
     Revived,
@@ -229,6 +259,27 @@ pub enum Audit {
     JobDraining {
         job: String,
         tasks: usize,
+    },
+    RolloutStarted {
+        job: String,
+        from: u64,
+        to: u64,
+        tasks: usize,
+    },
+    RolloutStep {
+        job: String,
+        slot: u32,
+        generation: u64,
+    },
+    RolloutDone {
+        job: String,
+        generation: u64,
+    },
+    RolledBack {
+        job: String,
+        from: u64,
+        to: u64,
+        reason: String,
     },
     JobStopped {
         job: String,

@@ -8,6 +8,7 @@ use millstream_mesos_types::{
 use crate::{
     Audit, Effects, EndCause, State, jobs, reconcile,
     records::{Aim, JobPhase, TaskRecord},
+    rollout,
 };
 
 /// For how long an agent is avoided whose executor was lost there.
@@ -26,7 +27,7 @@ const KILL_UNSEEN_MS: u64 = 5_000;
 const KILL_DOUBLINGS_MAX: u32 = 6;
 
 /// Time a drain may take beyond the grace before the task is given up.
-const DRAIN_SLACK_MS: u64 = 15_000;
+pub(crate) const DRAIN_SLACK_MS: u64 = 15_000;
 
 /// Most ids of tasks and executors nobody knows that are remembered for rate limiting.
 const STRANGERS_MAX: usize = 10_000;
@@ -56,10 +57,12 @@ impl<'a> End<'a> {
 pub(crate) fn end(state: &mut State, effects: &mut Effects, id: &String, end: End<'_>) {
     let Some(task) = state.store.task(id).cloned() else { return };
     debug_assert!(task.aim != Aim::Condemned, "a condemned task has left its slot already");
-    let cause = if task.aim == Aim::Drain && end.over { EndCause::Drained } else { end.cause };
+    // Whatever ends it while it drains (an executor that was told to leave before it had begun, its agent), it was to end.
+    let cause =
+        if task.aim == Aim::Drain && end.cause != EndCause::DrainTimeout { EndCause::Drained } else { end.cause };
     let host = state.host_of(&task.executor);
-    let retry_in_ms = free_slot(state, &task, cause, end.avoid);
-    if cause != EndCause::Drained {
+    let retry_in_ms = free_slot(state, &task, cause, &end);
+    if !matches!(cause, EndCause::Drained | EndCause::Unknown) {
         state.remember_failure(&task.job, id, host, cause, end.message);
     }
     effects.audit.push(Audit::TaskEnded {
@@ -84,7 +87,7 @@ pub(crate) fn end(state: &mut State, effects: &mut Effects, id: &String, end: En
 }
 
 /// Takes the slot's task away; returns how long its job waits now.
-fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool) -> u64 {
+fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, end: &End<'_>) -> u64 {
     let key = (task.job.clone(), task.slot);
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
     if let Some(slot) = state.store.slot_mut(&key) {
@@ -94,7 +97,7 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool)
     (wish.since, wish.wait) = (now, None);
     wish.refused.clear();
     wish.avoid.retain(|(_, until)| *until > now);
-    if avoid {
+    if end.avoid {
         wish.avoid.push((task.agent.clone(), now + AVOID_MS));
     }
     if state.store.job(&task.job).is_none_or(|job| job.phase != JobPhase::Running) {
@@ -107,15 +110,26 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, avoid: bool)
         | EndCause::ExecutorLost
         | EndCause::OutOfMemory
         | EndCause::DrainTimeout => true,
-        EndCause::Drained | EndCause::FrameworkRemoved => false,
-        EndCause::InvalidOffers | EndCause::Dropped | EndCause::AgentLost | EndCause::Preempted | EndCause::Silent => {
+        EndCause::Drained | EndCause::FrameworkRemoved | EndCause::AgentDraining => false,
+        EndCause::InvalidOffers
+        | EndCause::Dropped
+        | EndCause::Unknown
+        | EndCause::AgentLost
+        | EndCause::Preempted
+        | EndCause::Silent => {
             wish.innocent_ends += 1;
             wish.innocent_ends >= INNOCENT_ENDS_MAX
         }
     };
     state.pending.insert(key);
     state.manners.want();
-    if guilty { jobs::punish(state, &task.job) } else { 0 }
+    if !guilty {
+        return 0;
+    }
+    if cause != EndCause::DrainTimeout {
+        rollout::count_failure(state, task, cause, end.message);
+    }
+    jobs::punish(state, &task.job)
 }
 
 /// Forgets a task that is over. An executor that has nothing left to do is told to end, and its id is not used again.
@@ -145,7 +159,10 @@ pub(crate) fn lose_executor(state: &mut State, effects: &mut Effects, id: &Strin
     let Some(record) = state.store.executor_mut(id) else { return };
     record.lost = true;
     let (job, agent) = (record.job.clone(), record.agent.clone());
-    effects.audit.push(Audit::ExecutorLost { job, executor: id.clone(), agent, cause: end.cause, tasks: tasks.len() });
+    let wanted = tasks.iter().filter(|task| state.store.task(task).is_some_and(|task| task.aim == Aim::Run)).count();
+    if wanted > 0 {
+        effects.audit.push(Audit::ExecutorLost { job, executor: id.clone(), agent, cause: end.cause, tasks: wanted });
+    }
     for task in tasks {
         self::end(state, effects, &task, End::condemned(end.cause, end.message, end.avoid));
     }
@@ -171,7 +188,7 @@ pub(crate) fn condemned_seen(state: &mut State, effects: &mut Effects, id: &Stri
 
 /// Looks after tasks that are launching, draining or condemned.
 pub(crate) fn look_after(state: &mut State, effects: &mut Effects) {
-    let now = state.now();
+    let (now, mut unheard) = (state.now(), vec![]);
     for id in state.attention.clone() {
         let (Some(task), Some(watch)) = (state.store.task(&id), state.tasks.get_mut(&id)) else { continue };
         match task.aim {
@@ -196,16 +213,18 @@ pub(crate) fn look_after(state: &mut State, effects: &mut Effects) {
                 }
             }
             Aim::Run if task.state == TaskState::TaskStaging => {
-                if now >= *watch.launch_deadline.get_or_insert(now + reconcile::LAUNCH_TIMEOUT_MS) {
-                    watch.launch_deadline = Some(now + reconcile::LAUNCH_TIMEOUT_MS);
+                if now >= *watch.launch_deadline.get_or_insert(now + reconcile::launch_timeout_ms(watch.launch_asks)) {
+                    watch.launch_asks = watch.launch_asks.saturating_add(1);
+                    watch.launch_deadline = Some(now + reconcile::launch_timeout_ms(watch.launch_asks));
                     let (job, agent) = (task.job.clone(), task.agent.clone());
                     effects.audit.push(Audit::LaunchTimeout { job, task: id.clone(), agent });
-                    reconcile::ask(state, effects, &id);
+                    unheard.push(id);
                 }
             }
             Aim::Run => drop(state.attention.remove(&id)),
         }
     }
+    reconcile::ask(state, effects, unheard);
 }
 
 fn kill(state: &mut State, effects: &mut Effects, id: &String, at_most_every_ms: u64) {

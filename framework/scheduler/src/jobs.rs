@@ -6,8 +6,9 @@ use millstream_placement::{JobTopology, group_partitions};
 use millstream_spec::{JobSpec, TaskCount};
 
 use crate::{
-    Audit, Effects, Reply, State, ending,
-    records::{Aim, JobPhase, JobRecord, NextVersion, SlotKey, SlotRecord},
+    Audit, Change, Effects, Reply, State, ending,
+    records::{Aim, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
+    rollout,
     state::SlotWish,
 };
 
@@ -20,59 +21,74 @@ const BACKOFF_MAX_MS: u64 = 300_000;
 /// After running this long without a failure, the next failure is a first one again.
 const FORGIVE_AFTER_MS: u64 = 60_000;
 
+/// Does what [`rollout::change`] says.
 pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, toml: String) {
     let name = spec.name.0.clone();
-    let wall_ms = state.clock.wall_ms;
-    let Some(job) = state.store.job(&name) else {
-        let generation = state.store.first_generation(&name);
-        let phase = JobPhase::Running;
-        let record = JobRecord { spec, toml, generation, phase, next: None, created_ms: wall_ms, changed_ms: wall_ms };
-        state.store.insert_job(name.clone(), record);
-        reply(effects, &name, generation, Reply::Started { generation });
-        make_slots(state, effects, &name);
-        return;
-    };
-    let generation = if same_meaning(&job.spec, &spec) { job.generation } else { job.generation + 1 };
-    let same_text = match &job.next {
-        Some(next) => next.toml == toml,
-        None => job.phase == JobPhase::Running && job.toml == toml,
-    };
-    let text_only = job.phase == JobPhase::Running && job.spec == spec;
-    let phase = job.phase;
-    // What is watched is the version to come, if there is one.
-    let watched = job.next.as_ref().map_or(&job.spec, |next| &next.spec);
-    let moved = watched.source != spec.source || watched.sink != spec.sink;
-    if same_text {
-        return reply(effects, &name, generation, Reply::Unchanged);
-    }
-    if moved {
-        // What is known is another topic's: slots are made of what comes now.
-        state.topologies.remove(&name);
-    }
-    let job = state.store.job_mut(&name).expect("found above");
-    job.changed_ms = wall_ms;
-    if text_only {
-        job.toml = toml;
-        return reply(effects, &name, generation, Reply::TextOnly);
-    }
-    match phase {
-        JobPhase::Stopped => {
-            (job.spec, job.toml, job.generation, job.phase) = (spec, toml, generation, JobPhase::Running);
-            reply(effects, &name, generation, Reply::Started { generation });
-            make_slots(state, effects, &name);
+    let (change, wall_ms) = (rollout::change(state, &spec, &toml), state.clock.wall_ms);
+    if let Some(job) = state.store.job(&name).filter(|_| change != Change::Nothing) {
+        // What is watched is the version to come, if there is one.
+        let watched = job.next.as_ref().map_or(&job.spec, |next| &next.spec);
+        if watched.source != spec.source || (watched.sink != spec.sink && !matches!(change, Change::Roll { .. })) {
+            // What is known is another topic's: slots are made of what comes now.
+            state.topologies.remove(&name);
         }
-        JobPhase::Running | JobPhase::Draining => {
-            job.next = Some(NextVersion { spec, toml, generation });
-            reply(effects, &name, generation, Reply::Updating { generation });
+        state.store.job_mut(&name).expect("found above").changed_ms = wall_ms;
+    }
+    match change {
+        Change::Start { generation } => {
+            reply(effects, &name, generation, Reply::Started { generation });
+            start(state, effects, NextVersion { spec, toml, generation }, wall_ms);
+        }
+        Change::Nothing => {
+            let Some(job) = state.store.job(&name) else { return };
+            let (generation, seen) = (job.generation, matches!(job.rollout, Some(Rollout::RolledBack { .. })));
+            if seen && job.phase == JobPhase::Running {
+                state.store.job_mut(&name).expect("found above").rollout = None;
+            }
+            reply(effects, &name, generation, Reply::Unchanged);
+        }
+        Change::TextOnly => {
+            let job = state.store.job_mut(&name).expect("it would be started otherwise");
+            job.toml = toml;
+            reply(effects, &name, job.generation, Reply::TextOnly);
+        }
+        Change::Roll { generation, tasks } => {
+            reply(effects, &name, generation, Reply::Updating { generation, rolling: true, tasks });
+            rollout::roll(state, effects, NextVersion { spec, toml, generation });
+        }
+        Change::TakeBack { generation, tasks } => {
+            reply(effects, &name, generation, Reply::Updating { generation, rolling: true, tasks });
+            rollout::take_back(state, effects, &name);
+            state.store.job_mut(&name).expect("it is being changed").toml = toml;
+        }
+        Change::Restart { generation, tasks } => {
+            reply(effects, &name, generation, Reply::Updating { generation, rolling: false, tasks });
+            let reserve = rollout::reserve(state, &name);
+            let job = state.store.job_mut(&name).expect("it would be started otherwise");
+            (job.next, job.rollout) = (Some(NextVersion { spec, toml, generation }), reserve);
             drain(state, effects, &name);
         }
     }
 }
 
-/// Tasks, placement and error policy do not change what a record means; everything else does, and a changed meaning
-/// needs a new data epoch (delivery.md D5).
-fn same_meaning(a: &JobSpec, b: &JobSpec) -> bool {
-    a.source == b.source && a.columns == b.columns && a.transform == b.transform && a.sink == b.sink
+/// Starts a job that is new or stopped.
+fn start(state: &mut State, effects: &mut Effects, version: NextVersion, wall_ms: u64) {
+    let (name, number) = (version.spec.name.0.clone(), state.store.next_number());
+    let created_ms = state.store.job(&name).map_or(wall_ms, |job| job.created_ms);
+    let NextVersion { spec, toml, generation } = version;
+    let record = JobRecord {
+        spec,
+        toml,
+        generation,
+        version: number,
+        phase: JobPhase::Running,
+        next: None,
+        rollout: None,
+        created_ms,
+        changed_ms: wall_ms,
+    };
+    state.store.insert_job(name.clone(), record);
+    make_slots(state, effects, &name);
 }
 
 fn reply(effects: &mut Effects, job: &str, generation: u64, reply: Reply) {
@@ -95,7 +111,7 @@ pub(crate) fn stop(state: &mut State, effects: &mut Effects, name: &String) {
         state.topologies.remove(name);
     }
     let job = state.store.job_mut(name).expect("found above");
-    (job.next, job.changed_ms) = (None, wall_ms);
+    (job.next, job.rollout, job.changed_ms) = (None, None, wall_ms);
     effects.reply = Some(Reply::Stopping);
     drain(state, effects, name);
 }
@@ -147,11 +163,13 @@ fn make_slots(state: &mut State, effects: &mut Effects, name: &String) {
         TaskCount::Fixed(_) => Some(fresh.partitions.len().div_ceil(taken.len().div_ceil(slots.len()))),
     };
     let first = slots.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
-    let groups = group_partitions(&fresh, count);
+    let (groups, version) = (group_partitions(&fresh, count), job.version_of_new_slots());
     effects.audit.push(Audit::SlotsMade { job: name.clone(), slots: groups.len(), partitions: fresh.partitions.len() });
     for (index, partitions) in (first..).zip(groups) {
         let key = (name.clone(), index);
-        state.store.insert_slot(key.clone(), SlotRecord { partitions, task: None, since_ms: state.clock.wall_ms });
+        state
+            .store
+            .insert_slot(key.clone(), SlotRecord { partitions, task: None, since_ms: state.clock.wall_ms, version });
         state.slots.insert(key.clone(), SlotWish { since: state.now(), ..SlotWish::default() });
         state.pending.insert(key);
         state.manners.want();
@@ -159,7 +177,7 @@ fn make_slots(state: &mut State, effects: &mut Effects, name: &String) {
 }
 
 /// Asks all tasks of the job to flush, commit and leave.
-fn drain(state: &mut State, effects: &mut Effects, name: &String) {
+pub(crate) fn drain(state: &mut State, effects: &mut Effects, name: &String) {
     state.store.job_mut(name).expect("callers have looked it up").phase = JobPhase::Draining;
     state.pending.retain(|(job, _)| job != name);
     let tasks: Vec<_> = state.store.slots_of(name).filter_map(|(_, slot)| slot.task.clone()).collect();
@@ -184,7 +202,8 @@ pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
             state.store.remove_slot(&key);
             state.slots.remove(&key);
         }
-        state.jobs.entry(name.clone()).or_default().clear_backoff();
+        state.jobs.entry(name.clone()).or_default().start_anew();
+        let version = state.store.next_number();
         let job = state.store.job_mut(&name).expect("listed above");
         match job.next.take() {
             None => {
@@ -192,7 +211,7 @@ pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
                 effects.audit.push(Audit::JobStopped { job: name });
             }
             Some(next) => {
-                (job.spec, job.toml, job.generation) = (next.spec, next.toml, next.generation);
+                (job.spec, job.toml, job.generation, job.version) = (next.spec, next.toml, next.generation, version);
                 job.phase = JobPhase::Running;
                 effects.audit.push(Audit::JobStarted { job: name.clone(), generation: next.generation });
                 make_slots(state, effects, &name);
@@ -220,13 +239,14 @@ pub(crate) fn forgive(state: &mut State) {
     let now = state.now();
     for job in state.jobs.values_mut().filter(|job| job.failures > 0) {
         if job.healthy_since.is_some_and(|since| now >= since + FORGIVE_AFTER_MS) {
-            job.clear_backoff();
+            job.start_anew();
         }
     }
 }
 
 impl crate::state::JobState {
-    fn clear_backoff(&mut self) {
-        (self.failures, self.not_before) = (0, 0);
+    /// Nothing that went wrong before is held against what starts now.
+    pub(crate) fn start_anew(&mut self) {
+        (self.failures, self.not_before, self.without_slots_since) = (0, 0, None);
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     reconcile::LAUNCH_TIMEOUT_MS,
     records::{Aim, ExecutorRecord, SlotKey, TaskRecord},
     resources::{Pool, first_port, revocable_of},
+    rollout::Wanted,
     state::{ExecutorWatch, TaskWatch},
 };
 
@@ -28,19 +29,20 @@ pub(crate) fn launch(
 ) -> Option<TaskInfo> {
     let job = state.store.job(&key.0)?.clone();
     let slot = state.store.slot(key).filter(|slot| slot.task.is_none())?.clone();
-    let resources = pool.take(&offers::task_resources(&job.spec), planned.revocable)?;
+    let wanted = job.wanted(&slot);
+    let resources = pool.take(&offers::task_resources(wanted.spec), planned.revocable)?;
     let agent = offer.agent_id.value.clone();
 
     let known = state.store.executors().iter().find(|(_, record)| {
         record.agent == agent
             && record.job == key.0
-            && record.generation == job.generation
+            && (record.version, record.generation) == (wanted.version, wanted.generation)
             && !record.lost
             && revocable_of(&record.info.resources) == planned.revocable
     });
     let (executor, info) = match known {
         Some((id, record)) => (id.clone(), record.info.clone()),
-        None => new_executor(state, key, &job, offer, place, planned.revocable, pool)?,
+        None => new_executor(state, key, &wanted, offer, place, planned.revocable, pool)?,
     };
     let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
@@ -50,7 +52,7 @@ pub(crate) fn launch(
         TaskRecord {
             job: key.0.clone(),
             slot: key.1,
-            generation: job.generation,
+            generation: wanted.generation,
             partitions: slot.partitions,
             agent: agent.clone(),
             executor: executor.clone(),
@@ -64,13 +66,13 @@ pub(crate) fn launch(
         },
     );
     let slot = state.store.slot_mut(key).expect("found above");
-    (slot.task, slot.since_ms) = (Some(id.clone()), wall_ms);
+    (slot.task, slot.since_ms, slot.version) = (Some(id.clone()), wall_ms, wanted.version);
     state.pending.remove(key);
     if let Some(wish) = state.slots.get_mut(key) {
         wish.wait = None;
     }
     let deadline = Some(now + LAUNCH_TIMEOUT_MS);
-    state.tasks.insert(id.clone(), TaskWatch { launch_deadline: deadline, ..TaskWatch::default() });
+    state.tasks.insert(id.clone(), TaskWatch { launch_deadline: deadline, unwell_since: now, ..TaskWatch::default() });
     state.attention.insert(id.clone());
     state.executors.entry(executor.clone()).or_default().tasks.insert(id.clone());
     effects.audit.push(Audit::TaskLaunched {
@@ -96,13 +98,13 @@ pub(crate) fn launch(
 fn new_executor(
     state: &mut State,
     key: &SlotKey,
-    job: &crate::records::JobRecord,
+    job: &Wanted<'_>,
     offer: &Offer,
     place: &Place,
     revocable: Revocable,
     pool: &mut Pool,
 ) -> Option<(String, ExecutorInfo)> {
-    let overhead = offers::job_wishes(&job.spec, &state.settings).executor_overhead;
+    let overhead = offers::job_wishes(job.spec, &state.settings).executor_overhead;
     let resources = pool.take(&overhead, revocable)?;
     let location = location(offer, place, state.topologies.get(&key.0));
     let data = ExecutorData {
@@ -126,6 +128,7 @@ fn new_executor(
     let record = ExecutorRecord {
         job: key.0.clone(),
         generation: job.generation,
+        version: job.version,
         agent: offer.agent_id.value.clone(),
         place: place.clone(),
         location,

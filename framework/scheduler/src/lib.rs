@@ -9,8 +9,8 @@
 //! * [`records`]: the durable forms; `store`: them in memory, with what a step has changed; `state`: all of it
 //! * `jobs` (deploy, stop, delete, slots), `offers` (plan, accept, decline), `launch` (task and executor infos),
 //!   `resources` (cutting them out of offers), `updates` (task states), `liveness` (reports and silence), `ending`
-//!   (condemned tasks, drains), `reconcile`, `manners` (SUPPRESS, REVIVE, UPDATE_FRAMEWORK), `wishes` (what the master is
-//!   told to offer)
+//!   (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse offers), `reconcile`,
+//!   `manners` (SUPPRESS, REVIVE, UPDATE_FRAMEWORK), `wishes` (what the master is told to offer)
 //! * [`views`]: what people and machines may ask
 //!
 //! Invariants: records leave before calls; each slot has at most one current task; a task id is used once, for ever;
@@ -22,11 +22,13 @@ mod input;
 mod jobs;
 mod launch;
 mod liveness;
+mod maintenance;
 mod manners;
 mod offers;
 mod reconcile;
 pub mod records;
 mod resources;
+mod rollout;
 mod settings;
 mod state;
 mod step;
@@ -45,6 +47,7 @@ pub use offers::{
     view::{agent_offer, place_of},
 };
 pub use resources::role_may_use;
+pub use rollout::{Change, change};
 pub use settings::*;
 pub use state::{RestoreError, State};
 pub use step::step;

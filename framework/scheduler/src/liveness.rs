@@ -6,6 +6,7 @@ use crate::{
     Audit, Effects, EndCause, State,
     ending::{self, End},
     records::Aim,
+    rollout,
     state::TaskWatch,
 };
 
@@ -69,6 +70,12 @@ fn task_report(state: &mut State, effects: &mut Effects, id: &String, report: Ta
         if let Some(wish) = state.slots.get_mut(&(record.job.clone(), record.slot)) {
             wish.bytes_per_sec = Some(smooth(wish.bytes_per_sec, bytes_per_sec));
         }
+    }
+    let excused = state.store.job(&record.job).map_or(&[][..], |job| job.excused());
+    if rollout::is_well(&report, record, excused) {
+        watch.well_since.get_or_insert(now);
+    } else if watch.well_since.take().is_some() {
+        watch.unwell_since = now;
     }
     (watch.report, watch.reported_at) = (Some(report), Some(now));
 }

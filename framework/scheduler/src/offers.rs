@@ -16,8 +16,9 @@ use millstream_spec as spec;
 
 use crate::{
     Audit, Effects, State, launch,
-    records::{JobRecord, SlotKey},
+    records::SlotKey,
     resources::{Pool, revocable_of, whole_mib},
+    rollout::{self, Wanted},
 };
 
 /// Bytes per second of a partition nobody has measured yet. Only its ratio to other jobs' matters.
@@ -82,10 +83,10 @@ fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group>
     }
     let mut executors: BTreeMap<&str, Vec<ExecutorOf>> = BTreeMap::new();
     for record in state.store.executors().values() {
-        let generation = state.store.job(&record.job).map(|job| job.generation);
-        if !record.lost && generation == Some(record.generation) {
+        if !record.lost {
+            let job = rollout::placed_as(&record.job, record.version);
             let revocable = revocable_of(&record.info.resources);
-            executors.entry(&record.agent).or_default().push(ExecutorOf { job: record.job.clone(), revocable });
+            executors.entry(&record.agent).or_default().push(ExecutorOf { job, revocable });
         }
     }
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
@@ -108,23 +109,24 @@ pub(crate) fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
     let requests: Vec<_> = waiting.into_iter().filter_map(|(_, key)| request(state, key, now)).collect();
     let mut jobs = BTreeMap::new();
     let mut topology = Topology::default();
+    let mut placed = vec![];
     for request in &requests {
-        if let (Some(job), None) = (state.store.job(&request.job), jobs.get(&request.job)) {
-            jobs.insert(request.job.clone(), wishes(state, job));
-            if let Some(known) = state.topologies.get(&request.job) {
-                topology.jobs.insert(request.job.clone(), known.clone());
-            }
+        let Some(key) = parse_request(&request.id).filter(|_| !jobs.contains_key(&request.job)) else { continue };
+        let Some(wanted) = wanted(state, &key) else { continue };
+        jobs.insert(request.job.clone(), wishes(state, wanted.spec));
+        if let Some(known) = state.topologies.get(&key.0) {
+            topology.jobs.insert(request.job.clone(), known.clone());
         }
+        // Caps hold for all tasks of a job, of whatever version.
+        placed.extend(state.store.slots_of(&key.0).filter_map(|(_, slot)| {
+            let task = state.store.task(slot.task.as_ref()?)?;
+            let place = state.store.executor(&task.executor)?.place.clone();
+            Some(PlacedTask { job: request.job.clone(), place, partitions: slot.partitions.len() })
+        }));
     }
-    let placed = state.store.slots().iter().filter(|((job, _), _)| jobs.contains_key(job));
-    let placed = placed.filter_map(|((job, _), slot)| {
-        let task = state.store.task(slot.task.as_ref()?)?;
-        let place = state.store.executor(&task.executor)?.place.clone();
-        Some(PlacedTask { job: job.clone(), place, partitions: slot.partitions.len() })
-    });
     Problem {
         now_ms: now,
-        placed: placed.collect(),
+        placed,
         jobs,
         requests,
         offers,
@@ -135,14 +137,14 @@ pub(crate) fn problem(state: &State, offers: Vec<AgentOffer>) -> Problem {
 }
 
 /// A job's wishes as placement knows them.
-pub(crate) fn wishes(state: &State, job: &JobRecord) -> JobWishes {
-    let reports = state.store.slots_of(&job.spec.name.0).filter_map(|(_, slot)| {
+pub(crate) fn wishes(state: &State, spec: &spec::JobSpec) -> JobWishes {
+    let reports = state.store.slots_of(&spec.name.0).filter_map(|(_, slot)| {
         let report = state.tasks.get(slot.task.as_ref()?)?.report.as_ref()?;
         Some((report.bytes_in, report.bytes_out))
     });
     let (bytes_in, bytes_out) = reports.fold((0, 0), |sum, report| (sum.0 + report.0, sum.1 + report.1));
     let ratio = if bytes_in == 0 { 1.0 } else { bytes_out as f64 / bytes_in as f64 };
-    JobWishes { bytes_out_per_byte_in: ratio, ..job_wishes(&job.spec, &state.settings) }
+    JobWishes { bytes_out_per_byte_in: ratio, ..job_wishes(spec, &state.settings) }
 }
 
 /// The wishes of a job that has not run yet.
@@ -179,20 +181,24 @@ pub fn guessed_bytes_per_sec(partitions: usize) -> f64 {
 }
 
 fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
-    let (job, slot, wish) = (state.store.job(&key.0)?, state.store.slot(key)?, state.slots.get(key)?);
+    let (wanted, slot, wish) = (wanted(state, key)?, state.store.slot(key)?, state.slots.get(key)?);
     let avoid = wish.avoid.iter().filter(|(_, until)| *until > now);
     Some(Request {
         id: format!("{}/{}", key.0, key.1),
-        job: key.0.clone(),
+        job: wanted.placed_as(),
         partitions: slot.partitions.clone(),
-        resources: task_resources(&job.spec),
+        resources: task_resources(wanted.spec),
         bytes_in_per_sec: wish.bytes_per_sec.unwrap_or_else(|| guessed_bytes_per_sec(slot.partitions.len())),
         wait_from_ms: wish.since,
-        deadline_ms: wish.since + job.spec.placement.max_wait_ms,
+        deadline_ms: wish.since + wanted.spec.placement.max_wait_ms,
         not_before_ms: state.jobs.get(&key.0).map_or(0, |job| job.not_before),
         avoid_agents: avoid.map(|(agent, _)| agent.clone()).collect(),
-        revocable: job.spec.tasks.revocable,
+        revocable: wanted.spec.tasks.revocable,
     })
+}
+
+fn wanted<'a>(state: &'a State, key: &SlotKey) -> Option<Wanted<'a>> {
+    Some(state.store.job(&key.0)?.wanted(state.store.slot(key)?))
 }
 
 fn parse_request(id: &str) -> Option<SlotKey> {

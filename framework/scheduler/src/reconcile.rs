@@ -10,7 +10,12 @@ use millstream_mesos_types::{
 use crate::{Audit, Effects, State};
 
 /// A launch without any update is asked for after this long, never assumed: ACCEPT's 202 is only "accepted for processing".
-pub(crate) const LAUNCH_TIMEOUT_MS: u64 = 10_000;
+/// Short, so that a launch that was lost is known as such, and its task placed anew, within 10 s (faults.md, M4).
+pub(crate) const LAUNCH_TIMEOUT_MS: u64 = 4_000;
+
+/// Each question doubles the time to the next, up to 2^4 × 4 s: an agent that fetches the program for minutes is still
+/// staging, and hundreds of such tasks make no storm.
+const LAUNCH_DOUBLINGS_MAX: u32 = 4;
 
 /// First pause between two explicit reconciliations of what is not answered yet; doubles.
 const BACKOFF_MIN_MS: u64 = 1_000;
@@ -52,14 +57,22 @@ pub(crate) fn start(state: &mut State, effects: &mut Effects) {
     tick(state, effects);
 }
 
-/// Asks for one task now, and again until it is answered.
-pub(crate) fn ask(state: &mut State, effects: &mut Effects, task: &str) {
+/// Until a launch is asked for, after so many questions.
+pub(crate) fn launch_timeout_ms(asked: u32) -> u64 {
+    LAUNCH_TIMEOUT_MS << asked.min(LAUNCH_DOUBLINGS_MAX)
+}
+
+/// Asks for some tasks now, and again until each is answered.
+pub(crate) fn ask(state: &mut State, effects: &mut Effects, tasks: Vec<String>) {
+    if tasks.is_empty() {
+        return;
+    }
     let now = state.now();
     if state.reconciliation.open.is_empty() {
         (state.reconciliation.pause_ms, state.reconciliation.next_at) = (BACKOFF_MIN_MS, now + BACKOFF_MIN_MS);
     }
-    state.reconciliation.open.insert(task.to_owned());
-    call(state, effects, vec![task.to_owned()]);
+    state.reconciliation.open.extend(tasks.iter().cloned());
+    call(state, effects, tasks);
 }
 
 pub(crate) fn tick(state: &mut State, effects: &mut Effects) {

@@ -96,11 +96,18 @@ pub struct JobRecord {
     pub toml: String,
     /// Data epoch of `spec`.
     pub generation: u64,
+    /// Number of `spec`, greater than those before it. Unlike `generation` it changes whenever tasks must be restarted;
+    /// executors of one version never get tasks of another. 0 in records of release 0.1.
+    #[serde(default)]
+    pub version: u64,
     /// What it does.
     pub phase: JobPhase,
     /// What follows the drain; none to stay stopped.
     #[serde(default)]
     pub next: Option<NextVersion>,
+    /// The change under way, or why the last one was taken back.
+    #[serde(default)]
+    pub rollout: Option<Rollout>,
     /// First deployed, in milliseconds since the epoch.
     pub created_ms: u64,
     /// Last changed by a person.
@@ -130,6 +137,42 @@ pub struct NextVersion {
     pub generation: u64,
 }
 
+/// A change of a job that has not proven itself, or that has failed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", tag = "state")]
+pub enum Rollout {
+    /// To the job's `spec`, or (while the job drains) to its `next`.
+    Rolling {
+        /// What ran before, and runs again if this fails. Slots up to its number run it.
+        good: Box<GoodVersion>,
+        /// Partitions that stood still when it began: the new version is not to blame for them.
+        #[serde(default)]
+        stopped: Vec<i32>,
+    },
+    /// The job's `spec` (or `next`) is what ran before; remembered for people until the next deploy.
+    RolledBack {
+        /// Data epoch of the version that failed.
+        generation: u64,
+        /// Why, one line.
+        reason: String,
+        /// When, in milliseconds since the epoch.
+        at_ms: u64,
+    },
+}
+
+/// A job's version that ran until a person changed it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct GoodVersion {
+    /// What it is.
+    pub spec: JobSpec,
+    /// As written.
+    pub toml: String,
+    /// Its data epoch.
+    pub generation: u64,
+    /// Its number.
+    pub version: u64,
+}
+
 /// A share of a job's partitions, filled by at most one current task.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SlotRecord {
@@ -140,6 +183,9 @@ pub struct SlotRecord {
     pub task: Option<String>,
     /// Since when it has (or lacks) its task, in milliseconds since the epoch.
     pub since_ms: u64,
+    /// The job's version that it runs or shall run next.
+    #[serde(default)]
+    pub version: u64,
 }
 
 /// A task that has been launched and whose end is not known.
@@ -193,6 +239,9 @@ pub struct ExecutorRecord {
     pub job: String,
     /// Data epoch of its job.
     pub generation: u64,
+    /// The job's version it was told: it gets tasks of no other.
+    #[serde(default)]
+    pub version: u64,
     /// Where it is.
     pub agent: String,
     /// The agent's place, for spread caps and locality.

@@ -42,6 +42,8 @@ pub struct State {
     /// Tasks a Tick must look at: launching, draining or condemned ones. The many that just run are left alone.
     pub(crate) attention: BTreeSet<String>,
     pub(crate) executors: BTreeMap<String, ExecutorWatch>,
+    /// By agent.
+    pub(crate) maintenance: BTreeMap<String, crate::maintenance::Maintenance>,
     pub(crate) manners: crate::manners::Manners,
     pub(crate) reconciliation: Reconciliation,
     /// When a KILL or SHUTDOWN was last sent for ids the store does not know.
@@ -65,6 +67,8 @@ pub(crate) struct JobState {
     /// Since when at least one task has run without any failing.
     pub(crate) healthy_since: Option<u64>,
     pub(crate) recent_failures: VecDeque<FailureView>,
+    /// Since when a new version lacks slots, because its topic's partitions are not known.
+    pub(crate) without_slots_since: Option<u64>,
 }
 
 /// What is remembered of a slot, above all while it waits.
@@ -75,6 +79,9 @@ pub(crate) struct SlotWish {
     pub(crate) avoid: Vec<(String, u64)>,
     /// Ends in a row that were nobody's fault; too many of them count as failures.
     pub(crate) innocent_ends: u32,
+    /// Failures on a new version since its turn came, and what the last one was.
+    pub(crate) failures: u32,
+    pub(crate) last_failure: String,
     pub(crate) wait: Option<Wait>,
     pub(crate) refused: BTreeMap<ReasonKind, usize>,
     pub(crate) bytes_per_sec: Option<f64>,
@@ -85,6 +92,8 @@ pub(crate) struct SlotWish {
 pub(crate) struct TaskWatch {
     /// Launch without an update yet: given up (reconciled) then.
     pub(crate) launch_deadline: Option<u64>,
+    /// How often the master was asked what became of the launch.
+    pub(crate) launch_asks: u32,
     pub(crate) running_since: Option<u64>,
     pub(crate) last_kill: Option<u64>,
     /// KILLs so far.
@@ -94,6 +103,10 @@ pub(crate) struct TaskWatch {
     pub(crate) reported_at: Option<u64>,
     pub(crate) records_per_sec: f64,
     pub(crate) statuses: BTreeMap<i32, PartitionStatus>,
+    /// Since when its reports say that all its partitions run; none if the last one does not.
+    pub(crate) well_since: Option<u64>,
+    /// Otherwise since when they do not.
+    pub(crate) unwell_since: u64,
 }
 
 /// What is watched of an executor.
@@ -155,6 +168,7 @@ impl State {
             tasks: BTreeMap::new(),
             attention: BTreeSet::new(),
             executors: BTreeMap::new(),
+            maintenance: BTreeMap::new(),
             manners: Default::default(),
             reconciliation: Default::default(),
             strangers: BTreeMap::new(),

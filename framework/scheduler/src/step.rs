@@ -1,8 +1,8 @@
 //! One input, one step, one frame.
 
 use crate::{
-    Audit, Effects, EndCause, Input, Now, State, ending, jobs, liveness, manners, offers, reconcile, records::Aim,
-    updates,
+    Audit, Effects, EndCause, Input, Now, State, ending, jobs, liveness, maintenance, manners, offers, reconcile,
+    records::Aim, rollout, updates,
 };
 
 /// Takes in what happened: changes the state and says what to store, to send and to tell. The caller applies the records
@@ -14,10 +14,15 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
         Input::Subscribed { framework_id } => subscribed(state, &mut effects, framework_id.value),
         Input::Disconnected => disconnected(state, &mut effects),
         Input::FrameworkRemoved => framework_removed(state, &mut effects),
-        Input::Offers(list) => offers::answer(state, &mut effects, list),
+        Input::Offers(list) => {
+            maintenance::offered(state, &mut effects, &list);
+            offers::answer(state, &mut effects, list);
+        }
         Input::Rescind { offer_id } => effects.audit.push(Audit::OfferRescinded { offer: offer_id }),
+        Input::InverseOffers(list) => maintenance::answer(state, &mut effects, list),
+        Input::RescindInverseOffer { offer_id } => maintenance::rescinded(state, &mut effects, offer_id),
         // Answered by the next commits; unanswered ones come again.
-        Input::InverseOffers(_) | Input::RescindInverseOffer { .. } | Input::OperationStatus(_) => {}
+        Input::OperationStatus(_) => {}
         Input::Update(status) => updates::update(state, &mut effects, status),
         Input::Message { agent_id, executor_id, data } => {
             liveness::message(state, &mut effects, agent_id, executor_id, &data);
@@ -61,6 +66,8 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
 fn disconnected(state: &mut State, effects: &mut Effects) {
     if state.subscribed_at.take().is_some() {
         state.reconciliation.stop();
+        // What still holds is said again after the next subscription.
+        state.maintenance.clear();
         effects.audit.push(Audit::Disconnected);
     }
 }
@@ -87,5 +94,7 @@ fn tick(state: &mut State, effects: &mut Effects) {
         liveness::replace_silent(state, effects);
         ending::look_after(state, effects);
         reconcile::tick(state, effects);
+        maintenance::tick(state, effects);
+        rollout::advance(state, effects);
     }
 }

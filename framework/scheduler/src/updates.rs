@@ -53,15 +53,20 @@ fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskS
     if let Some(uuid) = uuid {
         state.store.task_mut(id).expect("found above").last_uuid = Some(uuid);
     }
-    let agent_failed = |cause| cause == EndCause::AgentLost;
+    let agent_failed = |cause| matches!(cause, EndCause::AgentLost | EndCause::AgentDraining);
     match (verdict, aim) {
         (Verdict::Alive, Aim::Condemned) => ending::condemned_seen(state, effects, id),
         (Verdict::Alive, _) => alive(state, effects, id, status.state),
         (Verdict::Over(_), Aim::Condemned) => ending::forget(state, effects, id),
+        // A second word of the same: no agent that an operator has declared gone may come back, and what lives there all
+        // the same is killed as a stranger. (The first may stand for TASK_KILLING: slave.cpp, draining with `mark_gone`.)
+        (Verdict::Uncertain(_), Aim::Condemned) if status.state == TaskState::TaskGoneByOperator => {
+            ending::forget(state, effects, id);
+        }
         (Verdict::Uncertain(_), Aim::Condemned) => {}
         (Verdict::Over(cause), _) => {
             use EndCause::*;
-            if matches!(cause, ExecutorLost | OutOfMemory | AgentLost | Preempted) {
+            if matches!(cause, ExecutorLost | OutOfMemory | Preempted) || agent_failed(cause) {
                 give_up_executor(state, &executor);
             }
             let end = End { cause, state: Some(status.state), message, over: true, avoid: agent_failed(cause) };
@@ -128,7 +133,13 @@ fn judge(status: &TaskStatus) -> Verdict {
         _ if reason == "REASON_CONTAINER_PREEMPTED" => Verdict::Over(EndCause::Preempted),
         _ if reason == "REASON_INVALID_OFFERS" => Verdict::Over(EndCause::InvalidOffers),
         TaskFinished => Verdict::Over(EndCause::Unexpected),
-        TaskKilled if reason == "REASON_AGENT_DRAINING" => Verdict::Over(EndCause::AgentLost),
+        // A master that is another one, an agent that never got the launch (TASK_GONE, when it is registered), …
+        TaskUnknown | TaskGone | TaskLost | TaskDropped if reason == "REASON_RECONCILIATION" => {
+            Verdict::Over(EndCause::Unknown)
+        }
+        // DRAIN_AGENT: the agent gives this reason to all its KILLING and KILLED, and to launches that come too late.
+        TaskKilled | TaskDropped if reason == "REASON_AGENT_DRAINING" => Verdict::Over(EndCause::AgentDraining),
+        TaskGoneByOperator if reason == "REASON_AGENT_DRAINING" => Verdict::Uncertain(EndCause::AgentDraining),
         TaskKilled => Verdict::Over(EndCause::Unexpected),
         TaskFailed => Verdict::Over(match reason {
             "REASON_CONTAINER_LIMITATION_MEMORY" => EndCause::OutOfMemory,
@@ -138,9 +149,9 @@ fn judge(status: &TaskStatus) -> Verdict {
             _ => EndCause::Failed,
         }),
         TaskError => Verdict::Over(EndCause::Invalid),
-        TaskDropped | TaskUnknown => Verdict::Over(EndCause::Dropped),
+        TaskDropped => Verdict::Over(EndCause::Dropped),
+        TaskUnknown => Verdict::Over(EndCause::Unknown),
         TaskGone => Verdict::Over(EndCause::AgentLost),
-        TaskLost if reason == "REASON_RECONCILIATION" => Verdict::Over(EndCause::Dropped),
         TaskLost | TaskUnreachable | TaskGoneByOperator => Verdict::Uncertain(EndCause::AgentLost),
     }
 }

@@ -13,7 +13,10 @@ use millstream_mesos_types::{
 use millstream_placement::Resources;
 use millstream_spec::JobSpec;
 
-use crate::{State, offers, records::JobPhase};
+use crate::{
+    State, offers,
+    records::{JobPhase, JobRecord},
+};
 
 /// Most different sizes of tasks the master is told; it compares each agent with each of them. More become one, the least
 /// of each kind.
@@ -73,21 +76,22 @@ impl Wishes {
     }
 }
 
-/// Some job that is not stopped (or what it becomes after its drain) allows revocable resources.
+/// Some job that is not stopped allows revocable resources: as it is, as it was and may be again, or as it will be.
 fn revocable(state: &State) -> bool {
-    let live = state.store.jobs().values().filter(|job| job.phase != JobPhase::Stopped);
-    live.flat_map(|job| [Some(&job.spec), job.next.as_ref().map(|next| &next.spec)])
-        .flatten()
-        .any(|spec| spec.tasks.revocable)
+    let mut live = state.store.jobs().values().filter(|job| job.phase != JobPhase::Stopped);
+    let next = |job: &'_ JobRecord| job.next.as_ref().is_some_and(|next| next.spec.tasks.revocable);
+    let good = |job: &'_ JobRecord| job.good().is_some_and(|good| good.spec.tasks.revocable);
+    live.any(|job| job.spec.tasks.revocable || next(job) || good(job))
 }
 
 /// Of each job with a slot that waits.
 fn waiting(state: &State) -> Vec<&JobSpec> {
     let mut waiting: Vec<&JobSpec> = vec![];
-    for (job, _) in &state.pending {
-        let Some(job) = state.store.job(job) else { continue };
-        if waiting.last().is_none_or(|last| !std::ptr::eq(*last, &job.spec)) {
-            waiting.push(&job.spec);
+    for key in &state.pending {
+        let (Some(job), Some(slot)) = (state.store.job(&key.0), state.store.slot(key)) else { continue };
+        let spec = job.wanted(slot).spec;
+        if waiting.last().is_none_or(|last| !std::ptr::eq(*last, spec)) {
+            waiting.push(spec);
         }
     }
     waiting

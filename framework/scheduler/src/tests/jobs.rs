@@ -28,26 +28,29 @@ fn other_comments_restart_nothing() {
 
 #[test]
 fn more_memory_keeps_the_generation_and_another_meaning_does_not() {
-    for (change, next) in [
-        ((|spec| spec.tasks.mem_bytes *= 2) as fn(&mut millstream_spec::JobSpec), 1),
-        (|spec| spec.placement.max_wait_ms = 0, 1),
-        (|spec| spec.errors.bad_record = millstream_spec::BadRecord::Skip, 1),
-        (|spec| spec.transform.sql = "SELECT 1 AS id FROM input".into(), 2),
-        (|spec| spec.columns[0].required = true, 2),
-        (|spec| spec.source.topic = "other".into(), 2),
-        (|spec| spec.sink.table = "other".into(), 2),
+    for (change, next, rolling) in [
+        ((|spec| spec.tasks.mem_bytes *= 2) as fn(&mut millstream_spec::JobSpec), 1, true),
+        (|spec| spec.placement.max_wait_ms = 0, 1, true),
+        (|spec| spec.errors.bad_record = millstream_spec::BadRecord::Skip, 1, true),
+        (|spec| spec.transform.sql = "SELECT 1 AS id FROM input".into(), 2, true),
+        (|spec| spec.columns[0].required = true, 2, true),
+        (|spec| spec.sink.table = "other".into(), 2, true),
+        (|spec| spec.source.topic = "other".into(), 2, false),
+        (|spec| spec.tasks.count = millstream_spec::TaskCount::Fixed(3), 1, false),
     ] {
         let mut world = World::running(3);
         let mut spec = job();
         change(&mut spec);
         let effects = world.deploy(spec);
-        assert_eq!(effects.reply, Some(Reply::Updating { generation: next }));
-        assert_eq!(World::kills(&effects).len(), 3, "drained with grace");
-        assert_eq!((phase(&world), generation(&world)), (JobPhase::Draining, 1));
+        assert_eq!(effects.reply, Some(Reply::Updating { generation: next, rolling, tasks: 3 }));
+        assert_eq!(World::kills(&effects).len(), if rolling { 1 } else { 3 }, "drained with grace");
+        assert_eq!(phase(&world), if rolling { JobPhase::Running } else { JobPhase::Draining });
         world.deliver();
-        assert_eq!((phase(&world), generation(&world)), (JobPhase::Running, next));
         world.topology(3);
-        assert_eq!(World::launches(&world.offer_all()).len(), 3);
+        world.live(60);
+        assert_eq!((phase(&world), generation(&world)), (JobPhase::Running, next));
+        let view = views::job(&world.state, JOB).expect("the job");
+        assert_eq!((view.running, view.rollout), (3, None));
         assert_eq!(world.state.jobs[JOB].failures, 0);
     }
 }
@@ -70,9 +73,10 @@ fn stop_drains_and_a_deploy_starts_again() {
 fn the_last_word_counts_while_a_job_drains() {
     let mut world = World::running(3);
     let mut spec = job();
-    spec.transform.sql = "SELECT 2 AS id FROM input".into();
+    spec.tasks.count = millstream_spec::TaskCount::Fixed(1);
     world.deploy(spec);
-    assert_eq!(world.deploy(job()).reply, Some(Reply::Updating { generation: 1 }));
+    let reply = Reply::Updating { generation: 1, rolling: false, tasks: 3 };
+    assert_eq!(world.deploy(job()).reply, Some(reply));
     assert_eq!(world.input(Input::Stop { job: JOB.into() }).reply, Some(Reply::Stopping));
     world.deliver();
     assert_eq!((phase(&world), generation(&world)), (JobPhase::Stopped, 1));

@@ -105,7 +105,7 @@ fn a_launch_without_an_update_is_asked_for_and_relaunched_under_a_new_id() {
     world.input_dying_before_calls(Input::Offers(vec![offer]));
     let lost = world.task_of(0).expect("the intent");
     world.calls.clear();
-    world.pass_silently(9_750);
+    world.pass_silently(3_750);
     assert_eq!(world.count(|call| matches!(call, Call::Reconcile { .. })), 0);
     world.pass_silently(500);
     assert_eq!(world.count(|call| matches!(call, Call::Reconcile { .. })), 1);

@@ -27,6 +27,10 @@ enum Action {
     Restart,
     Deploy(u8),
     Stop,
+    PlanMaintenance(usize, u64),
+    CancelMaintenance(usize),
+    DrainAgent(usize, bool),
+    ReactivateAgent(usize),
     Delete,
     Grow(i32),
 }
@@ -41,6 +45,9 @@ fn action() -> impl Strategy<Value = Action> {
         (TaskFailed, None),
         (TaskFailed, Some("REASON_EXECUTOR_TERMINATED")),
         (TaskKilled, None),
+        (TaskKilling, Some("REASON_AGENT_DRAINING")),
+        (TaskKilled, Some("REASON_AGENT_DRAINING")),
+        (TaskGone, Some("REASON_RECONCILIATION")),
         (TaskError, Some("REASON_INVALID_OFFERS")),
         (TaskError, Some("REASON_TASK_INVALID")),
         (TaskDropped, None),
@@ -66,9 +73,13 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Disconnect),
         2 => Just(Action::Subscribe),
         2 => Just(Action::Restart),
-        2 => (0u8..4).prop_map(Action::Deploy),
+        3 => (0u8..7).prop_map(Action::Deploy),
         1 => Just(Action::Stop),
         1 => Just(Action::Delete),
+        2 => (0usize..3, 0u64..1_200).prop_map(|(agent, secs)| Action::PlanMaintenance(agent, secs)),
+        1 => (0usize..3).prop_map(Action::CancelMaintenance),
+        1 => (0usize..3, any::<bool>()).prop_map(|(agent, gone)| Action::DrainAgent(agent, gone)),
+        1 => (0usize..3).prop_map(Action::ReactivateAgent),
         1 => (1i32..9).prop_map(Action::Grow),
     ]
 }
@@ -78,10 +89,17 @@ fn spec(variant: u8) -> millstream_spec::JobSpec {
     match variant {
         0 => {}
         1 => spec.tasks.mem_bytes *= 2,
-        2 => spec.transform.sql = "SELECT 2 AS id FROM input".into(),
+        2 => spec = job_that("better"),
+        3 => spec = job_that(FAILS),
+        4 => spec = job_that(STOPS),
+        5 => spec = job_that(STALLS),
         _ => spec.tasks.count = millstream_spec::TaskCount::Fixed(2),
     }
     spec
+}
+
+fn agent_of(world: &mut World, number: usize) -> &mut Agent {
+    world.agents.get_mut(&format!("agent-{}", number + 1)).expect("a known agent")
 }
 
 fn apply(world: &mut World, action: Action) {
@@ -107,17 +125,23 @@ fn apply(world: &mut World, action: Action) {
         Action::Restart => world.restart(),
         Action::Deploy(variant) => drop(world.deploy(spec(variant))),
         Action::Stop => drop(world.input(Input::Stop { job: JOB.into() })),
+        Action::PlanMaintenance(agent, secs) => world.plan_maintenance(&format!("agent-{}", agent + 1), secs, 600),
+        Action::CancelMaintenance(agent) => agent_of(world, agent).maintenance = None,
+        Action::ReactivateAgent(agent) => agent_of(world, agent).draining = false,
         Action::Delete => drop(world.input(Input::Delete { job: JOB.into() })),
         Action::Grow(partitions) => {
             let known = world.state.topologies.get(JOB).map_or(0, |topology| topology.partitions.len() as i32);
             world.topology(partitions.max(known));
         }
         _ if !subscribed => {}
+        Action::DrainAgent(agent, mark_gone) => world.drain_agent(&format!("agent-{}", agent + 1), mark_gone),
+        Action::Offer(agent) if agent_of(world, agent).draining => {}
         Action::Offer(agent) => {
             let offer = world.offer(&format!("agent-{}", agent + 1));
             world.input(Input::Offers(vec![offer]));
         }
         Action::OfferAll => drop(world.offer_all()),
+        Action::OfferLost if agent_of(world, 0).draining => {}
         Action::OfferLost => {
             let offer = world.offer("agent-1");
             world.input_dying_before_calls(Input::Offers(vec![offer]));
@@ -155,7 +179,13 @@ fn apply(world: &mut World, action: Action) {
 
 /// Longer than the longest back-off, in a world where everything works.
 fn heal(world: &mut World) {
+    for agent in world.agents.values_mut() {
+        (agent.draining, agent.maintenance) = (false, None);
+    }
     world.subscribe();
+    world.deploy(job());
+    world.topology(8);
+    settle(world, 1);
     world.topology(8);
     settle(world, 66);
 }
@@ -182,13 +212,13 @@ proptest! {
             apply(&mut world, action);
         }
         heal(&mut world);
-        world.deploy(job());
-        world.topology(8);
-        settle(&mut world, 8);
         let view = views::job(&world.state, JOB).expect("the job");
         prop_assert_eq!((view.slots, view.running), (8, 8), "{:?}", views::why(&world.state, JOB));
         // Nothing runs that the store does not want, and nothing is forgotten.
         prop_assert_eq!(world.tasks.len(), 8);
         prop_assert_eq!(world.state.store.tasks().len(), 8);
+        // The last version deployed has gone over everything.
+        prop_assert_eq!(view.rollout, None);
+        prop_assert!(world.tasks.values().all(|task| task.told.job == job()));
     }
 }

@@ -1,4 +1,6 @@
-use super::world::{JOB, World, job as job_spec};
+use millstream_mesos_types::TaskState;
+
+use super::world::{Agent, JOB, STOPS, World, job as job_spec, job_that};
 use crate::{views::*, *};
 
 #[test]
@@ -64,4 +66,62 @@ fn the_framework_info_keeps_tasks_over_a_long_weekend() {
     assert_eq!((info.failover_timeout, info.checkpoint), (604_800.0, true));
     let kinds: Vec<_> = info.capabilities.iter().map(|capability| capability.kind.as_str()).collect();
     assert!(kinds.contains(&"MULTI_ROLE") && kinds.contains(&"PARTITION_AWARE") && !kinds.contains(&"GPU_RESOURCES"));
+}
+
+#[test]
+fn why_names_the_partitions_that_need_a_person() {
+    let mut world = World::new();
+    world.subscribe();
+    world.deploy(job_that(STOPS));
+    world.topology(2);
+    world.live(3);
+    let stopped = why(&world.state, JOB).expect("the job").stopped_partitions;
+    let told: Vec<_> = stopped.iter().map(|stopped| (stopped.partition, stopped.reason.as_str())).collect();
+    assert_eq!(told, [(0, "bad record"), (1, "bad record")]);
+    assert_eq!(Some(&stopped[1].task), world.task_of(1).as_ref());
+}
+
+#[test]
+fn what_can_never_fit_is_not_told_to_take_any_place_soon() {
+    let mut world = World::new();
+    world.subscribe();
+    let mut spec = job_spec();
+    spec.tasks.cpus = 64.0;
+    world.deploy(spec);
+    world.topology(1);
+    world.offer_all();
+    let why = why(&world.state, JOB).expect("the job");
+    let SlotState::Waiting { text, deadline_in_ms, .. } = &why.slots[0].state else { panic!("{why:?}") };
+    assert_eq!((text.as_str(), *deadline_in_ms), ("needs 64.1 cpus, 4 are offered", 0));
+}
+
+#[test]
+fn a_stop_right_after_the_start_is_no_failure() {
+    let mut world = World::with_job(1);
+    world.offer_all();
+    let task = world.task_of(0).expect("a task");
+    let executor_id = Some(world.tasks[&task].executor.clone());
+    world.input(Input::Stop { job: JOB.into() });
+    // The executor was told to leave before it had begun.
+    let effects = world.input(Input::Failure { agent_id: Some("agent-1".into()), executor_id, status: Some(0) });
+    assert!(!effects.audit.iter().any(|audit| matches!(audit, Audit::ExecutorLost { .. })), "{:?}", effects.audit);
+    world.update(&task, TaskState::TaskFailed, Some("REASON_EXECUTOR_TERMINATED"));
+    let why = why(&world.state, JOB).expect("the job");
+    assert_eq!((why.phase, why.recent_failures), (records::JobPhase::Stopped, vec![]));
+}
+
+#[test]
+fn tasks_a_new_master_does_not_know_are_placed_again_and_are_no_failures() {
+    let mut world = World::running(2);
+    world.tasks.clear();
+    world.agents.values_mut().for_each(|agent| *agent = Agent { free: (4.0, 4096.0), ..Agent::default() });
+    world.restart();
+    world.subscribe();
+    world.topology(2);
+    world.live(5);
+    let job = job(&world.state, JOB).expect("the job");
+    assert_eq!(job.running, 2);
+    assert_eq!(why(&world.state, JOB).expect("the job").recent_failures, vec![]);
+    let ended = world.audit.iter().filter(|a| matches!(a, Audit::TaskEnded { cause: EndCause::Unknown, .. }));
+    assert_eq!(ended.count(), 2, "but said");
 }

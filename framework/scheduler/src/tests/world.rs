@@ -21,11 +21,18 @@ pub(super) struct Running {
     pub(super) cpus: f64,
     pub(super) mem: f64,
     pub(super) state: TaskState,
+    /// What its executor was told.
+    pub(super) told: ExecutorData,
+    pub(super) partitions: Vec<i32>,
 }
 
 #[derive(Default)]
 pub(super) struct Agent {
     pub(super) free: (f64, f64),
+    /// An operator drains it: nothing of it is offered.
+    pub(super) draining: bool,
+    /// Its planned maintenance, and until when the framework does not want to be asked again.
+    pub(super) maintenance: Option<(Unavailability, u64)>,
     pub(super) executors: BTreeMap<String, ExecutorInfo>,
 }
 
@@ -39,7 +46,13 @@ pub(super) struct World {
     pub(super) queue: VecDeque<Input>,
     pub(super) calls: Vec<Call>,
     pub(super) audit: Vec<Audit>,
+    /// Crash points until the scheduler dies: three in each step that stores or sends something (before the records,
+    /// between records and calls, after the calls).
+    pub(super) dies_after: Option<usize>,
+    pub(super) dead: bool,
     ids: BTreeSet<String>,
+    /// What last ran on each partition of each job: blocks of older generations are sealed by newer ones.
+    epochs: BTreeMap<(String, i32), ExecutorData>,
     numbers: u64,
 }
 
@@ -56,7 +69,10 @@ impl World {
             queue: VecDeque::new(),
             calls: vec![],
             audit: vec![],
+            dies_after: None,
+            dead: false,
             ids: BTreeSet::new(),
+            epochs: BTreeMap::new(),
             numbers: 0,
         }
     }
@@ -81,6 +97,23 @@ impl World {
 
     /// One step: records, then calls, then the invariants.
     pub(super) fn input(&mut self, input: Input) -> Effects {
+        if self.dead {
+            return Effects::default();
+        }
+        if self.dies_after.is_some() {
+            let effects = step(&mut self.state.clone(), input.clone(), self.now);
+            let counts = !effects.records.is_empty() || !effects.calls.is_empty();
+            if counts && self.dies_here() {
+                return Effects::default();
+            }
+            let effects = self.input_dying_before_calls(input);
+            if counts && self.dies_here() {
+                return effects;
+            }
+            effects.calls.iter().for_each(|call| self.obey(call));
+            self.dead |= counts && self.dies_here();
+            return effects;
+        }
         let effects = self.input_dying_before_calls(input);
         for call in &effects.calls {
             self.obey(call);
@@ -88,12 +121,22 @@ impl World {
         effects
     }
 
+    fn dies_here(&mut self) -> bool {
+        match &mut self.dies_after {
+            Some(0) => (self.dead, self.dies_after) = (true, None),
+            Some(points) => *points -= 1,
+            None => {}
+        }
+        self.dead
+    }
+
     /// A step whose records are stored and whose calls are lost.
     pub(super) fn input_dying_before_calls(&mut self, input: Input) -> Effects {
-        let (offers, uuid) = match &input {
-            Input::Offers(offers) => (offers.clone(), None),
-            Input::Update(status) => (vec![], status.uuid.clone()),
-            _ => (vec![], None),
+        let (offers, inverse, uuid) = match &input {
+            Input::Offers(offers) => (offers.iter().map(|offer| offer.id.clone()).collect(), vec![], None),
+            Input::InverseOffers(offers) => (vec![], offers.iter().map(|offer| offer.id.clone()).collect(), None),
+            Input::Update(status) => (vec![], vec![], status.uuid.clone()),
+            _ => (vec![], vec![], None),
         };
         let effects = step(&mut self.state, input, self.now);
         for change in &effects.records {
@@ -104,7 +147,7 @@ impl World {
         }
         self.calls.extend(effects.calls.iter().cloned());
         self.audit.extend(effects.audit.iter().cloned());
-        self.check_answers(&effects, &offers);
+        check_answers(&effects, offers, inverse);
         self.check_acknowledgements(&effects, uuid);
         self.check_store();
         assert!(
@@ -118,6 +161,7 @@ impl World {
     /// The scheduler dies and comes back from its records.
     pub(super) fn restart(&mut self) {
         let records = self.store.clone();
+        self.dead = false;
         self.state = State::restore(settings(), records.clone()).expect("own records");
         assert_eq!(self.state.records(), records);
         self.queue.retain(|input| !matches!(input, Input::Offers(_)));
@@ -152,13 +196,83 @@ impl World {
             self.now.wall_ms += TICK_MS;
             self.input(Input::Tick);
             if tick % 4 == 0 {
+                self.allocate_maintenance();
                 each_second(self);
             }
         }
     }
 
+    /// The operator plans a maintenance of the agent.
+    pub(super) fn plan_maintenance(&mut self, agent: &str, in_secs: u64, secs: u64) {
+        let start = TimeInfo { nanoseconds: (self.now.wall_ms + in_secs * 1_000) as i64 * 1_000_000 };
+        let duration = Some(DurationInfo { nanoseconds: secs as i64 * 1_000_000_000 });
+        self.agents.get_mut(agent).expect("a known agent").maintenance = Some((Unavailability { start, duration }, 0));
+    }
+
+    /// As the allocator does: an inverse offer for each agent with planned maintenance and something of the framework on
+    /// it, unless a filter holds.
+    pub(super) fn allocate_maintenance(&mut self) {
+        let now = self.now.mono_ms;
+        let asked = self.agents.iter().filter(|(id, agent)| {
+            agent.maintenance.is_some_and(|(_, until)| now >= until)
+                && self.tasks.values().any(|task| task.agent == **id)
+        });
+        let asked: Vec<String> = asked.map(|(id, _)| id.clone()).collect();
+        if asked.is_empty() || !self.state.is_subscribed() {
+            return;
+        }
+        let offers = asked.iter().map(|agent| self.inverse_offer(agent)).collect();
+        let effects = self.input(Input::InverseOffers(offers));
+        let answers = effects.calls.iter().filter_map(|call| match call {
+            Call::AcceptInverseOffers { accept_inverse_offers: answer } => Some(answer),
+            Call::DeclineInverseOffers { decline_inverse_offers: answer } => Some(answer),
+            _ => None,
+        });
+        let refuse_secs = answers.filter_map(|answer| answer.filters?.refuse_seconds).fold(5.0, f64::max);
+        for agent in asked {
+            if let Some((_, until)) = &mut self.agents.get_mut(&agent).expect("a known agent").maintenance {
+                *until = now + (refuse_secs * 1_000.0) as u64;
+            }
+        }
+    }
+
+    pub(super) fn inverse_offer(&mut self, agent: &str) -> InverseOffer {
+        self.numbers += 1;
+        InverseOffer {
+            id: OfferId::new(format!("inverse-{}", self.numbers)),
+            framework_id: FrameworkId::new(FRAMEWORK),
+            agent_id: Some(AgentId::new(agent)),
+            unavailability: self.agents[agent].maintenance.expect("a maintenance").0,
+        }
+    }
+
+    pub(super) fn last_number(&self) -> u64 {
+        self.numbers
+    }
+
+    /// DRAIN_AGENT: the agent kills its tasks, which take their time.
+    pub(super) fn drain_agent(&mut self, agent: &str, mark_gone: bool) {
+        self.agents.get_mut(agent).expect("a known agent").draining = true;
+        let (killing, killed) = match mark_gone {
+            true => (TaskState::TaskGoneByOperator, TaskState::TaskGoneByOperator),
+            false => (TaskState::TaskKilling, TaskState::TaskKilled),
+        };
+        let here: Vec<_> =
+            self.tasks.iter().filter(|(_, task)| task.agent == agent).map(|(id, _)| id.clone()).collect();
+        for id in &here {
+            let status = self.status(id, killing, Some("REASON_AGENT_DRAINING"));
+            self.queue.push_back(Input::Update(status));
+        }
+        for id in &here {
+            let status = self.status(id, killed, Some("REASON_AGENT_DRAINING"));
+            self.set_state(id, TaskState::TaskKilled);
+            self.queue.push_back(Input::Update(status));
+        }
+    }
+
     pub(super) fn offer(&mut self, agent: &str) -> Offer {
         self.numbers += 1;
+        let unavailability = self.agents[agent].maintenance.map(|(unavailability, _)| unavailability);
         let (cpus, mem) = self.agents[agent].free;
         let number = agent.trim_start_matches("agent-");
         serde_json::from_value(json!({
@@ -168,6 +282,7 @@ impl World {
             "hostname": format!("host-{number}"),
             "url": { "scheme": "http", "address": { "ip": format!("127.0.1.{number}"), "port": 5051 } },
             "allocation_info": { "role": "stream" },
+            "unavailability": unavailability,
             "attributes": [{ "name": "rack", "type": "TEXT", "text": { "value": format!("r{number}") } }],
             "resources": [
                 { "name": "cpus", "type": "SCALAR", "scalar": { "value": cpus }, "allocation_info": { "role": "stream" } },
@@ -180,7 +295,8 @@ impl World {
 
     /// One event with an offer of each agent.
     pub(super) fn offer_all(&mut self) -> Effects {
-        let agents: Vec<_> = self.agents.keys().cloned().collect();
+        let agents = self.agents.iter().filter(|(_, agent)| !agent.draining);
+        let agents: Vec<_> = agents.map(|(id, _)| id.clone()).collect();
         let offers = agents.iter().map(|agent| self.offer(agent)).collect();
         self.input(Input::Offers(offers))
     }
@@ -192,12 +308,25 @@ impl World {
         }
     }
 
-    /// All launched tasks say RUNNING.
+    /// All launched tasks say RUNNING; those of a job that [`fails`] fail.
     pub(super) fn run_all(&mut self) {
         let staging: Vec<_> = self.tasks.iter().filter(|(_, task)| task.state != TaskState::TaskRunning).collect();
-        for id in staging.into_iter().map(|(id, _)| id.clone()).collect::<Vec<_>>() {
-            self.update(&id, TaskState::TaskRunning, None);
+        for (id, fails) in
+            staging.into_iter().map(|(id, task)| (id.clone(), does(&task.told, FAILS))).collect::<Vec<_>>()
+        {
+            self.update(&id, if fails { TaskState::TaskFailed } else { TaskState::TaskRunning }, None);
         }
+    }
+
+    /// That many seconds of a cluster in which everything works.
+    pub(super) fn live(&mut self, secs: usize) {
+        for _ in 0..secs {
+            self.deliver();
+            self.run_all();
+            self.pass(1_000);
+            self.offer_all();
+        }
+        self.deliver();
     }
 
     /// An update of a task with a new uuid; ended tasks give their room back.
@@ -253,7 +382,7 @@ impl World {
         let mine = self.tasks.iter().filter(|(_, task)| task.executor == executor);
         let mine: Vec<_> = mine.filter(|(_, task)| task.state == TaskState::TaskRunning).collect();
         let Some(agent_id) = mine.first().map(|(_, task)| task.agent.clone()) else { return Effects::default() };
-        let tasks = mine.iter().map(|(id, _)| task_report(id)).collect();
+        let tasks = mine.iter().map(|(id, task)| task_report(id, task)).collect();
         let report = Report { version: VERSION, sequence: 0, metrics_url: "http://127.0.1.1:1".into(), tasks };
         let data = serde_json::to_vec(&report).expect("a report");
         self.input(Input::Message { agent_id, executor_id: executor.into(), data })
@@ -305,9 +434,32 @@ impl World {
         agent.free = (agent.free.0 - cpus, agent.free.1 - mem);
         assert!(agent.free.0 > -1e-6 && agent.free.1 > -1e-6, "more launched than offered: {:?}", agent.free);
         let agent = info.agent_id.value.clone();
-        let running = Running { agent, executor: name, cpus, mem, state: TaskState::TaskStaging };
+        let told = info.executor.as_ref().and_then(|executor| executor.data.as_ref()).expect("executor data");
+        let told: ExecutorData = serde_json::from_slice(&told.0).expect("executor data");
+        let data: TaskData = serde_json::from_slice(&info.data.as_ref().expect("data").0).expect("task data");
+        self.check_epoch(&told, &data.partitions);
+        let state = TaskState::TaskStaging;
+        let running = Running { agent, executor: name, cpus, mem, state, told, partitions: data.partitions };
         assert!(self.ids.insert(info.task_id.value.clone()), "task id {} was used before", info.task_id);
         self.tasks.insert(info.task_id.value.clone(), running);
+    }
+
+    /// Generations never go back on a partition, and one never has two meanings (delivery.md D5).
+    fn check_epoch(&mut self, told: &ExecutorData, partitions: &[i32]) {
+        for partition in partitions {
+            if let Some(last) = self.epochs.insert((told.job.name.0.clone(), *partition), told.clone()) {
+                let (old, new) = (&last.job, &told.job);
+                let same = (&old.source, &old.columns, &old.transform, &old.sink)
+                    == (&new.source, &new.columns, &new.transform, &new.sink);
+                let above = last.generation + u64::from(!same);
+                assert!(
+                    told.generation >= above,
+                    "partition {partition}: {} after {}",
+                    told.generation,
+                    last.generation
+                );
+            }
+        }
     }
 
     fn end(&mut self, id: &str, state: TaskState) {
@@ -316,21 +468,6 @@ impl World {
             self.set_state(id, state);
             self.queue.push_back(Input::Update(status));
         }
-    }
-
-    fn check_answers(&self, effects: &Effects, offers: &[Offer]) {
-        let mut answered = vec![];
-        for call in &effects.calls {
-            match call {
-                Call::Accept { accept } => answered.extend(accept.offer_ids.clone()),
-                Call::Decline { decline } => answered.extend(decline.offer_ids.clone()),
-                _ => {}
-            }
-        }
-        let mut given: Vec<_> = offers.iter().map(|offer| offer.id.clone()).collect();
-        answered.sort();
-        given.sort();
-        assert_eq!(answered, given, "every offer is answered once, in the step that brings it");
     }
 
     fn check_acknowledgements(&self, effects: &Effects, uuid: Option<Base64>) {
@@ -396,20 +533,60 @@ impl World {
     }
 }
 
-fn task_report(id: &str) -> TaskReport {
-    let partition: i32 = id.split('.').nth(1).and_then(|slot| slot.parse().ok()).expect("job.slot.number");
-    let partition = PartitionReport {
-        partition,
+fn check_answers(effects: &Effects, mut offers: Vec<OfferId>, mut inverse: Vec<OfferId>) {
+    let (mut answered, mut answered_inverse) = (vec![], vec![]);
+    for call in &effects.calls {
+        match call {
+            Call::Accept { accept } => answered.extend(accept.offer_ids.clone()),
+            Call::Decline { decline } => answered.extend(decline.offer_ids.clone()),
+            Call::AcceptInverseOffers { accept_inverse_offers: answer }
+            | Call::DeclineInverseOffers { decline_inverse_offers: answer } => {
+                answered_inverse.extend(answer.inverse_offer_ids.clone());
+            }
+            _ => {}
+        }
+    }
+    for ids in [&mut answered, &mut answered_inverse, &mut offers, &mut inverse] {
+        ids.sort();
+    }
+    assert_eq!(answered, offers, "every offer is answered once, in the step that brings it");
+    assert_eq!(answered_inverse, inverse, "and so is every inverse offer");
+}
+
+/// In a job's SQL: its tasks fail at once, stop at a record, or never get further than waiting for Cassandra.
+pub(super) const FAILS: &str = "fails";
+pub(super) const STOPS: &str = "stops";
+pub(super) const STALLS: &str = "stalls";
+
+/// The job with this SQL.
+pub(super) fn job_that(sql: &str) -> spec::JobSpec {
+    let mut spec = job();
+    spec.transform.sql = format!("SELECT id AS {sql} FROM input");
+    spec
+}
+
+fn does(told: &ExecutorData, what: &str) -> bool {
+    told.job.transform.sql.contains(what)
+}
+
+fn task_report(id: &str, task: &Running) -> TaskReport {
+    let (status, reason) = match &task.told {
+        told if does(told, STOPS) => (PartitionStatus::Stopped, Some("bad record".to_owned())),
+        told if does(told, STALLS) => (PartitionStatus::Stalled, Some("Cassandra: no host".to_owned())),
+        _ => (PartitionStatus::Running, None),
+    };
+    let partition = |partition: &i32| PartitionReport {
+        partition: *partition,
         position: Some(10),
         durable: Some(7),
         log_end: Some(12),
         lag_ms: Some(40),
-        status: PartitionStatus::Running,
-        reason: None,
+        status,
+        reason: reason.clone(),
     };
     TaskReport {
         task_id: id.into(),
-        partitions: vec![partition],
+        partitions: task.partitions.iter().map(partition).collect(),
         records: 10,
         rows: 7,
         bytes_in: 1_000,

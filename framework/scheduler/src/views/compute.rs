@@ -9,7 +9,7 @@ use super::types::*;
 use crate::{
     State,
     offers::{constraint, task_resources},
-    records::{Aim, JobPhase, JobRecord, SlotKey, SlotRecord},
+    records::{Aim, JobPhase, JobRecord, Rollout, SlotKey, SlotRecord},
     state::TaskWatch,
     tier,
 };
@@ -25,6 +25,15 @@ pub fn overview(state: &State) -> OverviewView {
         executors: state.store.executors().values().filter(|record| !record.lost).count(),
         condemned: state.store.tasks().values().filter(|task| task.aim == Aim::Condemned).count(),
         waiting: state.pending.len(),
+        maintenance: state
+            .maintenance
+            .iter()
+            .map(|(agent, planned)| MaintenanceView {
+                agent: agent.clone(),
+                start_ms: planned.start_ms,
+                refused: planned.refused.clone(),
+            })
+            .collect(),
     }
 }
 
@@ -60,6 +69,7 @@ pub fn job(state: &State, name: &str) -> Option<JobView> {
         phase: record.phase,
         generation: record.generation,
         next_generation: record.next.as_ref().map(|next| next.generation),
+        rollout: super::rollout::view(state, record),
         topic: record.spec.source.topic.clone(),
         table: format!("{}.{}", record.spec.sink.keyspace, record.spec.sink.table),
         group: record.spec.source.group.clone(),
@@ -119,6 +129,9 @@ fn summary(state: &State, record: &JobRecord, view: &JobView, partitions: &[Part
     }
     match record.phase {
         JobPhase::Stopped => return "stopped".into(),
+        JobPhase::Draining if matches!(record.rollout, Some(Rollout::RolledBack { .. })) => {
+            return super::rollout::text(view.rollout.as_ref()).unwrap_or_default();
+        }
         JobPhase::Draining if record.next.is_some() => return "draining, then updated".into(),
         JobPhase::Draining => return "draining, then stopped".into(),
         JobPhase::Running => {}
@@ -142,6 +155,9 @@ fn summary(state: &State, record: &JobRecord, view: &JobView, partitions: &[Part
     }
     if let Some(p) = first(PartitionStatus::Stalled) {
         return format!("{} partitions stalled; {}", view.stalled_partitions, because(p));
+    }
+    if let Some(text) = super::rollout::text(view.rollout.as_ref()) {
+        return text;
     }
     if view.launching > 0 { format!("{} tasks start", view.launching) } else { "running".into() }
 }
@@ -167,10 +183,22 @@ pub fn why(state: &State, name: &str) -> Option<WhyView> {
         job: name.into(),
         phase: record.phase,
         note,
+        rollout: super::rollout::view(state, record),
+        stopped_partitions: stopped_partitions(state, name),
         slots,
         backoff: backoff(state, name),
         recent_failures: failures.unwrap_or_default(),
     })
+}
+
+fn stopped_partitions(state: &State, name: &str) -> Vec<StoppedPartition> {
+    let stopped = partitions(state, name).into_iter().filter(|lag| lag.status == Some(PartitionStatus::Stopped));
+    let named = stopped.map(|lag| StoppedPartition {
+        partition: lag.partition,
+        task: lag.task.unwrap_or_default(),
+        reason: lag.reason.unwrap_or_else(|| "no reason given".into()),
+    });
+    named.collect()
 }
 
 fn backoff(state: &State, name: &str) -> Option<BackoffView> {
@@ -196,12 +224,34 @@ fn slot_state(state: &State, record: &JobRecord, key: &SlotKey, slot: &SlotRecor
         };
     }
     let (reason, wish) = (reason(state, key), state.slots.get(key));
+    let deadline = wish.map_or(0, |wish| wish.since + record.wanted(slot).spec.placement.max_wait_ms);
     SlotState::Waiting {
         text: state_text(state, key),
+        deadline_in_ms: if ends_by_waiting(&reason) { deadline.saturating_sub(now) } else { 0 },
         reason: on_the_wall(state, reason),
         refused: wish.map(|wish| wish.refused.clone()).unwrap_or_default(),
-        deadline_in_ms: wish.map_or(0, |wish| (wish.since + record.spec.placement.max_wait_ms).saturating_sub(now)),
         backoff_in_ms: backoff(state, &key.0).map_or(0, |backoff| backoff.retry_in_ms),
+    }
+}
+
+/// Does the deadline help? What does not fit, or is not allowed there, does not at the deadline either.
+fn ends_by_waiting(reason: &Reason) -> bool {
+    match reason {
+        Reason::NoOffers
+        | Reason::NothingWanted
+        | Reason::Avoided
+        | Reason::Locality { .. }
+        | Reason::LaunchRate
+        | Reason::Outbid => true,
+        Reason::Role
+        | Reason::Constraint { .. }
+        | Reason::Maintenance
+        | Reason::Cpus { .. }
+        | Reason::Mem { .. }
+        | Reason::Disk { .. }
+        | Reason::Ports
+        | Reason::SpreadCap { .. }
+        | Reason::Backoff { .. } => false,
     }
 }
 

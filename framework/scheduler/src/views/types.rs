@@ -19,6 +19,9 @@ pub struct JobView {
     /// Generation that starts after the drain.
     #[serde(default)]
     pub next_generation: Option<u64>,
+    /// The change under way, or why the last one was taken back.
+    #[serde(default)]
+    pub rollout: Option<RolloutView>,
     /// Source topic.
     pub topic: String,
     /// `keyspace.table`
@@ -65,6 +68,12 @@ pub struct WhyView {
     /// What the whole job waits for, if it does.
     #[serde(default)]
     pub note: Option<String>,
+    /// The change under way, or why the last one was taken back.
+    #[serde(default)]
+    pub rollout: Option<RolloutView>,
+    /// Partitions that need a person.
+    #[serde(default)]
+    pub stopped_partitions: Vec<StoppedPartition>,
     /// Every slot.
     pub slots: Vec<SlotWhy>,
     /// Back-off after failures.
@@ -73,6 +82,49 @@ pub struct WhyView {
     /// The job's last ends of tasks nobody asked for, newest first.
     #[serde(default)]
     pub recent_failures: Vec<FailureView>,
+}
+
+/// A change of a running job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RolloutView {
+    /// How it stands.
+    pub state: RolloutState,
+    /// Generation before; after a roll-back that of the version that failed.
+    pub from: u64,
+    /// Generation it comes to.
+    pub to: u64,
+    /// Tasks that are well there.
+    pub done: usize,
+    /// All tasks.
+    pub total: usize,
+    /// Why it was taken back.
+    #[serde(default)]
+    pub reason: Option<String>,
+}
+
+/// How a change of a running job stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RolloutState {
+    /// Task by task to the new version.
+    Rolling,
+    /// All tasks have drained or drain, and start as the new version.
+    Restarting,
+    /// It failed; tasks go back to the version before.
+    RollingBack,
+    /// It failed, and the version before runs. Shown until the next deploy.
+    RolledBack,
+}
+
+/// A partition that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedPartition {
+    /// Its number.
+    pub partition: i32,
+    /// Its task.
+    pub task: String,
+    /// Why.
+    pub reason: String,
 }
 
 /// One slot: where it runs, or why it waits.
@@ -101,7 +153,8 @@ pub enum SlotState {
         text: String,
         /// How many offers were refused for which reason since it waits.
         refused: BTreeMap<ReasonKind, usize>,
-        /// Until it takes whatever there is, in milliseconds from now; 0 when that time has passed.
+        /// Until it takes whatever there is, in milliseconds from now; 0 when that time has passed, or when the reason is
+        /// one that no waiting mends.
         deadline_in_ms: u64,
         /// Until it may start at all (back-off), in milliseconds from now.
         backoff_in_ms: u64,
@@ -239,4 +292,19 @@ pub struct OverviewView {
     pub condemned: usize,
     /// Tasks that wait for a place.
     pub waiting: usize,
+    /// Agents with tasks of ours that will be in maintenance.
+    #[serde(default)]
+    pub maintenance: Vec<MaintenanceView>,
+}
+
+/// The planned maintenance of an agent with tasks of ours.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MaintenanceView {
+    /// The agent's id.
+    pub agent: String,
+    /// When it begins, in milliseconds since the epoch.
+    pub start_ms: u64,
+    /// Why it was declined: its tasks may not be gone in time. None when they will be.
+    #[serde(default)]
+    pub refused: Option<String>,
 }
