@@ -19,7 +19,8 @@ use std::collections::BTreeMap;
 pub use millstream_placement::{Plan, Tier};
 pub use millstream_scheduler::records::JobPhase;
 pub use millstream_scheduler::views::{
-    BackoffView, FailureView, JobView, LagView, LocalityView, OverviewView, PartitionLag, SlotState, SlotWhy, WhyView,
+    BackoffView, FailureView, JobView, LagView, LocalityView, MaintenanceView, OverviewView, PartitionLag,
+    RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView,
 };
 use serde::{Deserialize, Serialize};
 
@@ -109,6 +110,8 @@ pub enum DeployOutcome {
     TextOnly,
     /// Its tasks drain, then it starts as now written.
     Updating,
+    /// Task by task drains and starts as now written.
+    Rolling,
 }
 
 /// `PUT /api/v1/jobs/{name}`

@@ -19,6 +19,13 @@ pub(crate) fn log(audit: &Audit) {
             debug!(agent, role, offers, %reason, refuse_secs, "offers declined");
         }
         Audit::OfferRescinded { offer } => trace!(offer, "offer rescinded"),
+        Audit::InverseOfferAccepted { agent, tasks, start_ms } => {
+            info!(agent, tasks, start_ms, "maintenance accepted: its tasks will be gone by then");
+        }
+        Audit::InverseOfferDeclined { agent, tasks, reason } => warn!(agent, tasks, reason, "maintenance declined"),
+        Audit::InverseOfferRescinded { offer } => debug!(offer, "inverse offer rescinded"),
+        Audit::MaintenanceDrain { agent, tasks } => info!(agent, tasks, "tasks leave before a maintenance"),
+        Audit::MaintenanceCancelled { agent } => info!(agent, "maintenance cancelled; tasks stay"),
         Audit::Report { job, executor } => trace!(job, executor, "report"),
         Audit::Reconciling { tasks } => debug!(tasks, "reconciling"),
         Audit::ReconcilingAll => debug!("reconciling everything"),

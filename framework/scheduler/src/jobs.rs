@@ -163,7 +163,9 @@ fn make_slots(state: &mut State, effects: &mut Effects, name: &String) {
         TaskCount::Fixed(_) => Some(fresh.partitions.len().div_ceil(taken.len().div_ceil(slots.len()))),
     };
     let first = slots.iter().map(|(index, _)| index + 1).max().unwrap_or(0);
-    let (groups, version) = (group_partitions(&fresh, count), job.version_of_new_slots());
+    let groups = group_partitions(&fresh, count);
+    // Where all is made anew, partitions may have run a later generation than that of the version in reserve.
+    let version = if slots.is_empty() { job.version } else { job.version_of_added_slots() };
     effects.audit.push(Audit::SlotsMade { job: name.clone(), slots: groups.len(), partitions: fresh.partitions.len() });
     for (index, partitions) in (first..).zip(groups) {
         let key = (name.clone(), index);

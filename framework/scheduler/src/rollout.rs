@@ -4,111 +4,24 @@
 //! goes on from the records. A slot's `version` says what it runs or shall run: up to the good version's number the good
 //! one, else the job's own. Executors belong to one version, so nothing of the new one ever enters an old one.
 
+mod change;
 mod health;
 
 use millstream_spec::JobSpec;
-use serde::{Deserialize, Serialize};
 
+pub use change::{Change, change};
 pub(crate) use health::{count_failure, is_well};
 
 use crate::{
     Audit, Effects, State, ending, jobs,
     records::{Aim, GoodVersion, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
 };
+use change::{generation_after, runs, same_slots};
 use health::Progress;
 
 /// After the first slot is well on the new version, this part of the slots changes at a time (at least one): a job of a
 /// thousand tasks is changed in minutes, and never loses more than this share of its tasks at once.
 const AT_ONCE_SHARE: usize = 10;
-
-/// What a deploy of a job file does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case", tag = "change")]
-pub enum Change {
-    /// The job is new or stopped: it starts.
-    Start {
-        /// Generation it will have.
-        generation: u64,
-    },
-    /// It is already so.
-    Nothing,
-    /// Comments or order differ: tasks stay as they are.
-    TextOnly,
-    /// Task by task: each drains and starts as now written; back to what runs now if that fails.
-    Roll {
-        /// Generation it will have.
-        generation: u64,
-        /// Tasks to be restarted.
-        tasks: usize,
-    },
-    /// All tasks drain, then it starts as now written: the source or the number of tasks differs, or nothing of it runs.
-    Restart {
-        /// Generation it will have.
-        generation: u64,
-        /// Tasks to be drained.
-        tasks: usize,
-    },
-    /// Back to the version that ran before the change under way.
-    TakeBack {
-        /// Generation it will have.
-        generation: u64,
-        /// Tasks to be restarted.
-        tasks: usize,
-    },
-}
-
-/// What a deploy would do now; [`crate::Input::Deploy`] does just that.
-pub fn change(state: &State, spec: &JobSpec, toml: &str) -> Change {
-    let name = &spec.name.0;
-    let Some(job) = state.store.job(name) else {
-        return Change::Start { generation: state.store.first_generation(name) };
-    };
-    let generation = generation_after(job, spec);
-    let slots = || state.store.slots_of(name);
-    let placed = || slots().filter(|(_, slot)| slot.task.is_some()).count();
-    match (job.phase, &job.next) {
-        (JobPhase::Stopped, _) => return Change::Start { generation },
-        (JobPhase::Draining, Some(next)) if next.toml == toml => return Change::Nothing,
-        (JobPhase::Draining, _) => return Change::Restart { generation, tasks: placed() },
-        (JobPhase::Running, _) => {}
-    }
-    if job.toml == toml {
-        return Change::Nothing;
-    }
-    if job.spec == *spec {
-        return Change::TextOnly;
-    }
-    match job.good() {
-        Some(good) if good.spec == *spec && same_slots(&good.spec, &job.spec) => {
-            let tasks = slots().filter(|(_, slot)| slot.version > good.version).count();
-            Change::TakeBack { generation: number_back(good, job).0, tasks }
-        }
-        _ if same_slots(&job.spec, spec) && runs(state, name) => Change::Roll { generation, tasks: slots().count() },
-        _ => Change::Restart { generation, tasks: placed() },
-    }
-}
-
-/// Tasks, placement and error policy do not change what a record means; everything else does, and a changed meaning
-/// needs a new data epoch (delivery.md D5).
-fn same_meaning(a: &JobSpec, b: &JobSpec) -> bool {
-    a.source == b.source && a.columns == b.columns && a.transform == b.transform && a.sink == b.sink
-}
-
-/// The partitions are cut alike, so that one task can take the place of the other.
-fn same_slots(a: &JobSpec, b: &JobSpec) -> bool {
-    a.source == b.source && a.tasks.count == b.tasks.count
-}
-
-/// The job's generation is the greatest that any slot has ever run.
-fn generation_after(job: &JobRecord, spec: &JobSpec) -> u64 {
-    if same_meaning(&job.spec, spec) { job.generation } else { job.generation + 1 }
-}
-
-/// Does anything of it run that is worth being kept?
-fn runs(state: &State, name: &str) -> bool {
-    let mut tasks = state.store.slots_of(name).filter_map(|(_, slot)| state.store.task(slot.task.as_ref()?));
-    tasks.any(|task| task.state == millstream_mesos_types::TaskState::TaskRunning)
-}
 
 /// What a slot runs or shall run.
 pub(crate) struct Wanted<'a> {
@@ -147,8 +60,8 @@ impl JobRecord {
         }
     }
 
-    /// Version of a slot that is made now: a new version gets it only in its turn.
-    pub(crate) fn version_of_new_slots(&self) -> u64 {
+    /// Version of a slot that comes to others while the job runs: a new version gets it only in its turn.
+    pub(crate) fn version_of_added_slots(&self) -> u64 {
         self.good().filter(|good| same_slots(&good.spec, &self.spec)).map_or(self.version, |good| good.version)
     }
 

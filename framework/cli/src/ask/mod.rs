@@ -27,6 +27,7 @@ pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure
             DeployOutcome::Unchanged => "is already so, nothing changes",
             DeployOutcome::TextOnly => "only its text differs: stored, nothing restarts",
             DeployOutcome::Updating => "its tasks drain, then it starts as now written",
+            DeployOutcome::Rolling => "changes task by task, and goes back if the new version fails",
         };
         let warnings: String = deployed.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
         let Deployed { job, generation, .. } = deployed;

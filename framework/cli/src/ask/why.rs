@@ -5,7 +5,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use millstream_daemon::api::{FailureView, SlotState, SlotWhy, WhyView};
+use millstream_daemon::api::{FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView};
 
 use super::word;
 use crate::table::{Table, UNKNOWN, duration, partitions};
@@ -15,6 +15,9 @@ pub(super) fn text(why: &WhyView) -> String {
     let mut out = format!("{}: {}, {placed} of {} tasks placed\n", why.job, word(&why.phase), why.slots.len());
     if let Some(note) = &why.note {
         let _ = writeln!(out, "{note}");
+    }
+    if let Some(rollout) = &why.rollout {
+        out.push_str(&rollout_line(rollout));
     }
     if let Some(backoff) = &why.backoff {
         let _ = writeln!(
@@ -28,6 +31,9 @@ pub(super) fn text(why: &WhyView) -> String {
     for slot in &why.slots {
         out.push_str(&waiting_slot(slot));
     }
+    for StoppedPartition { partition, task, reason } in &why.stopped_partitions {
+        let _ = writeln!(out, "partition {partition} ({task}) stopped: {reason}");
+    }
     if !why.recent_failures.is_empty() {
         out.push_str("last failures:\n");
         for failure in &why.recent_failures {
@@ -35,6 +41,19 @@ pub(super) fn text(why: &WhyView) -> String {
         }
     }
     out
+}
+
+fn rollout_line(rollout: &RolloutView) -> String {
+    let RolloutView { state, from, to, done, total, reason } = rollout;
+    let reason = reason.as_deref().unwrap_or_default();
+    match state {
+        RolloutState::Rolling => format!("generation {from} → {to}, task by task: {done} of {total} are well\n"),
+        RolloutState::Restarting => format!("generation {from} → {to}, all at once: {done} of {total} are well\n"),
+        RolloutState::RollingBack => {
+            format!("generation {from} failed: {reason}\ngoes back: {done} of {total} tasks\n")
+        }
+        RolloutState::RolledBack => format!("the last change was taken back: generation {from} failed: {reason}\n"),
+    }
 }
 
 fn placed_slots(slots: &[SlotWhy]) -> String {

@@ -37,6 +37,7 @@ pub(super) async fn put(Shared(api): Shared<Api>, Path(name): Path<String>, toml
     let current = now.map_or(0, |job| job.next_generation.unwrap_or(job.generation));
     let (outcome, generation) = match reply {
         Reply::Started { generation } => (DeployOutcome::Started, generation),
+        Reply::Updating { generation, rolling: true, .. } => (DeployOutcome::Rolling, generation),
         Reply::Updating { generation, .. } => (DeployOutcome::Updating, generation),
         Reply::TextOnly => (DeployOutcome::TextOnly, current),
         _ => (DeployOutcome::Unchanged, current),

@@ -220,6 +220,28 @@ fn a_further_deploy_replaces_the_target_and_the_good_version_stays_the_good_one(
 }
 
 #[test]
+fn a_further_deploy_while_nothing_runs_starts_all_anew_and_still_goes_back() {
+    let mut world = World::running(1);
+    world.deploy(job_that(FAILS));
+    world.live(2);
+    let reply = world.deploy(job_that(STOPS)).reply;
+    assert!(matches!(reply, Some(Reply::Updating { generation: 3, rolling: false, .. })), "{reply:?}");
+    world.live(20);
+    assert_eq!(state(&world), Some(RolloutState::RolledBack));
+    all_run(&world, 4, &job(), 1);
+}
+
+#[test]
+fn partitions_added_during_a_change_wait_for_their_turn() {
+    let mut world = World::running(2);
+    world.deploy(job_that(STALLS));
+    world.live(2);
+    world.topology(3);
+    world.live(5);
+    assert_eq!(told(&world)[2], (1, sql(&job())));
+}
+
+#[test]
 fn deploying_what_ran_before_takes_the_change_back() {
     let mut world = World::running(3);
     world.deploy(job_that(STALLS));

@@ -16,7 +16,7 @@ pub(super) fn view(state: &State, record: &JobRecord) -> Option<RolloutView> {
             // Slots were made anew, or will be: there is no going task by task.
             let restarts = draining
                 || slots.iter().all(|slot| slot.version > good.version)
-                    && record.version_of_new_slots() == record.version;
+                    && record.version_of_added_slots() == record.version;
             Some(RolloutView {
                 state: if restarts { RolloutState::Restarting } else { RolloutState::Rolling },
                 from: good.generation,
