@@ -10,7 +10,7 @@ use millstream_mesos_types::{
 use crate::{Audit, Effects, State};
 
 /// A launch without any update is asked for after this long, never assumed: ACCEPT's 202 is only "accepted for processing".
-pub(crate) const LAUNCH_TIMEOUT_MS: u64 = 10_000;
+pub(crate) const LAUNCH_TIMEOUT_MS: u64 = 5_000;
 
 /// First pause between two explicit reconciliations of what is not answered yet; doubles.
 const BACKOFF_MIN_MS: u64 = 1_000;

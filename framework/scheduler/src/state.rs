@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use millstream_mesos_types::{FrameworkId, TaskState, scheduler::Subscribe};
+use millstream_mesos_types::{FrameworkId, OfferId, TaskState, scheduler::Subscribe};
 use millstream_placement::{JobTopology, ReasonKind, Wait};
 use millstream_protocol::{PartitionStatus, TaskReport};
 use millstream_spec::JobSpec;
@@ -84,6 +84,8 @@ pub(crate) struct SlotWish {
 pub(crate) struct TaskWatch {
     /// Launch without an update yet: given up (reconciled) then.
     pub(crate) launch_deadline: Option<u64>,
+    /// What it was launched on in this process, for the case that the launch never arrives.
+    pub(crate) offers: Vec<OfferId>,
     pub(crate) running_since: Option<u64>,
     pub(crate) last_kill: Option<u64>,
     /// KILLs so far.

@@ -8,6 +8,7 @@ use millstream_mesos_types::{
 use crate::{
     Audit, Effects, EndCause, State,
     ending::{self, End},
+    offers,
     records::Aim,
 };
 
@@ -59,6 +60,9 @@ fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskS
         (Verdict::Over(_), Aim::Condemned) => ending::forget(state, effects, id),
         (Verdict::Uncertain(_), Aim::Condemned) => {}
         (Verdict::Over(cause), _) => {
+            if cause == EndCause::Dropped && status.reason.as_deref() == Some("REASON_RECONCILIATION") {
+                offers::take_back(state, effects, id);
+            }
             if matches!(cause, EndCause::ExecutorLost | EndCause::OutOfMemory | EndCause::AgentLost) {
                 give_up_executor(state, &executor);
             }
@@ -135,6 +139,9 @@ fn judge(status: &TaskStatus) -> Verdict {
         }),
         TaskError => Verdict::Over(EndCause::Invalid),
         TaskDropped | TaskUnknown => Verdict::Over(EndCause::Dropped),
+        // Never arrived at an agent that is well (master.cpp, reconcileTasks: unknown task, registered agent): no reason
+        // to avoid it, nor to give up an executor that runs there.
+        TaskGone if reason == "REASON_RECONCILIATION" => Verdict::Over(EndCause::Dropped),
         TaskGone => Verdict::Over(EndCause::AgentLost),
         TaskLost if reason == "REASON_RECONCILIATION" => Verdict::Over(EndCause::Dropped),
         TaskLost | TaskUnreachable | TaskGoneByOperator => Verdict::Uncertain(EndCause::AgentLost),

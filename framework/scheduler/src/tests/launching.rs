@@ -105,7 +105,7 @@ fn a_launch_without_an_update_is_asked_for_and_relaunched_under_a_new_id() {
     world.input_dying_before_calls(Input::Offers(vec![offer]));
     let lost = world.task_of(0).expect("the intent");
     world.calls.clear();
-    world.pass_silently(9_750);
+    world.pass_silently(4_750);
     assert_eq!(world.count(|call| matches!(call, Call::Reconcile { .. })), 0);
     world.pass_silently(500);
     assert_eq!(world.count(|call| matches!(call, Call::Reconcile { .. })), 1);
@@ -118,6 +118,30 @@ fn a_launch_without_an_update_is_asked_for_and_relaunched_under_a_new_id() {
     // The lost one comes up after all.
     let effects = world.update(&lost, TaskState::TaskRunning, None);
     assert_eq!(World::kills(&effects), [lost]);
+}
+
+#[test]
+fn an_agent_is_not_avoided_because_a_launch_never_arrived_there() {
+    let mut world = World::with_job(1);
+    let offer = world.offer("agent-1");
+    world.input(Input::Offers(vec![offer]));
+    let lost = world.task_of(0).expect("launched");
+    world.update(&lost, TaskState::TaskGone, Some("REASON_RECONCILIATION"));
+    let offer = world.offer("agent-1");
+    let effects = world.input(Input::Offers(vec![offer]));
+    assert_eq!(World::launches(&effects).len(), 1);
+}
+
+#[test]
+fn the_offers_of_a_launch_that_never_arrived_are_given_back() {
+    let mut world = World::with_job(1);
+    let offer = world.offer("agent-1");
+    let id = offer.id.clone();
+    world.input(Input::Offers(vec![offer]));
+    let lost = world.task_of(0).expect("launched");
+    let effects = world.update(&lost, TaskState::TaskGone, Some("REASON_RECONCILIATION"));
+    let declined = |call: &Call| matches!(call, Call::Decline { decline } if decline.offer_ids == [id.clone()]);
+    assert_eq!(effects.calls.iter().filter(|call| declined(call)).count(), 1, "{:?}", effects.calls);
 }
 
 #[test]
