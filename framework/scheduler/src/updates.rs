@@ -89,6 +89,7 @@ fn alive(state: &mut State, effects: &mut Effects, id: &String, new: TaskState) 
     let Some(task) = state.store.task(id) else { return };
     let watch = state.tasks.entry(id.clone()).or_default();
     watch.launch_deadline = None;
+    watch.offers.clear();
     if new == TaskState::TaskRunning && watch.running_since.is_none() {
         watch.running_since = Some(now);
         state.jobs.entry(task.job.clone()).or_default().healthy_since.get_or_insert(now);

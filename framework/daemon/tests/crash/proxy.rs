@@ -1,6 +1,6 @@
 //! The wire between one scheduler process and the master, on which things get lost and the process may die.
 
-use std::{convert::Infallible, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
@@ -16,6 +16,7 @@ use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::{TokioExecutor, TokioIo},
 };
+use millstream_daemon::store::{Memory, StateStore as _};
 use millstream_mesos::RecordIo;
 use serde_json::Value;
 use tokio::{
@@ -29,6 +30,7 @@ use tokio_util::{
 
 use super::{
     points::{Fault, Step},
+    promises,
     script::{Life, Pass},
 };
 
@@ -50,16 +52,18 @@ struct Proxy {
     /// `host:port`
     master: String,
     life: Life,
+    /// To see whether what a call is about is durable.
+    store: Arc<Memory>,
     client: Client<HttpConnector, Full<Bytes>>,
 }
 
 /// Starts a proxy for one process: its `host:port`, and what ends it when dropped. With the process's death all its
 /// connections end.
-pub async fn start(master: &str, life: Life) -> (String, AbortOnDropHandle<()>) {
+pub async fn start(master: &str, life: Life, store: Arc<Memory>) -> (String, AbortOnDropHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let address = listener.local_addr().expect("it is bound").to_string();
     let client = Client::builder(TokioExecutor::new()).build_http();
-    let proxy = Proxy { master: master.to_owned(), life, client };
+    let proxy = Proxy { master: master.to_owned(), life, store, client };
     (address, AbortOnDropHandle::new(tokio::spawn(proxy.run(listener))))
 }
 
@@ -87,6 +91,8 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         let call: Value = serde_json::from_slice(&body).map_err(|_| Cut)?;
+        let records = self.store.load().expect("in memory");
+        self.life.calls(promises::launched(&call), promises::broken(&call, &records));
         let step = match call["type"].as_str() {
             Some("ACCEPT") => Some(Step::Accept),
             Some("ACKNOWLEDGE") => Some(Step::Acknowledge),
@@ -218,17 +224,13 @@ fn accepted() -> Response<Body> {
 
 fn describe_call(call: &Value) -> String {
     let kind = call["type"].as_str().unwrap_or("?");
-    let tasks = |list: &Value| texts(list, |task| &task["task_id"]["value"]);
     let more = match kind {
         "SUBSCRIBE" => text(&call["framework_id"]["value"]),
-        "ACCEPT" => {
-            let operations = call["accept"]["operations"].as_array().into_iter().flatten();
-            operations.map(|operation| tasks(&operation["launch"]["task_infos"])).collect::<Vec<_>>().join(" ")
-        }
+        "ACCEPT" => promises::launched(call).join(" "),
         "KILL" => text(&call["kill"]["task_id"]["value"]),
         "SHUTDOWN" => text(&call["shutdown"]["executor_id"]["value"]),
         "ACKNOWLEDGE" => text(&call["acknowledge"]["task_id"]["value"]),
-        "RECONCILE" => tasks(&call["reconcile"]["tasks"]),
+        "RECONCILE" => texts(&call["reconcile"]["tasks"], |task| &task["task_id"]["value"]),
         _ => String::new(),
     };
     format!("{kind} {more}")

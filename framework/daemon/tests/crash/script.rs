@@ -4,7 +4,7 @@
 //! any more, however long its task takes to be dropped.
 
 use std::{
-    collections::VecDeque,
+    collections::{BTreeSet, VecDeque},
     path::{Path, PathBuf},
     sync::{Arc, Mutex, MutexGuard},
     time::{Duration, Instant},
@@ -43,6 +43,10 @@ struct Inner {
     /// Time since the last fault or subscription, as far as it counts ([`Script::look`]).
     calm: Duration,
     trace: Vec<String>,
+    /// Ids of all tasks ever launched.
+    launched: BTreeSet<String>,
+    /// Broken promises.
+    wrong: Vec<String>,
 }
 
 /// One scheduler process, seen from outside.
@@ -75,6 +79,8 @@ impl Script {
             subscribed: false,
             calm: Duration::ZERO,
             trace: vec![],
+            launched: BTreeSet::new(),
+            wrong: vec![],
         };
         Arc::new(Script { folder: folder.into(), began: Instant::now(), inner: Mutex::new(inner) })
     }
@@ -114,6 +120,11 @@ impl Script {
             self.note(&mut inner, "nothing more goes wrong");
         }
         std::mem::take(&mut inner.faults).into()
+    }
+
+    /// The promises that were broken on the way.
+    pub fn wrong(&self) -> Vec<String> {
+        self.lock().wrong.clone()
     }
 
     /// Everything that passed by.
@@ -183,6 +194,23 @@ impl Life {
     /// Something passes between the process and the master.
     pub fn pass(&self, step: Option<Step>, what: &str) -> Pass {
         self.script.pass(&mut self.script.lock(), self, step, what)
+    }
+
+    /// A living process launches these tasks and breaks these promises.
+    pub fn calls(&self, launched: Vec<String>, mut broken: Vec<String>) {
+        let mut inner = self.script.lock();
+        if self.dead.is_cancelled() {
+            return;
+        }
+        for task in launched {
+            if !inner.launched.insert(task.clone()) {
+                broken.push(format!("{task} is launched twice"));
+            }
+        }
+        for promise in broken {
+            self.script.note(&mut inner, &format!("!!! {promise}"));
+            inner.wrong.push(promise);
+        }
     }
 
     /// The process writes into its store; none when that never happened or the process does not live to see it. Under the

@@ -67,7 +67,7 @@ pub async fn run(faults: [Point; 2], executor: &Path) -> Outcome {
     let store = store_with_job();
     let script = Script::new(faults, &work_dir);
     let calm = schedulers(&local, &script, &store, executor);
-    let (missing, wrong, last) = match tokio::time::timeout(TRIAL_MAX, calm).await {
+    let (missing, mut wrong, last) = match tokio::time::timeout(TRIAL_MAX, calm).await {
         Ok((missing, Ok(last))) => {
             let records = store.load().expect("in memory");
             (missing, oracle::complaints(&records, &local.master_url, &work_dir).await, Some(last))
@@ -77,6 +77,7 @@ pub async fn run(faults: [Point; 2], executor: &Path) -> Outcome {
     };
     drop(last);
     local.stop().await;
+    wrong.extend(script.wrong());
     Outcome { faults, came: faults.len() - missing, wrong, trace: script.trace() }
 }
 
@@ -121,7 +122,7 @@ struct Scheduler {
 
 impl Scheduler {
     async fn start(local: &Local, life: Life, store: &Arc<Memory>, executor: &Path) -> Scheduler {
-        let (master, proxy) = proxy::start(&local.master, life.clone()).await;
+        let (master, proxy) = proxy::start(&local.master, life.clone(), store.clone()).await;
         let overrides = Overrides {
             masters: vec![master],
             user: Some("root".into()),
