@@ -40,6 +40,8 @@ pub(super) struct World {
     pub(super) calls: Vec<Call>,
     pub(super) audit: Vec<Audit>,
     ids: BTreeSet<String>,
+    /// Offers that were accepted, whether the ACCEPT arrived or not.
+    accepted: BTreeSet<String>,
     numbers: u64,
 }
 
@@ -57,6 +59,7 @@ impl World {
             calls: vec![],
             audit: vec![],
             ids: BTreeSet::new(),
+            accepted: BTreeSet::new(),
             numbers: 0,
         }
     }
@@ -318,11 +321,16 @@ impl World {
         }
     }
 
-    fn check_answers(&self, effects: &Effects, offers: &[Offer]) {
+    fn check_answers(&mut self, effects: &Effects, offers: &[Offer]) {
         let mut answered = vec![];
         for call in &effects.calls {
             match call {
-                Call::Accept { accept } => answered.extend(accept.offer_ids.clone()),
+                Call::Accept { accept } => {
+                    answered.extend(accept.offer_ids.clone());
+                    self.accepted.extend(accept.offer_ids.iter().map(|id| id.value.clone()));
+                }
+                // Of a launch that never arrived.
+                Call::Decline { decline } if decline.offer_ids.iter().all(|id| self.accepted.contains(&id.value)) => {}
                 Call::Decline { decline } => answered.extend(decline.offer_ids.clone()),
                 _ => {}
             }
