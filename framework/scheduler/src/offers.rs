@@ -234,10 +234,22 @@ fn accept(
         offers: group.offers.len(),
         tasks: tasks.len(),
     });
-    let offer_ids = std::mem::take(&mut group.offers).into_iter().map(|offer| offer.id).collect();
+    let offer_ids: Vec<_> = std::mem::take(&mut group.offers).into_iter().map(|offer| offer.id).collect();
+    for task in &tasks {
+        state.tasks.entry(task.task_id.value.clone()).or_default().offers = offer_ids.clone();
+    }
     let operations = vec![Operation::launch(tasks)];
     effects.calls.push(Call::Accept { accept: Accept { offer_ids, operations, filters: filters(remainder_ms) } });
     group
+}
+
+/// Gives back what a launch was to use that never arrived: until then the master holds it for us, and would take the
+/// launch if it came after all. Offers that were used up or have died are nothing to it.
+pub(crate) fn take_back(state: &mut State, effects: &mut Effects, task: &str) {
+    let offer_ids = state.tasks.get_mut(task).map(|watch| std::mem::take(&mut watch.offers)).unwrap_or_default();
+    if !offer_ids.is_empty() {
+        effects.calls.push(Call::Decline { decline: Decline { offer_ids, filters: filters(0) } });
+    }
 }
 
 fn decline(state: &mut State, effects: &mut Effects, group: &Group, reason: ReasonKind, ms: u64) {

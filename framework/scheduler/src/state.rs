@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use millstream_mesos_types::{TaskState, scheduler::Subscribe};
+use millstream_mesos_types::{OfferId, TaskState, scheduler::Subscribe};
 use millstream_placement::{JobTopology, ReasonKind, Wait};
 use millstream_protocol::{PartitionStatus, TaskReport};
 use millstream_spec::JobSpec;
@@ -94,6 +94,8 @@ pub(crate) struct TaskWatch {
     pub(crate) launch_deadline: Option<u64>,
     /// How often the master was asked what became of the launch.
     pub(crate) launch_asks: u32,
+    /// What it was launched on in this process, for the case that the launch never arrives.
+    pub(crate) offers: Vec<OfferId>,
     pub(crate) running_since: Option<u64>,
     pub(crate) last_kill: Option<u64>,
     /// KILLs so far.

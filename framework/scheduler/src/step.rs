@@ -54,6 +54,10 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
     let now = state.now();
     state.subscribed_at = Some(now);
     state.manners.subscribed();
+    for watch in state.tasks.values_mut() {
+        // They died with the subscription before.
+        watch.offers.clear();
+    }
     for watch in state.executors.values_mut() {
         watch.reported_at = None;
         watch.watched_from = now;

@@ -8,6 +8,7 @@ use millstream_mesos_types::{
 use crate::{
     Audit, Effects, EndCause, State,
     ending::{self, End},
+    offers,
     records::Aim,
     resources::revocable_of,
 };
@@ -65,6 +66,10 @@ fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskS
         }
         (Verdict::Uncertain(_), Aim::Condemned) => {}
         (Verdict::Over(cause), _) => {
+            // Its ACCEPT may not have arrived (M4): then its offers are still with us.
+            if cause == EndCause::Unknown {
+                offers::take_back(state, effects, id);
+            }
             use EndCause::*;
             if matches!(cause, ExecutorLost | OutOfMemory | Preempted) || agent_failed(cause) {
                 give_up_executor(state, &executor);
@@ -92,6 +97,7 @@ fn alive(state: &mut State, effects: &mut Effects, id: &String, new: TaskState) 
     let Some(task) = state.store.task(id) else { return };
     let watch = state.tasks.entry(id.clone()).or_default();
     watch.launch_deadline = None;
+    watch.offers.clear();
     if new == TaskState::TaskRunning && watch.running_since.is_none() {
         watch.running_since = Some(now);
         state.jobs.entry(task.job.clone()).or_default().healthy_since.get_or_insert(now);

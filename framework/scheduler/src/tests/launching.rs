@@ -121,6 +121,30 @@ fn a_launch_without_an_update_is_asked_for_and_relaunched_under_a_new_id() {
 }
 
 #[test]
+fn an_agent_is_not_avoided_because_a_launch_never_arrived_there() {
+    let mut world = World::with_job(1);
+    let offer = world.offer("agent-1");
+    world.input(Input::Offers(vec![offer]));
+    let lost = world.task_of(0).expect("launched");
+    world.update(&lost, TaskState::TaskGone, Some("REASON_RECONCILIATION"));
+    let offer = world.offer("agent-1");
+    let effects = world.input(Input::Offers(vec![offer]));
+    assert_eq!(World::launches(&effects).len(), 1);
+}
+
+#[test]
+fn the_offers_of_a_launch_that_never_arrived_are_given_back() {
+    let mut world = World::with_job(1);
+    let offer = world.offer("agent-1");
+    let id = offer.id.clone();
+    world.input(Input::Offers(vec![offer]));
+    let lost = world.task_of(0).expect("launched");
+    let effects = world.update(&lost, TaskState::TaskGone, Some("REASON_RECONCILIATION"));
+    let declined = |call: &Call| matches!(call, Call::Decline { decline } if decline.offer_ids == [id.clone()]);
+    assert_eq!(effects.calls.iter().filter(|call| declined(call)).count(), 1, "{:?}", effects.calls);
+}
+
+#[test]
 fn a_launch_that_the_master_is_still_staging_is_waited_for() {
     let mut world = World::with_job(1);
     world.offer_all();

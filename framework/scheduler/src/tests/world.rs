@@ -53,6 +53,8 @@ pub(super) struct World {
     ids: BTreeSet<String>,
     /// What last ran on each partition of each job: blocks of older generations are sealed by newer ones.
     epochs: BTreeMap<(String, i32), ExecutorData>,
+    /// Offers that were accepted, whether the ACCEPT arrived or not.
+    accepted: BTreeSet<String>,
     numbers: u64,
 }
 
@@ -73,6 +75,7 @@ impl World {
             dead: false,
             ids: BTreeSet::new(),
             epochs: BTreeMap::new(),
+            accepted: BTreeSet::new(),
             numbers: 0,
         }
     }
@@ -147,7 +150,7 @@ impl World {
         }
         self.calls.extend(effects.calls.iter().cloned());
         self.audit.extend(effects.audit.iter().cloned());
-        check_answers(&effects, offers, inverse);
+        check_answers(&effects, &mut self.accepted, offers, inverse);
         self.check_acknowledgements(&effects, uuid);
         self.check_store();
         assert!(
@@ -533,11 +536,21 @@ impl World {
     }
 }
 
-fn check_answers(effects: &Effects, mut offers: Vec<OfferId>, mut inverse: Vec<OfferId>) {
+fn check_answers(
+    effects: &Effects,
+    accepted: &mut BTreeSet<String>,
+    mut offers: Vec<OfferId>,
+    mut inverse: Vec<OfferId>,
+) {
     let (mut answered, mut answered_inverse) = (vec![], vec![]);
     for call in &effects.calls {
         match call {
-            Call::Accept { accept } => answered.extend(accept.offer_ids.clone()),
+            Call::Accept { accept } => {
+                answered.extend(accept.offer_ids.clone());
+                accepted.extend(accept.offer_ids.iter().map(|id| id.value.clone()));
+            }
+            // Of a launch that never arrived.
+            Call::Decline { decline } if decline.offer_ids.iter().all(|id| accepted.contains(&id.value)) => {}
             Call::Decline { decline } => answered.extend(decline.offer_ids.clone()),
             Call::AcceptInverseOffers { accept_inverse_offers: answer }
             | Call::DeclineInverseOffers { decline_inverse_offers: answer } => {
