@@ -38,6 +38,7 @@ impl World {
             address: format!("127.0.1.{n}"),
             port: 5051,
             attributes: vec![],
+            domain: None,
             total: total.clone(),
         };
         let cluster = Cluster::new(identity, Settings::default(), (1..=agents).map(spec).collect());
@@ -126,7 +127,7 @@ impl World {
     fn subscribe_executor(&mut self, scheduler: &Scheduler, agent: AgentIndex) -> StreamId {
         let stream = self.stream();
         let key = (scheduler.id.clone(), ExecutorId::new("e"));
-        self.cluster.subscribe_executor(self.now, agent, stream, key, executor::Subscribe::default());
+        self.cluster.subscribe_executor(self.now, agent, stream, key, executor::Subscribe::default()).unwrap();
         stream
     }
 
