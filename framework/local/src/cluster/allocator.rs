@@ -82,9 +82,7 @@ impl Cluster {
         let (revocable, refined) =
             (framework.is_capable_of("REVOCABLE_RESOURCES"), framework.is_capable_of("RESERVATION_REFINEMENT"));
         let mut part = free.filter(|kind| {
-            kind.is_allocatable_to(role)
-                && (revocable || !kind.revocable)
-                && (refined || kind.reservations.len() <= 1)
+            kind.is_allocatable_to(role) && (revocable || !kind.revocable) && (refined || kind.reservations.len() <= 1)
         });
         self.keep_within_quota(role, &mut part, shares);
         part

@@ -100,7 +100,13 @@ impl Amounts {
 
     /// Only what is of some kinds.
     pub fn filter(&self, wanted: impl Fn(&Kind) -> bool) -> Self {
-        Self(self.0.iter().filter(|(kind, _)| wanted(kind)).map(|(kind, amount)| (kind.clone(), amount.clone())).collect())
+        Self(
+            self.0
+                .iter()
+                .filter(|(kind, _)| wanted(kind))
+                .map(|(kind, amount)| (kind.clone(), amount.clone()))
+                .collect(),
+        )
     }
 
     /// The same amounts under other kinds.
@@ -225,7 +231,9 @@ impl Amount {
     fn thousandths(&self) -> u64 {
         match self {
             Self::Thousandths(n) => *n,
-            Self::Ranges(list) => list.iter().map(|(begin, end)| (end - begin).saturating_add(1).saturating_mul(1000)).sum(),
+            Self::Ranges(list) => {
+                list.iter().map(|(begin, end)| (end - begin).saturating_add(1).saturating_mul(1000)).sum()
+            }
         }
     }
 }

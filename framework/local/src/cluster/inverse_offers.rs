@@ -7,12 +7,7 @@ use millstream_mesos_types::{
     scheduler::{Event, InverseOfferAnswer, InverseOffers, RescindInverseOffer},
 };
 
-use super::{
-    AgentIndex, Cluster,
-    calls::refusal_time,
-    maintenance::InverseAnswer,
-    model::InverseOfferRecord,
-};
+use super::{AgentIndex, Cluster, calls::refusal_time, maintenance::InverseAnswer, model::InverseOfferRecord};
 
 impl Cluster {
     /// One inverse offer for each agent with a planned maintenance to each framework that has or is offered something
@@ -58,7 +53,9 @@ impl Cluster {
     }
 
     pub(super) fn rescind_inverse_offers(&mut self, agent: AgentIndex) {
-        for (inverse_offer_id, record) in self.inverse_offers.extract_if(.., |_, record| record.agent == agent).collect::<Vec<_>>() {
+        for (inverse_offer_id, record) in
+            self.inverse_offers.extract_if(.., |_, record| record.agent == agent).collect::<Vec<_>>()
+        {
             let rescind_inverse_offer = RescindInverseOffer { inverse_offer_id };
             self.tell(&record.framework, Event::RescindInverseOffer { rescind_inverse_offer });
         }
@@ -71,12 +68,10 @@ impl Cluster {
                     || framework.tasks.values().any(|task| task.agent == agent && !super::is_over(task.latest))
                     || self.offers.values().any(|offer| offer.agent == agent && offer.framework == **id)
             };
-            let is_out = || {
-                self.inverse_offers.values().any(|record| record.agent == agent && record.framework == **id)
-            };
-            let filtered = || {
-                framework.inverse_filters.iter().any(|(filtered, until)| *filtered == agent && *until > self.now)
-            };
+            let is_out =
+                || self.inverse_offers.values().any(|record| record.agent == agent && record.framework == **id);
+            let filtered =
+                || framework.inverse_filters.iter().any(|(filtered, until)| *filtered == agent && *until > self.now);
             framework.stream.is_some() && has() && !is_out() && !filtered()
         });
         affected.map(|(id, _)| id.clone()).collect()

@@ -12,7 +12,14 @@ use super::{
 
 impl Cluster {
     /// Starts a task that has been checked.
-    pub(super) fn launch(&mut self, id: &FrameworkId, task: TaskInfo, offer: &OfferRecord, takes: Takes, info: ExecutorInfo) {
+    pub(super) fn launch(
+        &mut self,
+        id: &FrameworkId,
+        task: TaskInfo,
+        offer: &OfferRecord,
+        takes: Takes,
+        info: ExecutorInfo,
+    ) {
         let (agent, key) = (offer.agent, (id.clone(), info.executor_id.clone()));
         let record = Task {
             info: task.clone(),

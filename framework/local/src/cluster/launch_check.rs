@@ -98,7 +98,8 @@ fn check_executor(executor: &ExecutorInfo, id: &FrameworkId) -> Result<(), Strin
 }
 
 fn count(whose: &str, resources: &[Resource], role: &str) -> Result<Amounts, String> {
-    let other = resources.iter().filter_map(|resource| resource.allocation_info.as_ref()).find(|info| info.role != role);
+    let other =
+        resources.iter().filter_map(|resource| resource.allocation_info.as_ref()).find(|info| info.role != role);
     if let Some(other) = other {
         let message = "The resources have multiple allocation roles";
         let whose = whose.to_lowercase();
@@ -106,7 +107,8 @@ fn count(whose: &str, resources: &[Resource], role: &str) -> Result<Amounts, Str
     }
     let amounts = Amounts::of(resources).map_err(|error| format!("{whose} uses invalid resources: {error}"))?;
     check_resources(&amounts).map_err(|error| format!("{whose} uses invalid resources: {error}"))?;
-    check_revocable(&amounts).map_err(|error| format!("{whose} mixes revocable and non-revocable resources: {error}"))?;
+    check_revocable(&amounts)
+        .map_err(|error| format!("{whose} mixes revocable and non-revocable resources: {error}"))?;
     Ok(amounts)
 }
 
@@ -114,7 +116,9 @@ fn count(whose: &str, resources: &[Resource], role: &str) -> Result<Amounts, Str
 fn check_together(task: &Amounts, executor: &Amounts) -> Result<(), String> {
     if task.overlaps(executor) {
         let (task, executor) = (text(task), text(executor));
-        return Err(format!("There are overlapping resources in the task resources {task} and executor resources {executor}"));
+        return Err(format!(
+            "There are overlapping resources in the task resources {task} and executor resources {executor}"
+        ));
     }
     let volume = |kind: &super::amounts::Kind| kind.volume.is_some() && executor.kinds().any(|other| other == kind);
     if task.kinds().any(volume) {

@@ -73,7 +73,8 @@ impl Cluster {
             return;
         }
         for asked in asked.operations {
-            let known = self.known_operations(id).find(|known| known.operation_id.as_ref() == Some(&asked.operation_id));
+            let known =
+                self.known_operations(id).find(|known| known.operation_id.as_ref() == Some(&asked.operation_id));
             match known {
                 Some(status) => self.tell_status(id, status),
                 None => self.reconcile_unknown_operation(id, asked),
@@ -83,10 +84,11 @@ impl Cluster {
 
     pub(super) fn retry_operations(&mut self) {
         let now = self.now;
-        let due = self.frameworks.iter().filter(|(_, framework)| framework.stream.is_some()).flat_map(|(id, framework)| {
-            let overdue = framework.operations.iter().filter(|(_, operation)| operation.retry_at <= now);
-            overdue.map(|(operation, _)| (id.clone(), operation.clone()))
-        });
+        let due =
+            self.frameworks.iter().filter(|(_, framework)| framework.stream.is_some()).flat_map(|(id, framework)| {
+                let overdue = framework.operations.iter().filter(|(_, operation)| operation.retry_at <= now);
+                overdue.map(|(operation, _)| (id.clone(), operation.clone()))
+            });
         for (id, operation) in due.collect::<Vec<_>>() {
             self.send_operation(&id, &operation);
         }

@@ -142,11 +142,11 @@ fn check_principal(asker: Asker, said: Option<&str>, what: &str) -> Result<(), S
     let Asker::Framework(FrameworkInfo { principal: Some(principal), .. }, _) = asker else { return Ok(()) };
     match said {
         Some(said) if said == principal => Ok(()),
-        Some(said) => {
-            Err(format!("An operation was attempted by principal '{principal}', which does not match a {what} with principal '{said}'"))
-        }
-        None => {
-            Err(format!("An operation was attempted by principal '{principal}', but there is a {what} with no principal set"))
-        }
+        Some(said) => Err(format!(
+            "An operation was attempted by principal '{principal}', which does not match a {what} with principal '{said}'"
+        )),
+        None => Err(format!(
+            "An operation was attempted by principal '{principal}', but there is a {what} with no principal set"
+        )),
     }
 }

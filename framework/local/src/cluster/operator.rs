@@ -22,16 +22,36 @@ pub enum OperatorCall {
     GetMaintenanceSchedule,
     GetMaintenanceStatus,
     GetQuota,
-    UpdateMaintenanceSchedule { update_maintenance_schedule: NewSchedule },
-    StartMaintenance { start_maintenance: Machines },
-    StopMaintenance { stop_maintenance: Machines },
-    DrainAgent { drain_agent: DrainAgent },
-    DeactivateAgent { deactivate_agent: OneAgent },
-    ReactivateAgent { reactivate_agent: OneAgent },
-    MarkAgentGone { mark_agent_gone: OneAgent },
-    ReserveResources { reserve_resources: AgentResources },
-    UnreserveResources { unreserve_resources: AgentResources },
-    UpdateQuota { update_quota: UpdateQuota },
+    UpdateMaintenanceSchedule {
+        update_maintenance_schedule: NewSchedule,
+    },
+    StartMaintenance {
+        start_maintenance: Machines,
+    },
+    StopMaintenance {
+        stop_maintenance: Machines,
+    },
+    DrainAgent {
+        drain_agent: DrainAgent,
+    },
+    DeactivateAgent {
+        deactivate_agent: OneAgent,
+    },
+    ReactivateAgent {
+        reactivate_agent: OneAgent,
+    },
+    MarkAgentGone {
+        mark_agent_gone: OneAgent,
+    },
+    ReserveResources {
+        reserve_resources: AgentResources,
+    },
+    UnreserveResources {
+        unreserve_resources: AgentResources,
+    },
+    UpdateQuota {
+        update_quota: UpdateQuota,
+    },
     #[serde(other)]
     Unknown,
 }
@@ -165,7 +185,8 @@ impl Cluster {
         let agent = self.registered(id).ok_or_else(|| Refusal::new(400, "No agent found with specified ID"))?;
         let conversion = self.conversion(agent, operation, Asker::Operator);
         let needed = conversion.map_err(|error| Refusal::new(400, error))?.consumed;
-        let there: Vec<_> = self.offers.iter().filter(|(_, offer)| offer.agent == agent).map(|(id, _)| id.clone()).collect();
+        let there: Vec<_> =
+            self.offers.iter().filter(|(_, offer)| offer.agent == agent).map(|(id, _)| id.clone()).collect();
         for offer_id in there {
             let free = self.agents[agent].free();
             let helps = |offered: &Amounts| offered.kinds().any(|kind| needed.kinds().any(|other| other == kind));

@@ -25,9 +25,13 @@ pub(super) fn check_resources(amounts: &Amounts) -> Result<(), String> {
                 return Err(format!("Invalid reservation: '{}' is not a role to reserve for", reservation.role));
             }
             let outer = index.checked_sub(1).map(|outer| &kind.reservations[outer].role);
-            let refines = |outer: &String| reservation.role.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
+            let refines =
+                |outer: &String| reservation.role.strip_prefix(outer).is_some_and(|rest| rest.starts_with('/'));
             if let Some(outer) = outer.filter(|outer| !refines(outer)) {
-                return Err(format!("Invalid refined reservation: '{}' is not a sub-role of '{outer}'", reservation.role));
+                return Err(format!(
+                    "Invalid refined reservation: '{}' is not a sub-role of '{outer}'",
+                    reservation.role
+                ));
             }
         }
         if let Some(volume) = &kind.volume {
@@ -52,9 +56,10 @@ pub(super) fn check_resources(amounts: &Amounts) -> Result<(), String> {
 
 /// Not both kinds of one name.
 pub(super) fn check_revocable(amounts: &Amounts) -> Result<(), String> {
-    let mixed = amounts.kinds().filter(|kind| kind.revocable).find(|revocable| {
-        amounts.kinds().any(|kind| kind.name == revocable.name && !kind.revocable)
-    });
+    let mixed = amounts
+        .kinds()
+        .filter(|kind| kind.revocable)
+        .find(|revocable| amounts.kinds().any(|kind| kind.name == revocable.name && !kind.revocable));
     mixed.map_or(Ok(()), |kind| {
         Err(format!("Cannot use both revocable and non-revocable '{}' at the same time", kind.name))
     })

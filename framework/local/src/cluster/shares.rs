@@ -43,9 +43,7 @@ impl Shares {
     /// What counts against the quota of a role: all that is reserved for it or a role below it, used or not, and of the
     /// unreserved what they have.
     pub(super) fn consumed(&self, role: &str, name: &str) -> u64 {
-        let is_of = |other: &str| {
-            other == role || other.strip_prefix(role).is_some_and(|rest| rest.starts_with('/'))
-        };
+        let is_of = |other: &str| other == role || other.strip_prefix(role).is_some_and(|rest| rest.starts_with('/'));
         let reserved = self.total.filter(|kind| is_of(kind.reservation_role()) && !kind.revocable);
         let unreserved = self.by_role.iter().filter(|(other, _)| is_of(other)).map(|(_, amounts)| {
             let counted = amounts.filter(|kind| kind.reservations.is_empty() && !kind.revocable);

@@ -3,12 +3,19 @@
 use millstream_mesos_types::{Attribute, FrameworkId, TaskId};
 use serde_json::{Map, Value, json};
 
-use super::{AgentIndex, Cluster, ExecutorKey, model::{Agent, Draining, Executor}};
+use super::{
+    AgentIndex, Cluster, ExecutorKey,
+    model::{Agent, Draining, Executor},
+};
 
 /// The version of Mesos whose API is spoken.
 pub const MESOS_VERSION: &str = "1.11.0";
 const CAPABILITIES: [&str; 6] = [
-    "MULTI_ROLE", "HIERARCHICAL_ROLE", "RESERVATION_REFINEMENT", "RESOURCE_PROVIDER", "AGENT_OPERATION_FEEDBACK",
+    "MULTI_ROLE",
+    "HIERARCHICAL_ROLE",
+    "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
+    "AGENT_OPERATION_FEEDBACK",
     "AGENT_DRAINING",
 ];
 

@@ -40,9 +40,8 @@ async fn status(State(hub): State<Arc<Hub>>) -> Json<serde_json::Value> {
 }
 
 async fn set_schedule(State(hub): State<Arc<Hub>>, body: Bytes) -> Response {
-    let call = |schedule| OperatorCall::UpdateMaintenanceSchedule {
-        update_maintenance_schedule: NewSchedule { schedule },
-    };
+    let call =
+        |schedule| OperatorCall::UpdateMaintenanceSchedule { update_maintenance_schedule: NewSchedule { schedule } };
     operate_with(&hub, &body, call)
 }
 

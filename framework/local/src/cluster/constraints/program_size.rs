@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(estimate("abc"), 7);
         assert_eq!(estimate("abc|abd"), 11);
         assert_eq!(estimate("(?:ab|c)*x?"), 4 + 4 + 1 + 2);
-        assert_eq!(estimate("[a-z]{1,50}") , 4 + 3 * 50);
+        assert_eq!(estimate("[a-z]{1,50}"), 4 + 3 * 50);
         assert_eq!(estimate(r"r\.1"), 7);
         assert!(estimate(&"127.0.1.1|".repeat(20)) > 100);
     }

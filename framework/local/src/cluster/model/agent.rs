@@ -4,8 +4,7 @@ use std::{
 };
 
 use millstream_mesos_types::{
-    AgentId, Attribute, DomainInfo, ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskState,
-    scheduler::Kill,
+    AgentId, Attribute, DomainInfo, ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskState, scheduler::Kill,
 };
 
 use crate::cluster::{AgentSpec, Amounts, ContainerId, ExecutorKey, MachineId, StreamId};
@@ -92,11 +91,17 @@ impl Agent {
 pub(in crate::cluster) enum Link {
     Connected,
     /// The agent's process is away; its executors live on.
-    Restarting { back_at: Duration },
+    Restarting {
+        back_at: Duration,
+    },
     /// The agent's process is back and waits for its executors.
-    Recovering { until: Duration },
+    Recovering {
+        until: Duration,
+    },
     /// The master has failed over and has not heard of it yet.
-    Unregistered { until: Duration },
+    Unregistered {
+        until: Duration,
+    },
     /// Lost, down or gone for good.
     Gone,
 }
@@ -147,4 +152,3 @@ pub(in crate::cluster) struct Ending {
     pub(in crate::cluster) reason: &'static str,
     pub(in crate::cluster) message: String,
 }
-
