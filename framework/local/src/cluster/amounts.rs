@@ -2,8 +2,12 @@ use std::collections::BTreeMap;
 
 use millstream_mesos_types::{AllocationInfo, Range, Ranges, Resource, ResourceType, Scalar};
 
+mod amount;
 mod kind;
+#[cfg(test)]
+mod tests;
 
+use amount::{Amount, joined, without};
 pub(super) use kind::Kind;
 
 /// Mesos keeps three decimals of a scalar: counted in thousandths, sums are exact.
@@ -16,13 +20,6 @@ const MIN_MEM_THOUSANDTHS: u64 = 32_000;
 /// Amounts of resources by kind. Kinds without an amount are absent.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Amounts(BTreeMap<Kind, Amount>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Amount {
-    Thousandths(u64),
-    /// Ascending, disjoint, both ends included.
-    Ranges(Vec<(u64, u64)>),
-}
 
 /// Why resources cannot be counted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -201,147 +198,5 @@ impl Amounts {
 
     fn drop_zeros(&mut self) {
         self.0.retain(|_, amount| amount.thousandths() > 0);
-    }
-}
-
-impl Amount {
-    fn of(resource: &Resource) -> Result<Self, AmountError> {
-        let bad = || AmountError::Value(resource.name.clone());
-        match (resource.kind, resource.scalar, &resource.ranges) {
-            (ResourceType::Scalar, Some(scalar), _) if scalar.value.is_finite() && scalar.value >= 0.0 => {
-                Ok(Self::Thousandths((scalar.value * THOUSANDTHS).round() as u64))
-            }
-            (ResourceType::Ranges, _, Some(ranges)) if ranges.range.iter().all(|range| range.begin <= range.end) => {
-                let mut list: Vec<_> = ranges.range.iter().map(|range| (range.begin, range.end)).collect();
-                list.sort_unstable();
-                if list.windows(2).any(|pair| pair[1].0 <= pair[0].1) { Err(bad()) } else { Ok(Self::Ranges(list)) }
-            }
-            (ResourceType::Scalar | ResourceType::Ranges, ..) => Err(bad()),
-            _ => Err(AmountError::Kind(resource.name.clone())),
-        }
-    }
-
-    fn ranges(&self) -> Option<&Vec<(u64, u64)>> {
-        match self {
-            Self::Ranges(list) => Some(list),
-            Self::Thousandths(_) => None,
-        }
-    }
-
-    fn thousandths(&self) -> u64 {
-        match self {
-            Self::Thousandths(n) => *n,
-            Self::Ranges(list) => {
-                list.iter().map(|(begin, end)| (end - begin).saturating_add(1).saturating_mul(1000)).sum()
-            }
-        }
-    }
-}
-
-/// Sorted, neighbours and overlaps joined.
-fn joined(mut list: Vec<(u64, u64)>) -> Vec<(u64, u64)> {
-    list.sort_unstable();
-    let mut out: Vec<(u64, u64)> = Vec::with_capacity(list.len());
-    for (begin, end) in list {
-        match out.last_mut() {
-            Some(last) if begin <= last.1.saturating_add(1) => last.1 = last.1.max(end),
-            _ => out.push((begin, end)),
-        }
-    }
-    out
-}
-
-/// What is left of `range` without `hole`.
-fn without(range: (u64, u64), hole: (u64, u64)) -> impl Iterator<Item = (u64, u64)> {
-    let left = (hole.0 > range.0).then(|| (range.0, range.1.min(hole.0.saturating_sub(1))));
-    let right = (hole.1 < range.1).then(|| (range.0.max(hole.1.saturating_add(1)), range.1));
-    [left, right].into_iter().flatten()
-}
-
-#[cfg(test)]
-mod tests {
-    use proptest::prelude::*;
-
-    use super::*;
-
-    fn amounts(cpus: u64, ports: &[(u64, u64)]) -> Amounts {
-        let mut sum = Amounts::default();
-        sum.add(&Amounts(BTreeMap::from([(Kind::plain("cpus"), Amount::Thousandths(cpus))])));
-        for range in ports {
-            sum.add(&Amounts(BTreeMap::from([(Kind::plain("ports"), Amount::Ranges(vec![*range]))])));
-        }
-        sum
-    }
-
-    proptest! {
-        #[test]
-        fn what_is_taken_out_and_put_back_changes_nothing(
-            cpus in 0u64..10_000, taken_cpus in 0u64..10_000,
-            all in prop::collection::vec((0u64..50, 0u64..5), 0..6),
-            taken in prop::collection::vec((0u64..50, 0u64..5), 0..6),
-        ) {
-            let ranges = |list: &[(u64, u64)]| list.iter().map(|&(begin, len)| (begin, begin + len)).collect::<Vec<_>>();
-            let whole = amounts(cpus, &ranges(&all));
-            let part = amounts(taken_cpus, &ranges(&taken));
-            let mut left = whole.clone();
-            left.subtract(&part);
-            prop_assert!(whole.contains(&left));
-            if whole.contains(&part) {
-                prop_assert_eq!(left.is_empty(), whole == part);
-                left.add(&part);
-                prop_assert_eq!(left, whole);
-            }
-        }
-    }
-
-    #[test]
-    fn resources_go_there_and_back() {
-        let whole = amounts(1_500, &[(31_000, 31_099)]);
-        let resources = whole.to_resources("r");
-        assert_eq!(resources[0].allocation_info.as_ref().unwrap().role, "r");
-        assert_eq!(Amounts::of(&resources).unwrap(), whole);
-        assert_eq!(whole.to_json()["ports"], "[31000-31099]");
-        assert_eq!(whole.to_json()["cpus"], 1.5);
-    }
-
-    #[test]
-    fn what_has_no_amount_is_refused() {
-        let bad = |value| Amounts::of(&[Resource::scalar("cpus", value, None)]);
-        assert!(bad(-1.0).is_err() && bad(f64::NAN).is_err() && bad(f64::INFINITY).is_err());
-        let mut shared = Resource::scalar("disk", 1.0, None);
-        shared.rest.insert("shared".into(), serde_json::json!({}));
-        assert_eq!(Amounts::of(&[shared]), Err(AmountError::Kind("disk".into())));
-    }
-
-    #[test]
-    fn reserved_revocable_and_persistent_ones_are_counted_apart() {
-        let marked = |name, value, key: &str, mark| {
-            let mut resource = Resource::scalar(name, value, None);
-            resource.rest.insert(key.into(), mark);
-            resource
-        };
-        let reserved = marked("cpus", 2.0, "reservations", serde_json::json!([{ "type": "STATIC", "role": "a" }]));
-        let older = marked("cpus", 1.0, "role", serde_json::json!("a"));
-        let revocable = marked("cpus", 4.0, "revocable", serde_json::json!({}));
-        let whole = Amounts::of(&[reserved.clone(), older, revocable, Resource::scalar("cpus", 8.0, None)]).unwrap();
-        assert_eq!(whole.kinds().count(), 3, "both formats of a reservation are one");
-        assert_eq!(whole.thousandths("cpus"), 15_000);
-        assert_eq!(Amounts::of(&whole.to_resources("a/b")).unwrap(), whole);
-        assert!(!whole.contains(&Amounts::of(&[Resource::scalar("cpus", 8.5, None)]).unwrap()));
-        assert_eq!(whole.to_json()["cpus_revocable"], 4.0);
-        let of = Kind::of(&reserved).unwrap();
-        let fit = ["a", "a/b", "ab", "b", "*"].map(|role| of.is_allocatable_to(role));
-        assert_eq!(fit, [true, true, false, false, false]);
-    }
-
-    #[test]
-    fn a_volume_is_there_whole_or_not_at_all() {
-        let volume = |mib| {
-            let mut resource = Resource::scalar("disk", mib, None);
-            resource.rest.insert("disk".into(), serde_json::json!({ "persistence": { "id": "v" } }));
-            Amounts::of(&[resource]).unwrap()
-        };
-        assert!(volume(64.0).contains(&volume(64.0)));
-        assert!(!volume(64.0).contains(&volume(32.0)));
     }
 }

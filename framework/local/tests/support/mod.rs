@@ -43,25 +43,22 @@ pub struct Scheduler {
 
 impl Scheduler {
     pub async fn connect(master: &str, id: Option<FrameworkId>) -> Self {
-        let capability = |kind: &str| Capability { kind: kind.into() };
-        let info = FrameworkInfo {
-            user: "root".into(),
-            name: "test".into(),
-            id,
-            failover_timeout: 60.0,
-            checkpoint: true,
-            roles: vec!["test".into()],
-            capabilities: vec![capability("MULTI_ROLE"), capability("PARTITION_AWARE")],
-            ..FrameworkInfo::default()
-        };
-        let (mut events, caller) =
-            Session::connect(Config::new([master]), Subscribe { framework_info: info, ..Subscribe::default() });
+        let subscribe = Subscribe { framework_info: framework(id), ..Subscribe::default() };
+        let mut config = Config::new([master]);
+        config.timings.backoff_min = Duration::from_millis(50);
+        config.timings.backoff_max = Duration::from_millis(200);
+        let (mut events, caller) = Session::connect(config, subscribe);
         match tokio::time::timeout(PATIENCE, events.next()).await.expect("subscribed in time") {
             Some(SessionEvent::Subscribed { subscribed, .. }) => {
                 Self { id: subscribed.framework_id, caller, events, seen: VecDeque::new(), offers: vec![] }
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// As it subscribed, with its id.
+    pub fn subscribe(&self) -> Subscribe {
+        Subscribe { framework_info: framework(Some(self.id.clone())), ..Subscribe::default() }
     }
 
     /// Waits for the first event that `pick` takes; others are kept for later.
@@ -148,6 +145,20 @@ impl Scheduler {
         self.launch(&offer, vec![task(&offer, id, behaviour)]).await;
         assert_eq!(self.update(id).await.state, TaskState::TaskRunning);
         offer
+    }
+}
+
+fn framework(id: Option<FrameworkId>) -> FrameworkInfo {
+    let capability = |kind: &str| Capability { kind: kind.into() };
+    FrameworkInfo {
+        user: "root".into(),
+        name: "test".into(),
+        id,
+        failover_timeout: 60.0,
+        checkpoint: true,
+        roles: vec!["test".into()],
+        capabilities: vec![capability("MULTI_ROLE"), capability("PARTITION_AWARE")],
+        ..FrameworkInfo::default()
     }
 }
 
@@ -245,9 +256,22 @@ pub async fn act_as_executor() {
 }
 
 pub async fn get(url: &str) -> serde_json::Value {
+    let (head, body) = http("GET", url, "").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{url}: {head}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Status and body.
+pub async fn post(url: &str, body: serde_json::Value) -> (u16, String) {
+    let (head, body) = http("POST", url, &body.to_string()).await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+async fn http(method: &str, url: &str, body: &str) -> (String, String) {
     use std::io::{Read as _, Write as _};
     let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close", body.len());
+    let request = format!("{method} /{path} HTTP/1.1\r\nHost: {authority}\r\n{headers}\r\n\r\n{body}");
     let authority = authority.to_owned();
     let answer = tokio::task::spawn_blocking(move || {
         let mut socket = std::net::TcpStream::connect(authority).unwrap();
@@ -258,8 +282,7 @@ pub async fn get(url: &str) -> serde_json::Value {
     });
     let answer = answer.await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{url}: {head}");
-    serde_json::from_str(body).unwrap()
+    (head.to_owned(), body.to_owned())
 }
 
 /// The process runs, or is at least there (a zombie is not).
