@@ -31,10 +31,12 @@ impl Cluster {
             AgentInfo { hostname: record.address.clone(), port: Some(record.port), id: Some(record.id.clone()) };
         let gone = record.link == Link::Gone;
         let (Some(framework_info), false, Some(executor)) = (framework, gone, record.executors.get_mut(&key)) else {
-            return Ok(self.turn_away(stream));
+            self.turn_away(stream);
+            return Ok(());
         };
         if !matches!(executor.phase, Phase::Registering { .. } | Phase::Running) {
-            return Ok(self.turn_away(stream));
+            self.turn_away(stream);
+            return Ok(());
         }
         executor.phase = Phase::Running;
         let (executor_info, queued) = (executor.info.clone(), std::mem::take(&mut executor.queued));

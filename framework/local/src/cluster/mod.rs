@@ -18,7 +18,7 @@
 //! - Reservations are written as a list (`reservations`) to every framework; Mesos writes `role` and `reservation` to
 //!   those without RESERVATION_REFINEMENT. Both are read.
 //! - The data of a persistent volume is not mounted into the sandbox, and DESTROY has nothing to remove.
-//! - The size of a regex in offer constraints is estimated, upwards: see `constraints::program_size`.
+//! - The size of a regex in offer constraints is estimated, rather too high: see `constraints::program_size`.
 //! - Shares of roles are compared one by one, not along the tree of hierarchical roles; the allocator runs every
 //!   allocation interval only, not at events between.
 //! - An agent that restarts answers 503 instead of refusing connections; after a failover of the master frameworks are
