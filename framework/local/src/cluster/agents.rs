@@ -33,6 +33,7 @@ impl Cluster {
         (record.id, record.link, record.registered_unix_secs) = (id, Link::Connected, unix_secs);
         (record.deactivated, record.draining) = (false, None);
         record.total = record.initial.clone();
+        record.drain_config = None;
         record.kills.clear();
     }
 

@@ -28,11 +28,9 @@ impl Cluster {
             return Err(Refusal::new(400, format!("Agent {id} {message} {machine}")));
         }
         self.deactivate(agent);
-        self.agents[agent].draining = Some(Draining { max_grace, mark_gone, drained: false });
-        for (framework, task) in self.tasks_of(agent) {
-            let policy = self.drain_policy(&framework, &task, max_grace);
-            self.kill_task(&framework, &task, policy);
-        }
+        let draining = Draining { max_grace, mark_gone, drained: false };
+        (self.agents[agent].draining, self.agents[agent].drain_config) = (Some(draining), Some(draining));
+        self.kill_for_drain(agent);
         self.check_draining();
         Ok(())
     }
@@ -68,17 +66,27 @@ impl Cluster {
         Ok(())
     }
 
+    /// Kills what runs on an agent that drains.
+    pub(super) fn kill_for_drain(&mut self, agent: AgentIndex) {
+        let Some(config) = self.agents[agent].drain_config.filter(|_| self.agents[agent].is_running()) else { return };
+        for (framework, task) in self.tasks_of(agent) {
+            let policy = self.drain_policy(&framework, &task, config.max_grace);
+            self.kill_task(&framework, &task, policy);
+        }
+    }
+
     /// Agents that have become empty are drained.
     pub(super) fn check_draining(&mut self) {
         for agent in 0..self.agents.len() {
-            let Some(draining) = self.agents[agent].draining.filter(|draining| !draining.drained) else { continue };
-            let operations = self.frameworks.values().flat_map(|framework| framework.operations.values());
-            if !self.agents[agent].is_registered()
-                || !self.tasks_of(agent).is_empty()
-                || operations.into_iter().any(|operation| operation.agent == agent)
-            {
+            let record = &self.agents[agent];
+            if (record.draining.is_none() && record.drain_config.is_none()) || !self.is_idle(agent) {
                 continue;
             }
+            if self.agents[agent].executors.is_empty() {
+                self.agents[agent].drain_config = None;
+            }
+            let draining = self.agents[agent].draining.filter(|draining| !draining.drained);
+            let Some(draining) = draining.filter(|_| self.agents[agent].is_registered()) else { continue };
             if draining.mark_gone {
                 self.remove_agent(agent, Departure::Gone, "Agent has been marked gone");
             } else {
@@ -90,6 +98,12 @@ impl Cluster {
     /// The registered agent of this id.
     pub(super) fn registered(&self, id: &AgentId) -> Option<AgentIndex> {
         self.agents.iter().position(|agent| agent.id == *id && agent.is_registered())
+    }
+
+    /// Neither tasks nor operations, acknowledged ones apart.
+    fn is_idle(&self, agent: AgentIndex) -> bool {
+        let mut operations = self.frameworks.values().flat_map(|framework| framework.operations.values());
+        self.tasks_of(agent).is_empty() && !operations.any(|operation| operation.agent == agent)
     }
 
     fn agent_to_change(&self, id: &AgentId) -> Result<AgentIndex, Refusal> {

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 
-use millstream_mesos_types::{ExecutorInfo, FrameworkId, TaskInfo, TaskState, executor};
+use millstream_mesos_types::{ExecutorInfo, FrameworkId, TaskId, TaskInfo, TaskState, executor};
 
 use super::{
     AgentIndex, Amounts, Cluster, ContainerId, Effect, ExecutorKey, Start,
@@ -40,6 +40,10 @@ impl Cluster {
             framework.tasks.insert(task.task_id.clone(), record);
         }
         self.agents[agent].used.add(&takes.task);
+        if self.agents[agent].drain_config.is_some() {
+            let message = "Task was received while agent was already draining";
+            return self.drop_task(id, &task.task_id, "REASON_AGENT_DRAINING", message);
+        }
         if let Some(resources) = takes.executor {
             self.start_executor(agent, &key, info, &offer.role, resources);
         }
@@ -48,15 +52,20 @@ impl Cluster {
         match (executor.phase, executor.stream) {
             (Phase::Terminating { .. } | Phase::Destroyed, _) => {
                 let message = "the executor is terminating";
-                let aware = self.frameworks.get(id).is_some_and(|framework| framework.is_partition_aware());
-                let state = if aware { TaskState::TaskDropped } else { TaskState::TaskLost };
-                self.agent_update(id, &task.task_id, state, "REASON_EXECUTOR_TERMINATED", message);
+                self.drop_task(id, &task.task_id, "REASON_EXECUTOR_TERMINATED", message);
             }
             (Phase::Running, Some(_)) => {
                 self.tell_executor(agent, &key, executor::Event::Launch { launch: executor::Launch { task } });
             }
             _ => executor.queued.push(task),
         }
+    }
+
+    /// The agent does not start it.
+    fn drop_task(&mut self, id: &FrameworkId, task: &TaskId, reason: &str, message: &str) {
+        let aware = self.frameworks.get(id).is_some_and(|framework| framework.is_partition_aware());
+        let state = if aware { TaskState::TaskDropped } else { TaskState::TaskLost };
+        self.agent_update(id, task, state, reason, message);
     }
 
     fn start_executor(

@@ -85,6 +85,7 @@ impl Cluster {
                 }
                 Link::Recovering { until } if until <= self.now => {
                     self.end_silent_executors(agent);
+                    self.kill_for_drain(agent);
                     self.register(agent);
                 }
                 Link::Unregistered { until } if until <= self.now => self.register(agent),

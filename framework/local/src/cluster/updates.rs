@@ -23,7 +23,7 @@ impl Cluster {
         }
         task.uuids.insert(uuid.0);
         let agent = &mut self.agents[task.agent];
-        if let Some(draining) = &agent.draining {
+        if let Some(draining) = &agent.drain_config {
             mark_drained(&mut status, draining, aware);
         }
         task.latest = status.state;

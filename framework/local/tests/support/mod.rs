@@ -11,9 +11,10 @@ use millstream_mesos::{
     scheduler::{Caller, Config, Events, Session, SessionEvent},
 };
 use millstream_mesos_types::{
-    Base64, Capability, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo,
-    KillPolicy, Offer, Operation, Resource, TaskId, TaskInfo, TaskState, TaskStatus, Variable,
-    scheduler::{Accept, Acknowledge, Call, Event, Kill, Subscribe},
+    Base64, Capability, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, Filters, FrameworkId,
+    FrameworkInfo, KillPolicy, Offer, Operation, OperationStatus, Resource, TaskId, TaskInfo, TaskState, TaskStatus,
+    Variable,
+    scheduler::{Accept, Acknowledge, AcknowledgeOperationStatus, Call, Event, Kill, Subscribe, UpdateOperationStatus},
 };
 
 /// Longest wait for anything: far beyond what is needed on a busy machine.
@@ -126,6 +127,32 @@ impl Scheduler {
         self.caller.send(Call::Acknowledge { acknowledge }).await.unwrap();
     }
 
+    /// ACCEPT with anything; what is left comes again at once.
+    pub async fn accept(&self, offer: &Offer, operations: Vec<Operation>) {
+        let filters = Some(Filters { refuse_seconds: Some(0.0) });
+        let accept = Accept { offer_ids: vec![offer.id.clone()], operations, filters };
+        self.caller.send(Call::Accept { accept }).await.unwrap();
+    }
+
+    /// If there is something to acknowledge.
+    pub async fn acknowledge_operation(&self, status: OperationStatus) {
+        let (Some(uuid), Some(operation_id)) = (status.uuid, status.operation_id) else { return };
+        let acknowledge_operation_status =
+            AcknowledgeOperationStatus { agent_id: status.agent_id, uuid: uuid.value, operation_id };
+        self.caller.send(Call::AcknowledgeOperationStatus { acknowledge_operation_status }).await.unwrap();
+    }
+
+    /// The next outcome of that operation.
+    pub async fn outcome(&mut self, id: &str) -> OperationStatus {
+        let pick = |event: &Event| match event {
+            Event::UpdateOperationStatus { update_operation_status: UpdateOperationStatus { status } } => {
+                status.operation_id.as_ref().is_some_and(|known| known.value == id).then(|| status.clone())
+            }
+            _ => None,
+        };
+        self.wait(id, pick).await
+    }
+
     pub async fn launch(&self, offer: &Offer, tasks: Vec<TaskInfo>) {
         let accept =
             Accept { offer_ids: vec![offer.id.clone()], operations: vec![Operation::launch(tasks)], filters: None };
@@ -139,12 +166,17 @@ impl Scheduler {
         self.caller.send(Call::Kill { kill }).await.unwrap();
     }
 
-    /// Launches a task on the agent and waits until it runs.
+    /// Launches a task on the agent and waits until it runs. An offer may have been rescinded meanwhile.
     pub async fn run(&mut self, agent: usize, id: &str, behaviour: &str) -> Offer {
-        let offer = self.offer(agent).await;
-        self.launch(&offer, vec![task(&offer, id, behaviour)]).await;
-        assert_eq!(self.update(id).await.state, TaskState::TaskRunning);
-        offer
+        loop {
+            let offer = self.offer(agent).await;
+            self.launch(&offer, vec![task(&offer, id, behaviour)]).await;
+            let update = self.update(id).await;
+            if update.reason.as_deref() != Some("REASON_INVALID_OFFERS") {
+                assert_eq!(update.state, TaskState::TaskRunning, "{update:?}");
+                return offer;
+            }
+        }
     }
 }
 
@@ -157,7 +189,7 @@ fn framework(id: Option<FrameworkId>) -> FrameworkInfo {
         failover_timeout: 60.0,
         checkpoint: true,
         roles: vec!["test".into()],
-        capabilities: vec![capability("MULTI_ROLE"), capability("PARTITION_AWARE")],
+        capabilities: ["MULTI_ROLE", "PARTITION_AWARE", "RESERVATION_REFINEMENT"].map(capability).to_vec(),
         ..FrameworkInfo::default()
     }
 }

@@ -26,6 +26,9 @@ pub(in crate::cluster) struct Agent {
     /// An operator wants nothing started there.
     pub(in crate::cluster) deactivated: bool,
     pub(in crate::cluster) draining: Option<Draining>,
+    /// What the agent itself still drains: until its last executor has ended, even if the master calls it drained or has
+    /// reactivated it.
+    pub(in crate::cluster) drain_config: Option<Draining>,
     /// Kills that came while it was not connected.
     pub(in crate::cluster) kills: Vec<(FrameworkId, Kill)>,
     pub(in crate::cluster) registered_unix_secs: f64,
@@ -47,6 +50,7 @@ impl Agent {
             link: Link::Connected,
             deactivated: false,
             draining: None,
+            drain_config: None,
             kills: vec![],
             registered_unix_secs,
             executors: BTreeMap::new(),

@@ -37,8 +37,20 @@ fn a_drained_agent_kills_its_tasks_in_time_and_offers_nothing_until_it_is_reacti
     world.pass(Duration::from_secs(20));
     assert!(world.offers(&me).is_empty());
     world.cluster.reactivate_agent(world.now, &id).unwrap();
-    assert_eq!(world.offers(&me).len(), 1);
+    let offer = world.offers(&me).remove(0);
     assert!(world.cluster.reactivate_agent(world.now, &id).is_err(), "it is not deactivated");
+
+    // The agent itself drains until the executor has left too.
+    world.launch(&me, &offer.id, vec![task(&offer, "t2", 1.0)]);
+    let dropped = world.updates(&me).remove(0);
+    assert_eq!(states(std::slice::from_ref(&dropped)), [(TaskState::TaskDropped, "REASON_AGENT_DRAINING")]);
+    world.acknowledge(&me, &dropped);
+    let container = world.cluster.containers.keys().next().unwrap().clone();
+    world.cluster.container_ended(world.now, &container, Ok(0));
+    world.pass(Duration::from_secs(6));
+    world.told(me.stream);
+    world.call(&me, Call::Revive { revive: Roles::default() }).unwrap();
+    world.running_again(&me, "t3");
 }
 
 #[test]

@@ -172,6 +172,18 @@ impl World {
         self.call(scheduler, Call::Acknowledge { acknowledge }).unwrap();
     }
 
+    /// Another task that is started on any agent with an offer; all others are declined.
+    fn running_again(&mut self, scheduler: &Scheduler, id: &str) {
+        for offer in self.cluster.offers.keys().cloned().collect::<Vec<_>>() {
+            let decline = Decline { offer_ids: vec![offer], filters: Some(Filters { refuse_seconds: Some(0.0) }) };
+            self.call(scheduler, Call::Decline { decline }).unwrap();
+        }
+        let offer = self.offers(scheduler).remove(0);
+        self.launch(scheduler, &offer.id, vec![task(&offer, id, 1.0)]);
+        assert!(self.updates(scheduler).is_empty(), "nothing is wrong with {id}");
+        assert!(self.started().iter().any(|start| start.agent_id == offer.agent_id));
+    }
+
     /// A task that runs on agent 0; returns the executor's stream.
     fn running(&mut self, scheduler: &Scheduler) -> StreamId {
         let offer = self.offers(scheduler).into_iter().find(|offer| offer.hostname == "127.0.1.1").unwrap();
