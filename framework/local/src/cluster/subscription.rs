@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use millstream_mesos_types::{
     FrameworkId, OfferId,
@@ -76,9 +76,13 @@ impl Cluster {
         }
         framework.constraints = constraints(&call).map_err(|error| bad("'UpdateFramework' call", error))?;
         framework.info = call.framework_info;
-        framework.suppressed = call.suppressed_roles.into_iter().collect();
+        let suppressed: BTreeSet<String> = call.suppressed_roles.into_iter().collect();
+        let before = std::mem::replace(&mut framework.suppressed, suppressed);
         let roles = framework.roles();
-        framework.filters.retain(|filter| roles.contains(&filter.role));
+        // As in Mesos: roles that are no longer suppressed are revived, and that ends all inverse filters every time.
+        let revived = |role: &String| before.contains(role) && !framework.suppressed.contains(role);
+        framework.filters.retain(|filter| roles.contains(&filter.role) && !revived(&filter.role));
+        framework.inverse_filters.clear();
         let left = self.offers.iter().filter(|(_, offer)| offer.framework == *id && !roles.contains(&offer.role));
         for offer in left.map(|(offer, _)| offer.clone()).collect::<Vec<_>>() {
             self.rescind(offer);

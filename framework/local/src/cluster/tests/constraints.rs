@@ -145,17 +145,24 @@ fn an_update_replaces_constraints_suppression_and_roles() {
     for offer in &offers {
         world.call(&me, decline(offer, 0.0)).unwrap();
     }
-    let now: Vec<_> = world.offers(&me).into_iter().map(|offer| offer.hostname).collect();
-    assert_eq!(now, ["127.0.1.2"]);
+    let now = world.offers(&me);
+    assert!(matches!(&now[..], [second] if second.hostname == "127.0.1.2"), "{now:?}");
+    world.call(&me, decline(&now[0], 1e6)).unwrap();
+    world.call(&me, Call::UpdateFramework { update_framework: update.clone() }).unwrap();
+    assert!(world.offers(&me).is_empty(), "a filter outlives an update");
 
     update.offer_constraints = None;
     update.suppressed_roles = vec!["a".into()];
     world.call(&me, Call::UpdateFramework { update_framework: update.clone() }).unwrap();
     assert!(world.offers(&me).is_empty());
     update.suppressed_roles.clear();
+    world.call(&me, Call::UpdateFramework { update_framework: update.clone() }).unwrap();
+    assert_eq!(world.offers(&me).len(), 3, "but not the end of a suppression");
     update.framework_info.roles = vec!["b".into()];
     world.call(&me, Call::UpdateFramework { update_framework: update.clone() }).unwrap();
-    assert!(matches!(&world.told(me.stream)[..], [Event::Rescind { .. }]), "of a role that was left");
+    let told = world.told(me.stream);
+    assert_eq!(told.len(), 3, "of a role that was left");
+    assert!(told.iter().all(|event| matches!(event, Event::Rescind { .. })), "{told:?}");
     let roles: Vec<_> = world.offers(&me).into_iter().map(|offer| offer.allocation_info.unwrap().role).collect();
     assert_eq!(roles, ["b", "b", "b"]);
 }
