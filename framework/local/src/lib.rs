@@ -12,6 +12,6 @@ mod edge;
 mod local;
 mod options;
 
-pub use cluster::{AgentIndex, Settings};
+pub use cluster::{AgentIndex, Answer, OperatorCall, Refusal, Settings};
 pub use local::{Local, LocalError, run};
 pub use options::{LocalOptions, OptionsError};

@@ -6,9 +6,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     LocalOptions, OptionsError,
-    cluster::{AgentIndex, AgentSpec, Cluster, Identity},
+    cluster::{AgentIndex, AgentSpec, Answer, Cluster, Identity, OperatorCall, Refusal},
     edge::{agent_http, hub::Hub, master_http},
-    options::{agent_address, parse_attributes, parse_resources},
+    options::{agent_address, parse_attributes, parse_domain, parse_resources},
 };
 
 /// Beyond the longest grace: for killed processes to be waited for, and for open connections to end.
@@ -73,9 +73,10 @@ impl Local {
         let (mut specs, mut listeners) = (vec![], vec![]);
         for number in 1..=options.agents {
             let attributes = parse_attributes(&options.attributes, number)?;
+            let domain = options.domain.as_deref().map(|domain| parse_domain(domain, number)).transpose()?;
             let address = agent_address(number)?;
             let (listener, port) = listen(address, options.agent_port).await?;
-            specs.push(AgentSpec { address: address.to_string(), port, attributes, total: total.clone() });
+            specs.push(AgentSpec { address: address.to_string(), port, attributes, domain, total: total.clone() });
             listeners.push(listener);
         }
         let agents: Vec<String> = specs.iter().map(|spec| format!("{}:{}", spec.address, spec.port)).collect();
@@ -104,6 +105,28 @@ impl Local {
     /// Lets a lost agent come back, empty and under a new id.
     pub fn restore_agent(&self, agent: AgentIndex) {
         self.hub.0.input(|cluster, now| cluster.restore_agent(now, agent));
+    }
+
+    /// Restarts an agent's process: for `down_for` nobody can speak to it, its executors live on and subscribe again.
+    pub fn restart_agent(&self, agent: AgentIndex, down_for: Duration) {
+        self.hub.0.input(|cluster, now| cluster.restart_agent(now, agent, down_for));
+    }
+
+    /// Replaces the leading master: all subscriptions end, offers and filters are forgotten. For `leaderless_for` calls
+    /// are answered 503; agents register again `agents_after` from now.
+    pub fn fail_over(&self, leaderless_for: Duration, agents_after: Duration) {
+        let master_id = uuid::Uuid::new_v4().to_string();
+        self.hub.0.input(|cluster, now| cluster.fail_over(now, master_id, leaderless_for, agents_after));
+    }
+
+    /// Takes an agent's revocable resources back: kills the executors that use some, and returns how many.
+    pub fn revoke(&self, agent: AgentIndex) -> usize {
+        self.hub.0.input(|cluster, now| cluster.revoke(now, agent))
+    }
+
+    /// A call of the operator API, as by `POST /api/v1`.
+    pub fn operate(&self, call: OperatorCall) -> Result<Answer, Refusal> {
+        self.hub.0.input(|cluster, now| cluster.operate(now, call))
     }
 
     /// Shuts all executors down within their grace, then ends the servers. When it returns, no executor is left.

@@ -1,6 +1,9 @@
 use std::{net::Ipv4Addr, path::PathBuf, time::Duration};
 
-use millstream_mesos_types::{Attribute, Range, Ranges, Resource, ResourceType, Scalar, Text};
+use millstream_mesos_types::{
+    Attribute, DomainInfo, FaultDomain, Named, Range, Ranges, Resource, ResourceType, Scalar, Text,
+};
+use serde_json::json;
 
 use crate::cluster::{Amounts, Settings};
 
@@ -20,10 +23,13 @@ pub struct LocalOptions {
     pub agent_port: u16,
     /// Holds the sandboxes.
     pub work_dir: PathBuf,
-    /// Of each agent: `cpus:4;mem:4096;ports:[31000-31099]`, mem and disk in MiB.
+    /// Of each agent: `cpus:4;mem:4096;ports:[31000-31099]`, mem and disk in MiB. As Mesos writes them: `cpus(role):2` is
+    /// reserved for a role, `cpus{REV}:2` revocable.
     pub resources: String,
     /// Of each agent: `rack:r%r;broker:%d`, where `%d` is the agent's number and `%r` 1 to 3 in turn.
     pub attributes: String,
+    /// Of each agent: `region/zone`, with `%d` and `%r` as in attributes; none for no fault domain.
+    pub domain: Option<String>,
     /// How often what nobody uses is offered.
     pub allocation_interval: Duration,
     /// The timers of the cluster.
@@ -40,6 +46,7 @@ impl LocalOptions {
             work_dir: work_dir.into(),
             resources: "cpus:4;mem:4096;disk:10240;ports:[31000-31099]".into(),
             attributes: "rack:r%r;broker:%d".into(),
+            domain: None,
             allocation_interval: Duration::from_millis(200),
             settings: Settings::default(),
         }
@@ -50,8 +57,13 @@ impl LocalOptions {
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OptionsError {
     /// Not `name:value;…`.
-    #[error("resource {0:?} is neither name:number nor name:[begin-end,…]")]
+    #[error(
+        "resource {0:?} is neither name:number nor name:[begin-end,…], with (role) or {{REV}} after the name if it is so"
+    )]
     Resource(String),
+    /// Not `region/zone`.
+    #[error("domain {0:?} is not region/zone")]
+    Domain(String),
     /// Not `name:value;…`.
     #[error("attribute {0:?} is not name:value")]
     Attribute(String),
@@ -67,13 +79,13 @@ pub(crate) fn agent_address(number: usize) -> Result<Ipv4Addr, OptionsError> {
     Ok(Ipv4Addr::new(127, 0, net, (index % AGENTS_PER_NET + 1) as u8))
 }
 
-/// Reads `cpus:4;ports:[31000-31099]`.
+/// Reads `cpus:4;cpus(role):2;cpus{REV}:1;ports:[31000-31099]`.
 pub(crate) fn parse_resources(text: &str) -> Result<Amounts, OptionsError> {
     let mut resources = vec![];
     for part in parts(text) {
         let bad = || OptionsError::Resource(part.to_owned());
         let (name, value) = part.split_once(':').ok_or_else(bad)?;
-        let mut resource = Resource::scalar(name.trim(), 0.0, None);
+        let mut resource = marked_resource(name.trim()).ok_or_else(bad)?;
         match value.trim().strip_prefix('[').and_then(|value| value.strip_suffix(']')) {
             None => resource.scalar = Some(Scalar { value: value.trim().parse().map_err(|_| bad())? }),
             Some(list) => {
@@ -94,10 +106,9 @@ pub(crate) fn parse_resources(text: &str) -> Result<Amounts, OptionsError> {
 
 /// Reads `rack:r%r;broker:%d` for one agent. As in Mesos a number makes a SCALAR, all else a TEXT.
 pub(crate) fn parse_attributes(text: &str, number: usize) -> Result<Vec<Attribute>, OptionsError> {
-    let rack = number.saturating_sub(1) % RACKS + 1;
     let attribute = |part: &str| {
         let (name, value) = part.split_once(':').ok_or_else(|| OptionsError::Attribute(part.to_owned()))?;
-        let value = value.trim().replace("%d", &number.to_string()).replace("%r", &rack.to_string());
+        let value = numbered(value.trim(), number);
         let scalar = value.parse().ok().filter(|number: &f64| number.is_finite()).map(|value| Scalar { value });
         Ok(Attribute {
             name: name.trim().into(),
@@ -107,6 +118,42 @@ pub(crate) fn parse_attributes(text: &str, number: usize) -> Result<Vec<Attribut
         })
     };
     parts(text).map(attribute).collect()
+}
+
+/// Reads `europe/z%r` for one agent.
+pub(crate) fn parse_domain(text: &str, number: usize) -> Result<DomainInfo, OptionsError> {
+    let name = |text: &str| Named { name: numbered(text.trim(), number) };
+    let (region, zone) = text.split_once('/').ok_or_else(|| OptionsError::Domain(text.to_owned()))?;
+    Ok(DomainInfo { fault_domain: Some(FaultDomain { region: name(region), zone: name(zone) }) })
+}
+
+/// `cpus`, `cpus(role)`, `cpus{REV}`, `cpus(role){REV}`, without an amount.
+fn marked_resource(text: &str) -> Option<Resource> {
+    let (text, revocable) = match text.strip_suffix("{REV}") {
+        Some(text) => (text, true),
+        None => (text, false),
+    };
+    let (name, role) = match text.split_once('(') {
+        Some((name, role)) => (name, role.strip_suffix(')')?),
+        None => (text, "*"),
+    };
+    let mut resource = Resource::scalar(name, 0.0, None);
+    if revocable {
+        resource.rest.insert("revocable".into(), json!({}));
+    }
+    if role != "*" {
+        resource.rest.insert("reservations".into(), json!([{ "type": "STATIC", "role": role }]));
+    }
+    is_plain(name).then_some(resource)
+}
+
+fn is_plain(name: &str) -> bool {
+    !name.is_empty() && name.chars().all(|char| char.is_ascii_alphanumeric() || "_-.".contains(char))
+}
+
+fn numbered(text: &str, number: usize) -> String {
+    let rack = number.saturating_sub(1) % RACKS + 1;
+    text.replace("%d", &number.to_string()).replace("%r", &rack.to_string())
 }
 
 fn parts(text: &str) -> impl Iterator<Item = &str> {
@@ -132,9 +179,20 @@ mod tests {
         let amounts = parse_resources("cpus:4; mem:4096;ports:[31000-31099, 32000-32001]").unwrap();
         assert_eq!(amounts.to_json()["ports"], "[31000-31099, 32000-32001]");
         assert_eq!(amounts.thousandths("cpus"), 4_000);
-        for bad in ["cpus", "cpus:x", "ports:[1]", "ports:[2-1]", "cpus:-1"] {
+        let amounts = parse_resources("cpus:4;cpus(a/b):2;cpus{REV}:8;ports(a):[1-2]").unwrap();
+        let of_a = amounts.filter(|kind| kind.reservation_role() == "a/b");
+        assert_eq!(of_a.thousandths("cpus"), 2_000);
+        assert_eq!(amounts.filter(|kind| kind.revocable).thousandths("cpus"), 8_000);
+        for bad in ["cpus", "cpus:x", "ports:[1]", "ports:[2-1]", "cpus:-1", "cpus(a:1", "cpus)a(:1", "(a):1"] {
             assert!(matches!(parse_resources(bad), Err(OptionsError::Resource(_))), "{bad}");
         }
+    }
+
+    #[test]
+    fn domains_know_their_agent() {
+        let domain = parse_domain("eu/z%r", 5).unwrap().fault_domain.unwrap();
+        assert_eq!((&*domain.region.name, &*domain.zone.name), ("eu", "z2"));
+        assert!(parse_domain("eu", 1).is_err());
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The cluster over real HTTP with real executor processes, driven by Millstream's own sessions.
 
+mod scenarios;
 mod support;
 
 use std::time::Duration;
@@ -7,7 +8,7 @@ use std::time::Duration;
 use millstream_mesos::scheduler::SessionEvent;
 use millstream_mesos_types::{
     Base64, ExecutorId, Resource, TaskId, TaskState,
-    scheduler::{Call, Event, Message, Reconcile, ReconcileTask, Shutdown},
+    scheduler::{Call, Event, InverseOfferAnswer, Message, Reconcile, ReconcileTask},
 };
 use nix::{
     sys::signal::{Signal, kill},
@@ -34,98 +35,6 @@ async fn acts_as_local() {
     let pid = state["frameworks"][0]["executors"][0]["pid"].to_string();
     std::fs::write(format!("{dir}/executor.pid"), pid).unwrap();
     std::future::pending::<()>().await;
-}
-
-/// The sessions against a real Mesos: `REAL_MESOS=host:port`, an agent called 127.0.1.1.
-#[tokio::test]
-#[ignore = "needs a real Mesos"]
-async fn the_same_on_real_mesos() {
-    let master = std::env::var("REAL_MESOS").expect("REAL_MESOS=host:port");
-    scenario(&master).await;
-}
-
-#[tokio::test]
-async fn the_same_on_this_cluster() {
-    let dir = tempfile::tempdir().unwrap();
-    let local = start(1, dir.path()).await;
-    scenario(&local.master).await;
-    local.stop().await;
-}
-
-/// What must not differ between this cluster and real Mesos.
-async fn scenario(master: &str) {
-    let mut me = Scheduler::connect(master, None).await;
-    let offer = me.run(0, "t", "run").await;
-    let slaves = get(&format!("http://{master}/slaves")).await;
-    let slave = slaves["slaves"].as_array().unwrap().iter().find(|slave| slave["hostname"] == "127.0.1.1").unwrap();
-    let agent = slave["pid"].as_str().unwrap().rsplit_once('@').unwrap().1;
-    let containers = get(&format!("http://{agent}/containers")).await;
-    let container = containers.as_array().unwrap().iter().find(|c| c["framework_id"] == me.id.value.as_str()).unwrap();
-    let first_pid = container["status"]["executor_pid"].as_i64().unwrap();
-    assert!(lives(first_pid));
-
-    // Lost offers, unknown tasks, wrong tasks.
-    me.launch(&offer, vec![task(&offer, "late", "run")]).await;
-    let late = me.update("late").await;
-    assert_eq!((late.state, late.reason.as_deref()), (TaskState::TaskDropped, Some("REASON_INVALID_OFFERS")));
-    let again = me.offer(0).await;
-    assert_eq!(again.executor_ids, [ExecutorId::new("e")]);
-    let mut big = task(&again, "big", "run");
-    big.resources = vec![Resource::scalar("cpus", 1e6, None)];
-    let mut renamed = task(&again, "renamed", "run");
-    renamed.executor.as_mut().unwrap().name = Some("another".into());
-    me.launch(&again, vec![big, renamed, task(&again, "t2", "finish")]).await;
-    for id in ["big", "renamed"] {
-        let error = me.update(id).await;
-        assert_eq!((error.state, error.reason.as_deref()), (TaskState::TaskError, Some("REASON_TASK_INVALID")));
-    }
-    assert_eq!(me.update("t2").await.state, TaskState::TaskRunning);
-    assert_eq!(me.update("t2").await.state, TaskState::TaskFinished);
-    let ask = |task: &str| ReconcileTask { task_id: TaskId::new(task), agent_id: Some(offer.agent_id.clone()) };
-    me.caller.send(Call::Reconcile { reconcile: Reconcile { tasks: vec![ask("never")] } }).await.unwrap();
-    let never = me.update("never").await;
-    assert_eq!((never.state, never.reason.as_deref()), (TaskState::TaskGone, Some("REASON_RECONCILIATION")));
-
-    // Fail over.
-    let id = me.id.clone();
-    drop(me);
-    let mut me = Scheduler::connect(master, Some(id)).await;
-    me.caller.send(Call::Reconcile { reconcile: Reconcile::default() }).await.unwrap();
-    assert_eq!(me.update("t").await.state, TaskState::TaskRunning);
-    assert!(lives(first_pid));
-    let message =
-        Message { agent_id: offer.agent_id.clone(), executor_id: ExecutorId::new("e"), data: Base64(b"hi".to_vec()) };
-    me.caller.send(Call::Message { message }).await.unwrap();
-    let echo = me.wait("message", |event| match event {
-        Event::Message { message } => Some(message.data.clone()),
-        _ => None,
-    });
-    assert_eq!(echo.await.0, b"hi");
-
-    // The executor dies.
-    kill(Pid::from_raw(first_pid as i32), Signal::SIGKILL).unwrap();
-    let failed = me.update("t").await;
-    assert_eq!((failed.state, failed.reason.as_deref()), (TaskState::TaskFailed, Some("REASON_EXECUTOR_TERMINATED")));
-    let failure = me.wait("failure", |event| match event {
-        Event::Failure { failure } => failure.status,
-        _ => None,
-    });
-    assert_eq!(failure.await, 9);
-
-    // KILL, then SHUTDOWN of a new one.
-    me.run(0, "t3", "run").await;
-    me.kill("t3", None).await;
-    assert_eq!(me.update("t3").await.state, TaskState::TaskKilled);
-    me.run(0, "t4", "run").await;
-    let shutdown = Shutdown { executor_id: ExecutorId::new("e"), agent_id: offer.agent_id.clone() };
-    me.caller.send(Call::Shutdown { shutdown }).await.unwrap();
-    assert_eq!(me.update("t4").await.state, TaskState::TaskKilled);
-    let failure = me.wait("failure", |event| match event {
-        Event::Failure { failure } => failure.status,
-        _ => None,
-    });
-    assert_eq!(failure.await, 0);
-    me.caller.send(Call::Teardown).await.unwrap();
 }
 
 async fn executor_pid(local: &millstream_local::Local) -> i64 {
@@ -360,6 +269,108 @@ async fn a_lost_agent_takes_offers_and_executors_with_it() {
     assert!(gone(pid).await);
     local.restore_agent(0);
     me.run(0, "t2", "run").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn operators_plan_drain_and_look_over_http() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.run(0, "t", "run").await;
+    let url = |path: &str| format!("{}{path}", local.master_url);
+    let machines = serde_json::json!([{ "hostname": "127.0.1.1", "ip": "127.0.1.1" }]);
+    let unavailability = serde_json::json!({ "start": { "nanoseconds": 1 } });
+    let schedule = serde_json::json!({ "windows": [{ "machine_ids": machines, "unavailability": unavailability }] });
+    assert_eq!(post(&url("/maintenance/schedule"), schedule.clone()).await.0, 200);
+    assert_eq!(get(&url("/master/maintenance/schedule")).await["windows"][0]["machine_ids"], machines);
+    let inverse = me.wait("inverse offer", |event| match event {
+        Event::InverseOffers { inverse_offers } => inverse_offers.inverse_offers.first().cloned(),
+        _ => None,
+    });
+    let accept_inverse_offers = InverseOfferAnswer { inverse_offer_ids: vec![inverse.await.id], filters: None };
+    me.caller.send(Call::AcceptInverseOffers { accept_inverse_offers }).await.unwrap();
+    let status = get(&url("/maintenance/status")).await;
+    assert_eq!(status["draining_machines"][0]["statuses"][0]["status"], "ACCEPT");
+    let drain = serde_json::json!({
+        "type": "DRAIN_AGENT",
+        "drain_agent": { "agent_id": offer.agent_id, "max_grace_period": { "seconds": 2 } },
+    });
+    assert_eq!(post(&url("/api/v1"), drain.clone()).await.0, 400, "it is in a schedule");
+    assert_eq!(post(&url("/maintenance/schedule"), serde_json::json!({})).await.0, 200);
+    assert_eq!(post(&url("/api/v1"), drain).await.0, 200);
+    let killed = me.update("t").await;
+    assert_eq!((killed.state, killed.reason.as_deref()), (TaskState::TaskKilled, Some("REASON_AGENT_DRAINING")));
+    let state = async || {
+        let (status, body) = post(&url("/api/v1"), serde_json::json!({ "type": "GET_AGENTS" })).await;
+        assert_eq!(status, 200);
+        let agents: serde_json::Value = serde_json::from_str(&body).unwrap();
+        agents["get_agents"]["agents"][0]["drain_info"]["state"].clone()
+    };
+    while state().await != "DRAINED" {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+
+    assert_eq!(post(&url("/maintenance/schedule"), schedule).await.0, 200);
+    assert_eq!(post(&url("/machine/down"), machines.clone()).await.0, 200);
+    assert_eq!(get(&url("/slaves")).await["slaves"], serde_json::json!([]));
+    assert_eq!(post(&url("/machine/up"), machines).await.0, 200);
+    me.run(0, "t2", "run").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn executors_survive_restarts_of_agent_and_master() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.run(0, "t", "run").await;
+    let pid = executor_pid(&local).await;
+    local.restart_agent(0, Duration::from_millis(100));
+    me.kill("t", None).await;
+    assert_eq!(me.update("t").await.state, TaskState::TaskKilled, "once the agent is back");
+    me.run(0, "t2", "run").await;
+
+    local.fail_over(Duration::from_millis(200), Duration::from_millis(400));
+    loop {
+        match me.next().await {
+            Some(SessionEvent::Subscribed { .. }) => break,
+            Some(_) => {}
+            None => panic!("the session has ended"),
+        }
+    }
+    let ask = ReconcileTask { task_id: TaskId::new("t2"), agent_id: None };
+    let reconcile = Reconcile { tasks: vec![ask] };
+    let found = loop {
+        me.caller.send(Call::Reconcile { reconcile: reconcile.clone() }).await.unwrap();
+        if let Ok(found) = tokio::time::timeout(Duration::from_millis(100), me.update("t2")).await {
+            break found;
+        }
+    };
+    assert_eq!((found.state, found.reason.as_deref()), (TaskState::TaskRunning, Some("REASON_RECONCILIATION")));
+    assert_eq!(executor_pid(&local).await, pid);
+    me.run(0, "t3", "finish").await;
+    local.stop().await;
+}
+
+#[tokio::test]
+async fn an_update_of_the_framework_is_answered_when_it_is_done() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(2, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    me.offer(0).await;
+    me.offer(1).await;
+    let mut update_framework = me.subscribe();
+    let none = serde_json::json!({ "role_constraints": { "test": { "groups": [] } } });
+    update_framework.offer_constraints = Some(serde_json::from_value(none).unwrap());
+    let refused = me.caller.send(Call::UpdateFramework { update_framework }).await.unwrap_err();
+    assert!(refused.to_string().contains("400"), "{refused}");
+    let second = serde_json::json!({ "role_constraints": { "test": { "groups": [{ "attribute_constraints": [{
+        "selector": { "pseudoattribute_type": "HOSTNAME" }, "predicate": { "text_matches": { "regex": ".*[.]2" } },
+    }] }] } } });
+    let mut update_framework = me.subscribe();
+    update_framework.offer_constraints = Some(serde_json::from_value(second).unwrap());
+    me.caller.send(Call::UpdateFramework { update_framework }).await.unwrap();
     local.stop().await;
 }
 

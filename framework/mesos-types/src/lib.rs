@@ -106,7 +106,7 @@ pub struct FrameworkInfo {
 }
 
 /// `Labels`
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize)]
 pub struct Labels {
     /// The labels.
     #[serde(default)]
@@ -114,7 +114,7 @@ pub struct Labels {
 }
 
 /// `Label`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Label {
     /// Key.
     pub key: String,

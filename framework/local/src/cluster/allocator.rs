@@ -5,13 +5,18 @@ use millstream_mesos_types::{
     scheduler::{Event, Offers},
 };
 
-use super::{AgentIndex, Amounts, Cluster, model::OfferRecord};
+use super::{
+    AgentIndex, Amounts, Cluster,
+    model::{Framework, OfferRecord},
+    shares::Shares,
+};
 
 /// A framework in one of its roles.
-type Wanter = (FrameworkId, String);
+pub(super) type Wanter = (FrameworkId, String);
 
 impl Cluster {
-    /// Offers what is free, each agent's to the framework furthest below its share that wants it.
+    /// Offers what is free, each agent's to the framework furthest below its share that wants it; what that one may not
+    /// have (reserved for others, revocable) to the next.
     pub(super) fn allocate(&mut self) {
         let wanters = self.wanters();
         if wanters.is_empty() || self.agents.is_empty() {
@@ -22,16 +27,14 @@ impl Cluster {
         self.first_agent = (self.first_agent + 1) % self.agents.len();
         for step in 0..self.agents.len() {
             let agent = (self.first_agent + step) % self.agents.len();
-            let free = self.agents[agent].free();
-            if !self.agents[agent].active || !free.is_allocatable() {
+            if !self.agents[agent].is_active() {
                 continue;
             }
-            let willing = wanters.iter().filter(|wanter| !self.refuses(wanter, agent, &free));
-            let first = willing.min_by(|a, b| shares.rank(a).total_cmp(&shares.rank(b)).then_with(|| a.cmp(b)));
-            let Some(wanter) = first.cloned() else { continue };
-            shares.add(&wanter, &free);
-            let offer = self.make_offer(&wanter, agent, free);
-            offers.entry(wanter.0).or_default().push(offer);
+            while let Some((wanter, resources)) = self.next_offer(&wanters, agent, &shares) {
+                shares.add(&wanter, &resources);
+                let offer = self.make_offer(&wanter, agent, resources);
+                offers.entry(wanter.0).or_default().push(offer);
+            }
         }
         for (framework, offers) in offers {
             self.tell(&framework, Event::Offers { offers: Offers { offers } });
@@ -47,16 +50,56 @@ impl Cluster {
         roles.collect()
     }
 
-    fn refuses(&self, (framework, role): &Wanter, agent: AgentIndex, free: &Amounts) -> bool {
-        let filters = self.frameworks.get(framework).into_iter().flat_map(|framework| &framework.filters);
+    fn next_offer(&self, wanters: &[Wanter], agent: AgentIndex, shares: &Shares) -> Option<(Wanter, Amounts)> {
+        let free = self.agents[agent].free();
+        if free.is_empty() {
+            return None;
+        }
+        let willing = wanters.iter().filter_map(|wanter| {
+            let framework = self.frameworks.get(&wanter.0)?;
+            let part = self.part_for(framework, &wanter.1, agent, &free, shares);
+            let wanted = is_enough(framework, &wanter.1, &part) && !self.refuses(framework, &wanter.1, agent, &part);
+            wanted.then_some((wanter, part))
+        });
+        let first = willing.min_by(|(a, _), (b, _)| shares.rank(a).total_cmp(&shares.rank(b)).then_with(|| a.cmp(b)));
+        first.map(|(wanter, part)| (wanter.clone(), part))
+    }
+
+    /// What of an agent's free resources a framework may have in a role.
+    fn part_for(
+        &self,
+        framework: &Framework,
+        role: &str,
+        agent: AgentIndex,
+        free: &Amounts,
+        shares: &Shares,
+    ) -> Amounts {
+        let agent = &self.agents[agent];
+        let gpus = agent.total.thousandths("gpus") > 0 && !framework.is_capable_of("GPU_RESOURCES");
+        if gpus || framework.constraints.exclude(role, agent) {
+            return Amounts::default();
+        }
+        let (revocable, refined) =
+            (framework.is_capable_of("REVOCABLE_RESOURCES"), framework.is_capable_of("RESERVATION_REFINEMENT"));
+        let mut part = free.filter(|kind| {
+            kind.is_allocatable_to(role) && (revocable || !kind.revocable) && (refined || kind.reservations.len() <= 1)
+        });
+        self.keep_within_quota(role, &mut part, shares);
+        part
+    }
+
+    fn refuses(&self, framework: &Framework, role: &str, agent: AgentIndex, part: &Amounts) -> bool {
         let agent = &self.agents[agent].id;
-        let mut matching =
-            filters.filter(|filter| filter.agent == *agent && filter.role == *role && filter.until > self.now);
-        matching.any(|filter| filter.refused.contains(free))
+        let mut matching = framework
+            .filters
+            .iter()
+            .filter(|filter| filter.agent == *agent && filter.role == role && filter.until > self.now);
+        matching.any(|filter| filter.refused.contains(part))
     }
 
     fn make_offer(&mut self, (framework, role): &Wanter, agent: AgentIndex, resources: Amounts) -> Offer {
         let id = OfferId::new(self.new_id("O"));
+        let unavailability = self.unavailability(agent);
         let record = &mut self.agents[agent];
         record.offered.add(&resources);
         let address =
@@ -71,8 +114,8 @@ impl Cluster {
             attributes: record.attributes.clone(),
             executor_ids: record.executors.keys().filter(|key| key.0 == *framework).map(|key| key.1.clone()).collect(),
             allocation_info: Some(AllocationInfo { role: role.clone() }),
-            domain: None,
-            unavailability: None,
+            domain: record.domain.clone(),
+            unavailability,
         };
         let made = OfferRecord { framework: framework.clone(), agent, role: role.clone(), resources };
         self.offers.insert(id, made);
@@ -80,49 +123,15 @@ impl Cluster {
     }
 }
 
-/// What roles and frameworks have, against all there is.
-struct Shares {
-    total: Amounts,
-    by_role: BTreeMap<String, Amounts>,
-    by_wanter: BTreeMap<Wanter, Amounts>,
-}
-
-impl Shares {
-    fn of(cluster: &Cluster) -> Self {
-        let mut shares = Self { total: Amounts::default(), by_role: BTreeMap::new(), by_wanter: BTreeMap::new() };
-        for agent in cluster.agents.iter().filter(|agent| agent.active) {
-            shares.total.add(&agent.total);
-            for ((framework, _), executor) in &agent.executors {
-                shares.add(&(framework.clone(), executor.role.clone()), &executor.resources);
-            }
-        }
-        for (id, framework) in &cluster.frameworks {
-            for task in framework.tasks.values().filter(|task| !task.latest.is_terminal()) {
-                shares.add(&(id.clone(), task.role.clone()), &task.resources);
-            }
-        }
-        for offer in cluster.offers.values() {
-            shares.add(&(offer.framework.clone(), offer.role.clone()), &offer.resources);
-        }
-        shares
-    }
-
-    fn add(&mut self, wanter: &Wanter, amounts: &Amounts) {
-        self.by_role.entry(wanter.1.clone()).or_default().add(amounts);
-        self.by_wanter.entry(wanter.clone()).or_default().add(amounts);
-    }
-
-    /// Lowest first: by the role's dominant share, then by the framework's within it.
-    fn rank(&self, wanter: &Wanter) -> f64 {
-        // A share is at most 1: the second one never outweighs a difference that matters in the first.
-        self.dominant(self.by_role.get(&wanter.1)) + self.dominant(self.by_wanter.get(wanter)) * 1e-6
-    }
-
-    fn dominant(&self, amounts: Option<&Amounts>) -> f64 {
-        let share = |name| {
-            let (have, all) = (amounts.map_or(0, |amounts| amounts.thousandths(name)), self.total.thousandths(name));
-            if all == 0 { 0.0 } else { have as f64 / all as f64 }
-        };
-        f64::max(share("cpus"), share("mem"))
-    }
+/// As the framework says for the role, else as the master's own minimum.
+fn is_enough(framework: &Framework, role: &str, part: &Amounts) -> bool {
+    let filters = framework.info.offer_filters.get(role);
+    let Some(minimum) = filters.and_then(|filters| filters.min_allocatable_resources.as_ref()) else {
+        return part.is_allocatable();
+    };
+    let holds = |name: &String, least: f64| part.thousandths(name) as f64 >= (least * 1000.0).round();
+    let mut alternatives = minimum.quantities.iter();
+    !part.is_empty()
+        && (minimum.quantities.is_empty()
+            || alternatives.any(|all| all.quantities.iter().all(|(name, least)| holds(name, least.value))))
 }

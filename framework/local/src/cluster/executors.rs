@@ -8,7 +8,7 @@ use millstream_mesos_types::{
 
 use super::{
     AgentIndex, Cluster, ContainerId, Effect, ExecutorKey, Refusal, StreamId,
-    model::{Ending, Owner, Phase},
+    model::{Ending, Link, Owner, Phase},
 };
 
 impl Cluster {
@@ -20,18 +20,23 @@ impl Cluster {
         stream: StreamId,
         key: ExecutorKey,
         subscribe: Subscribe,
-    ) {
+    ) -> Result<(), Refusal> {
         self.at(now);
+        if !self.agents[agent].is_running() {
+            return Err(recovering());
+        }
         let framework = self.frameworks.get(&key.0).map(|framework| framework.info.clone());
         let record = &mut self.agents[agent];
         let agent_info =
             AgentInfo { hostname: record.address.clone(), port: Some(record.port), id: Some(record.id.clone()) };
-        let (Some(framework_info), true, Some(executor)) = (framework, record.active, record.executors.get_mut(&key))
-        else {
-            return self.turn_away(stream);
+        let gone = record.link == Link::Gone;
+        let (Some(framework_info), false, Some(executor)) = (framework, gone, record.executors.get_mut(&key)) else {
+            self.turn_away(stream);
+            return Ok(());
         };
         if !matches!(executor.phase, Phase::Registering { .. } | Phase::Running) {
-            return self.turn_away(stream);
+            self.turn_away(stream);
+            return Ok(());
         }
         executor.phase = Phase::Running;
         let (executor_info, queued) = (executor.info.clone(), std::mem::take(&mut executor.queued));
@@ -48,11 +53,15 @@ impl Cluster {
         for task in queued {
             self.tell_executor(agent, &key, Event::Launch { launch: Launch { task } });
         }
+        Ok(())
     }
 
     /// Any other call of an executor.
     pub fn call_executor(&mut self, now: Duration, agent: AgentIndex, envelope: Envelope) -> Result<(), Refusal> {
         self.at(now);
+        if !self.agents[agent].is_running() {
+            return Err(recovering());
+        }
         let key = (envelope.framework_id, envelope.executor_id);
         let executor = self.agents[agent].executors.get(&key);
         let executor = executor.ok_or_else(|| Refusal::new(400, "Executor cannot be found"))?;
@@ -120,7 +129,9 @@ impl Cluster {
             executor_id: Some(key.1),
             status: ended.ok(),
         };
-        self.tell(&key.0, scheduler::Event::Failure { failure });
+        if self.agents[agent].is_connected() {
+            self.tell(&key.0, scheduler::Event::Failure { failure });
+        }
     }
 
     /// Asks an executor to leave; one that has not subscribed yet is ended at once.
@@ -175,6 +186,10 @@ impl Cluster {
             self.tell_executor(agent, key, Event::Acknowledged { acknowledged });
         }
     }
+}
+
+fn recovering() -> Refusal {
+    Refusal::new(503, "Agent has not finished recovery")
 }
 
 fn check_update(status: &TaskStatus) -> Result<(), Refusal> {

@@ -3,21 +3,51 @@
 //! Master and agents are one state, as they never lose each other inside one process. Each public function is one input:
 //! it takes `now` (time since the start of the cluster), and what it caused waits in [`Cluster::take_effects`].
 //!
-//! Map: `subscription` frameworks coming and going · `calls` what schedulers ask · `accept` launches and their validation
-//! · `allocator` who gets which offer · `executors` the executor API and processes · `updates` statuses until they are
-//! acknowledged · `tick` all timers · `agents` agents lost and back · `view` what `/state` shows.
+//! Map: `subscription` frameworks coming and going, `infos` what they may say of themselves · `calls` what schedulers ask
+//! · `accept` what is done with offers: `launch_check` and `launch`, `operations` and `resources` · `allocator` who gets
+//! which offer by `shares`, `constraints` and `quota` · `executors` the executor API and processes · `updates` and
+//! `operation_updates` statuses until they are acknowledged · `tick` all timers · `agents` agents lost and back,
+//! `restarts` of their processes and of the master, `revocation` · `operator` the operator API: `maintenance`,
+//! `inverse_offers`, `drain` · `view` what `/state` shows.
 //!
-//! Differences from Mesos, on purpose: no reservations, volumes, quota, command tasks, groups or authentication; a task
-//! that outlives the grace of its kill policy is ended by force when its executor has no other task (Mesos leaves that to
-//! the executor).
+//! Differences from Mesos, on purpose:
+//! - No command tasks, task groups, nested containers, resource providers, shared volumes, resizing of volumes, quota
+//!   guarantees, weights, authentication or authorisation (a framework's principal is believed).
+//! - A task that outlives the grace of its kill policy is ended by force when its executor has no other task (Mesos leaves
+//!   that to the executor).
+//! - Reservations are written as a list (`reservations`) to every framework; Mesos writes `role` and `reservation` to
+//!   those without RESERVATION_REFINEMENT. Both are read.
+//! - The data of a persistent volume is not mounted into the sandbox, and DESTROY has nothing to remove.
+//! - The size of a regex in offer constraints is estimated, rather too high: see `constraints::program_size`.
+//! - Shares of roles are compared one by one, not along the tree of hierarchical roles; the allocator runs every
+//!   allocation interval only, not at events between.
+//! - An agent that restarts answers 503 instead of refusing connections; after a failover of the master frameworks are
+//!   known before their agents have registered again (a call is answered 403, not 400).
+//! - An agent whose machine is brought up again comes back by itself, under a new id.
 
 mod accept;
 mod agents;
 mod allocator;
 mod amounts;
 mod calls;
+mod constraints;
+mod drain;
 mod executors;
+mod infos;
+mod inverse_offers;
+mod launch;
+mod launch_check;
+mod maintenance;
 mod model;
+mod operation_updates;
+mod operations;
+mod operator;
+mod quota;
+mod resources;
+mod restarts;
+mod revocation;
+mod settings;
+mod shares;
 mod subscription;
 #[cfg(test)]
 mod tests;
@@ -28,65 +58,17 @@ mod view;
 use std::{collections::BTreeMap, time::Duration};
 
 use millstream_mesos_types::{
-    AgentId, Attribute, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, OfferId, executor, scheduler,
+    AgentId, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo, OfferId, TaskState, executor, scheduler,
 };
 
 pub use amounts::Amounts;
-use model::{Agent, Framework, OfferRecord, Owner, Removed};
+use maintenance::Machine;
+pub use maintenance::{MachineId, Schedule, Window};
+use model::{Agent, Departed, Framework, InverseOfferRecord, OfferRecord, Owner, Removed};
+pub use operator::*;
+pub use quota::QuotaConfig;
+pub use settings::{AgentSpec, Identity, Settings};
 pub use view::MESOS_VERSION;
-
-/// The timers of the cluster, Mesos' own by default.
-#[derive(Debug, Clone)]
-pub struct Settings {
-    /// Between heartbeats to schedulers.
-    pub heartbeat: Duration,
-    /// First pause before an unacknowledged status update is sent again; doubles.
-    pub update_retry_min: Duration,
-    /// Longest such pause.
-    pub update_retry_max: Duration,
-    /// An executor must have subscribed within this time.
-    pub registration_timeout: Duration,
-    /// Time between SHUTDOWN and the end by force, for executors that don't say.
-    pub shutdown_grace: Duration,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self {
-            heartbeat: Duration::from_secs(15),
-            update_retry_min: Duration::from_secs(10),
-            update_retry_max: Duration::from_secs(600),
-            registration_timeout: Duration::from_secs(60),
-            shutdown_grace: Duration::from_secs(5),
-        }
-    }
-}
-
-/// What tells one cluster from another.
-#[derive(Debug, Clone)]
-pub struct Identity {
-    /// The master's id: every other id begins with it.
-    pub master_id: String,
-    /// Port of the master on 127.0.0.1.
-    pub port: u16,
-    /// Makes the uuids of updates that agents make themselves.
-    pub seed: u64,
-    /// Seconds since the epoch at `now` = 0.
-    pub started_unix_secs: f64,
-}
-
-/// An agent to begin with.
-#[derive(Debug, Clone)]
-pub struct AgentSpec {
-    /// Where it listens; also its host name.
-    pub address: String,
-    /// Its port.
-    pub port: u16,
-    /// Its attributes.
-    pub attributes: Vec<Attribute>,
-    /// All it has.
-    pub total: Amounts,
-}
 
 /// An open event stream, numbered by the edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -161,7 +143,16 @@ pub struct Cluster {
     agents: Vec<Agent>,
     frameworks: BTreeMap<FrameworkId, Framework>,
     removed: Removed,
+    /// Agents that are no longer registered.
+    departed: Departed,
     offers: BTreeMap<OfferId, OfferRecord>,
+    inverse_offers: BTreeMap<OfferId, InverseOfferRecord>,
+    schedule: Schedule,
+    /// Those of the schedule.
+    machines: BTreeMap<MachineId, Machine>,
+    quota: BTreeMap<String, QuotaConfig>,
+    /// There is no leading master before this.
+    leads_at: Duration,
     streams: BTreeMap<StreamId, Owner>,
     containers: BTreeMap<ContainerId, (AgentIndex, ExecutorKey)>,
     /// Where the next allocation begins, so that no agent is always last.
@@ -181,7 +172,13 @@ impl Cluster {
             agents: vec![],
             frameworks: BTreeMap::new(),
             removed: Removed::default(),
+            departed: Departed::default(),
             offers: BTreeMap::new(),
+            inverse_offers: BTreeMap::new(),
+            schedule: Schedule::default(),
+            machines: BTreeMap::new(),
+            quota: BTreeMap::new(),
+            leads_at: Duration::ZERO,
             streams: BTreeMap::new(),
             containers: BTreeMap::new(),
             first_agent: 0,
@@ -247,4 +244,9 @@ impl Cluster {
             self.effects.push(Effect::Tell(stream, event));
         }
     }
+}
+
+/// As master and agents see it: nothing more comes of the task.
+fn is_over(state: TaskState) -> bool {
+    state.is_terminal() || matches!(state, TaskState::TaskLost | TaskState::TaskGoneByOperator)
 }

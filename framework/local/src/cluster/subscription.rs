@@ -1,11 +1,16 @@
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use millstream_mesos_types::{
-    FrameworkId, FrameworkInfo, OfferId,
+    FrameworkId, OfferId,
     scheduler::{ErrorMessage, Event, Subscribe, Subscribed},
 };
 
-use super::{Cluster, Effect, Refusal, StreamId, model::Framework, model::Owner};
+use super::{
+    Cluster, Effect, Refusal, StreamId,
+    constraints::Constraints,
+    infos::{constraints, framework_error, update_error},
+    model::{Framework, Owner},
+};
 
 impl Cluster {
     /// SUBSCRIBE on a stream that the edge has just opened; the answer is the stream, even when it only says ERROR.
@@ -16,16 +21,19 @@ impl Cluster {
         framework_id: Option<&FrameworkId>,
         subscribe: Subscribe,
     ) -> Result<(), Refusal> {
-        self.at(now);
-        let mut info = subscribe.framework_info;
-        if info.id.as_ref() != framework_id {
+        self.led(now)?;
+        if subscribe.framework_info.id.as_ref() != framework_id {
             return Err(Refusal::new(400, "'framework_id' differs from 'subscribe.framework_info.id'"));
         }
-        if let Some(message) = self.subscription_error(&info) {
-            self.effects.push(Effect::Tell(stream, error(message)));
-            self.effects.push(Effect::Close(stream));
-            return Ok(());
-        }
+        let constraints = match self.check_subscription(&subscribe) {
+            Ok(constraints) => constraints,
+            Err(message) => {
+                self.effects.push(Effect::Tell(stream, error(message)));
+                self.effects.push(Effect::Close(stream));
+                return Ok(());
+            }
+        };
+        let mut info = subscribe.framework_info;
         let id = match &info.id {
             Some(id) => id.clone(),
             None => FrameworkId::new(self.new_id("F")),
@@ -34,18 +42,51 @@ impl Cluster {
         self.replace_older_subscription(&id);
         let (unix_secs, heartbeat) = (self.unix_secs(), self.settings.heartbeat);
         let framework = self.frameworks.entry(id.clone()).or_insert_with(|| Framework::new(info.clone(), unix_secs));
+        // Mesos keeps these two, whatever is said later.
+        (info.user, info.checkpoint) = (framework.info.user.clone(), framework.info.checkpoint);
         framework.info = info;
         framework.stream = Some(stream);
         framework.remove_at = None;
         framework.next_heartbeat = now + heartbeat;
         framework.suppressed = subscribe.suppressed_roles.into_iter().collect();
-        framework.filters.clear();
+        framework.constraints = constraints;
+        framework.forget_filters();
         self.streams.insert(stream, Owner::Framework(id.clone()));
         let heartbeat_interval_seconds = Some(heartbeat.as_secs_f64());
         let subscribed = Subscribed { framework_id: id.clone(), heartbeat_interval_seconds };
         self.effects.push(Effect::Tell(stream, Event::Subscribed { subscribed }));
         self.effects.push(Effect::Tell(stream, Event::Heartbeat));
         self.resend_updates(&id);
+        Ok(())
+    }
+
+    /// UPDATE_FRAMEWORK: what it says replaces what SUBSCRIBE said. Offers that are out stay, but for those in roles that
+    /// are left.
+    pub(super) fn update_framework(&mut self, id: &FrameworkId, call: Subscribe) -> Result<(), Refusal> {
+        if call.framework_info.id.as_ref() != Some(id) {
+            return Err(Refusal::new(400, "'framework_id' differs from 'update_framework.framework_info.id'"));
+        }
+        let framework = self.frameworks.get_mut(id).ok_or_else(|| Refusal::new(400, "Framework cannot be found"))?;
+        let bad = |what: &str, error: String| Refusal::new(400, format!("{what} is not valid: {error}"));
+        if let Some(error) = framework_error(&call.framework_info) {
+            return Err(bad("Supplied FrameworkInfo", error));
+        }
+        if let Some(error) = update_error(&framework.info, &call.framework_info) {
+            return Err(bad("FrameworkInfo update", error));
+        }
+        framework.constraints = constraints(&call).map_err(|error| bad("'UpdateFramework' call", error))?;
+        framework.info = call.framework_info;
+        let suppressed: BTreeSet<String> = call.suppressed_roles.into_iter().collect();
+        let before = std::mem::replace(&mut framework.suppressed, suppressed);
+        let roles = framework.roles();
+        // As in Mesos: roles that are no longer suppressed are revived, and that ends all inverse filters every time.
+        let revived = |role: &String| before.contains(role) && !framework.suppressed.contains(role);
+        framework.filters.retain(|filter| roles.contains(&filter.role) && !revived(&filter.role));
+        framework.inverse_filters.clear();
+        let left = self.offers.iter().filter(|(_, offer)| offer.framework == *id && !roles.contains(&offer.role));
+        for offer in left.map(|(offer, _)| offer.clone()).collect::<Vec<_>>() {
+            self.rescind(offer);
+        }
         Ok(())
     }
 
@@ -68,7 +109,7 @@ impl Cluster {
         self.void_offers(id);
         let view = self.framework_view(id);
         let Some(framework) = self.frameworks.remove(id) else { return };
-        for task in framework.tasks.values().filter(|task| !task.latest.is_terminal()) {
+        for task in framework.tasks.values().filter(|task| !super::is_over(task.latest)) {
             self.agents[task.agent].used.subtract(&task.resources);
         }
         for agent in 0..self.agents.len() {
@@ -88,26 +129,20 @@ impl Cluster {
         self.removed.add(id.clone(), view);
     }
 
-    fn subscription_error(&self, info: &FrameworkInfo) -> Option<String> {
-        let removed = info.id.as_ref().is_some_and(|id| self.removed.contains(id));
-        let bad_role = |role: &&String| {
-            role.is_empty()
-                || role.starts_with('-')
-                || *role == "."
-                || *role == ".."
-                || role.contains(char::is_whitespace)
-        };
-        if removed {
-            return Some("Framework has been removed".into());
+    /// Its constraints, or why it may not subscribe.
+    fn check_subscription(&self, subscribe: &Subscribe) -> Result<Constraints, String> {
+        let info = &subscribe.framework_info;
+        if info.id.as_ref().is_some_and(|id| self.removed.contains(id)) {
+            return Err("Framework has been removed".into());
         }
-        if let Some(role) = info.roles.iter().find(bad_role) {
-            return Some(format!("Framework role '{role}' is invalid"));
+        if let Some(error) = framework_error(info) {
+            return Err(error);
         }
-        if !info.roles.is_empty() && !info.capabilities.iter().any(|capability| capability.kind == "MULTI_ROLE") {
-            return Some("'FrameworkInfo.roles' must not be set without the MULTI_ROLE capability".into());
+        let known = info.id.as_ref().and_then(|id| self.frameworks.get(id));
+        if known.is_some_and(|known| known.info.principal != info.principal) {
+            return Err("Changing framework's principal is not allowed.".into());
         }
-        (!info.failover_timeout.is_finite() || info.failover_timeout < 0.0)
-            .then(|| "'FrameworkInfo.failover_timeout' is invalid".into())
+        constraints(subscribe)
     }
 
     /// One subscription per framework: a newer one ends the older.
@@ -136,6 +171,10 @@ impl Cluster {
             self.offers.iter().filter(|(_, offer)| offer.framework == *id).map(|(id, _)| id.clone()).collect();
         for offer in theirs {
             self.take_offer(&offer);
+        }
+        self.inverse_offers.retain(|_, record| record.framework != *id);
+        if let Some(framework) = self.frameworks.get_mut(id) {
+            framework.forget_filters();
         }
     }
 }

@@ -13,11 +13,15 @@ impl Cluster {
         self.at(now);
         self.heartbeats();
         self.remove_absent_frameworks();
+        self.end_restarts();
         self.retry_updates();
+        self.retry_operations();
         self.end_overdue_executors();
         self.force_overdue_kills();
+        self.check_draining();
         if !self.stopping {
             self.allocate();
+            self.offer_inversely();
         }
     }
 
@@ -26,6 +30,7 @@ impl Cluster {
         let mut due = vec![];
         for (id, framework) in &mut self.frameworks {
             framework.filters.retain(|filter| filter.until > now);
+            framework.inverse_filters.retain(|(_, until)| *until > now);
             if framework.stream.is_some() && framework.next_heartbeat <= now {
                 framework.next_heartbeat = now + interval;
                 due.push(id.clone());
@@ -61,7 +66,7 @@ impl Cluster {
         for (agent, key) in self.containers.values() {
             let Some(executor) = self.agents[*agent].executors.get(key) else { continue };
             match executor.phase {
-                Phase::Registering { until } if until <= self.now => {
+                Phase::Registering { until } if until <= self.now && self.agents[*agent].is_running() => {
                     let ending = Ending {
                         state: TaskState::TaskFailed,
                         reason: "REASON_EXECUTOR_REGISTRATION_TIMEOUT",

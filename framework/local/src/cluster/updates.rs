@@ -5,25 +5,31 @@ use millstream_mesos_types::{
     scheduler::{Event, ReconcileTask, Update},
 };
 
-use super::Cluster;
+use super::{
+    Cluster,
+    drain::mark_drained,
+    model::{Departure, Link},
+};
 
 impl Cluster {
     /// Takes an update of an executor or agent; one that is known already, or comes after the end, changes nothing.
     pub(super) fn take_update(&mut self, id: &FrameworkId, mut status: TaskStatus) {
-        let Some(task) = self.frameworks.get_mut(id).and_then(|framework| framework.tasks.get_mut(&status.task_id))
-        else {
-            return;
-        };
+        let Some(framework) = self.frameworks.get_mut(id) else { return };
+        let aware = framework.is_partition_aware();
+        let Some(task) = framework.tasks.get_mut(&status.task_id) else { return };
         let Some(uuid) = status.uuid.clone() else { return };
-        if task.knows(&uuid) || task.latest.is_terminal() {
+        if task.knows(&uuid) || super::is_over(task.latest) {
             return;
         }
         task.uuids.insert(uuid.0);
-        task.latest = status.state;
         let agent = &mut self.agents[task.agent];
+        if let Some(draining) = &agent.drain_config {
+            mark_drained(&mut status, draining, aware);
+        }
+        task.latest = status.state;
         status.agent_id = Some(agent.id.clone());
         status.executor_id = Some(task.executor_id.clone());
-        if status.state.is_terminal() {
+        if super::is_over(status.state) {
             agent.used.subtract(&task.resources);
             if let Some(executor) = agent.executors.get_mut(&(id.clone(), task.executor_id.clone())) {
                 executor.tasks.remove(&status.task_id);
@@ -74,13 +80,17 @@ impl Cluster {
         let Some(task) = self.frameworks.get_mut(id).and_then(|framework| framework.tasks.get_mut(task_id)) else {
             return;
         };
+        if !self.agents[task.agent].is_connected() {
+            return; // the agent does not hear of it and sends the update again
+        }
         let Some(acknowledged) = task.updates.pop_front_if(|update| update.uuid.as_ref() == Some(uuid)) else { return };
-        if acknowledged.state.is_terminal() {
+        if super::is_over(acknowledged.state) {
             let view = self.task_view(id, task_id);
             if let Some(framework) = self.frameworks.get_mut(id) {
                 framework.tasks.remove(task_id);
                 framework.complete(view);
             }
+            self.check_draining();
             return;
         }
         task.retry_pause = retry_min;
@@ -104,29 +114,43 @@ impl Cluster {
         let Some(status) = task.updates.front().cloned() else { return };
         task.retry_at = self.now + task.retry_pause;
         task.retry_pause = (task.retry_pause * 2).min(self.settings.update_retry_max);
-        if connected {
+        if connected && self.agents[task.agent].is_connected() {
             task.told = status.state;
             self.tell(id, Event::Update { update: Update { status } });
         }
     }
 
-    /// Answers for one task as the master does.
+    /// Answers for one task as the master does; silent while the agent may still register and tell.
     pub(super) fn reconcile_one(&mut self, id: &FrameworkId, asked: &ReconcileTask) {
         let Some(framework) = self.frameworks.get(id) else { return };
-        let aware = framework.is_partition_aware();
-        let known = framework.tasks.get(&asked.task_id);
-        let unreachable = framework.unreachable.iter().find(|(task, _)| *task == asked.task_id);
-        let registered = |agent: &AgentId| self.agents.iter().any(|known| known.active && known.id == *agent);
-        let (state, agent_id, executor_id) = match (known, unreachable, &asked.agent_id) {
-            (Some(task), ..) => (task.told, Some(self.agents[task.agent].id.clone()), Some(task.executor_id.clone())),
-            (None, Some((_, agent)), _) if aware => (TaskState::TaskUnreachable, Some(agent.clone()), None),
-            (None, None, Some(agent)) if aware && registered(agent) => (TaskState::TaskGone, Some(agent.clone()), None),
-            (None, _, agent) if aware => (TaskState::TaskUnknown, agent.clone(), None),
-            (None, _, agent) => (TaskState::TaskLost, agent.clone(), None),
-        };
-        let message = "Reconciliation: latest task state";
-        let status = self.status(&asked.task_id, state, "SOURCE_MASTER", "REASON_RECONCILIATION", message);
+        let known = framework.tasks.get(&asked.task_id).filter(|task| self.agents[task.agent].is_registered());
+        let mut agent_id = asked.agent_id.clone();
+        let (mut state, mut executor_id, mut message) = (TaskState::TaskUnknown, None, "Task is unknown");
+        if let Some(task) = known {
+            (state, message) = (task.told, "Latest task state");
+            (agent_id, executor_id) = (Some(self.agents[task.agent].id.clone()), Some(task.executor_id.clone()));
+        } else if self.may_be_told_later(agent_id.as_ref()) {
+            return;
+        } else if let Some(agent) = &agent_id {
+            (state, message) = match self.departed.how(agent) {
+                _ if self.registered(agent).is_some() => (TaskState::TaskGone, "Task is unknown to the agent"),
+                Some(Departure::Unreachable) => (TaskState::TaskUnreachable, "Task is unreachable"),
+                Some(Departure::Gone) => (TaskState::TaskGoneByOperator, "Task is gone"),
+                Some(Departure::Removed) | None => (state, message),
+            };
+        }
+        if known.is_none() && !framework.is_partition_aware() {
+            state = TaskState::TaskLost;
+        }
+        let message = format!("Reconciliation: {message}");
+        let status = self.status(&asked.task_id, state, "SOURCE_MASTER", "REASON_RECONCILIATION", &message);
         self.tell(id, Event::Update { update: Update { status: TaskStatus { agent_id, executor_id, ..status } } });
+    }
+
+    /// The agent, or any if it is not named, has not registered since the master's failover.
+    fn may_be_told_later(&self, agent: Option<&AgentId>) -> bool {
+        let named = |id: &AgentId| agent.is_none_or(|agent| agent == id);
+        self.agents.iter().any(|agent| matches!(agent.link, Link::Unregistered { .. }) && named(&agent.id))
     }
 
     /// A status without uuid.

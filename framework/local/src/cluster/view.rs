@@ -3,16 +3,28 @@
 use millstream_mesos_types::{Attribute, FrameworkId, TaskId};
 use serde_json::{Map, Value, json};
 
-use super::{AgentIndex, Cluster, ExecutorKey, model::Agent, model::Executor};
+use super::{
+    AgentIndex, Cluster, ExecutorKey,
+    model::{Agent, Draining, Executor},
+};
 
 /// The version of Mesos whose API is spoken.
 pub const MESOS_VERSION: &str = "1.11.0";
+const CAPABILITIES: [&str; 6] = [
+    "MULTI_ROLE",
+    "HIERARCHICAL_ROLE",
+    "RESERVATION_REFINEMENT",
+    "RESOURCE_PROVIDER",
+    "AGENT_OPERATION_FEEDBACK",
+    "AGENT_DRAINING",
+];
 
 impl Cluster {
     /// `/state` of the master.
     pub fn state_view(&self) -> Value {
         let address = format!("127.0.0.1:{}", self.identity.port);
-        let active = self.agents.iter().filter(|agent| agent.active).count();
+        let registered = self.agents.iter().filter(|agent| agent.is_registered()).count();
+        let active = self.agents.iter().filter(|agent| agent.is_active()).count();
         json!({
             "version": MESOS_VERSION,
             "id": self.identity.master_id,
@@ -26,8 +38,8 @@ impl Cluster {
                 "port": self.identity.port,
             },
             "activated_slaves": active,
-            "deactivated_slaves": 0,
-            "unreachable_slaves": self.agents.len() - active,
+            "deactivated_slaves": registered - active,
+            "unreachable_slaves": self.agents.len() - registered,
             "flags": {},
             "slaves": self.slaves(),
             "frameworks": self.frameworks.keys().map(|id| self.framework_view(id)).collect::<Vec<_>>(),
@@ -81,12 +93,14 @@ impl Cluster {
         });
         let mut used = super::Amounts::default();
         let mut offered = super::Amounts::default();
-        for task in framework.tasks.values().filter(|task| !task.latest.is_terminal()) {
+        for task in framework.tasks.values().filter(|task| !super::is_over(task.latest)) {
             used.add(&task.resources);
         }
         for executor in self.agents.iter().flat_map(|agent| &agent.executors).filter(|(key, _)| key.0 == *id) {
             used.add(&executor.1.resources);
         }
+        let known = framework.tasks.iter().filter(|(_, task)| self.agents[task.agent].is_registered());
+        let tasks = known.map(|(task, _)| self.task_view(id, task));
         let offers: Vec<_> = self.offers.iter().filter(|(_, offer)| offer.framework == *id).collect();
         for (_, offer) in &offers {
             offered.add(&offer.resources);
@@ -104,7 +118,7 @@ impl Cluster {
                 "id": offer.value, "framework_id": id.value, "slave_id": self.agents[record.agent].id.value,
                 "resources": record.resources.to_json(),
             })).collect::<Vec<_>>(),
-            "tasks": framework.tasks.keys().map(|task| self.task_view(id, task)).collect::<Vec<_>>(),
+            "tasks": tasks.collect::<Vec<_>>(),
             "unreachable_tasks": framework.unreachable.iter().map(|(task, agent)| json!({
                 "id": task.value, "slave_id": agent.value, "framework_id": id.value, "state": "TASK_UNREACHABLE",
             })).collect::<Vec<_>>(),
@@ -148,26 +162,58 @@ impl Cluster {
         })
     }
 
+    /// `GET_AGENTS` of the operator API.
+    pub(super) fn agents_view(&self) -> Value {
+        let registered = self.agents.iter().filter(|agent| agent.is_registered());
+        let view = |agent: &Agent| {
+            json!({
+                "agent_info": {
+                    "id": agent.id, "hostname": agent.address, "port": agent.port, "attributes": agent.attributes,
+                    "resources": agent.initial.unallocated(), "domain": agent.domain,
+                },
+                "active": agent.is_active(), "deactivated": agent.deactivated, "version": MESOS_VERSION,
+                "pid": format!("slave(1)@{}:{}", agent.address, agent.port),
+                "registered_time": { "nanoseconds": (agent.registered_unix_secs * 1e9) as i64 },
+                "total_resources": agent.total.unallocated(), "allocated_resources": agent.used.unallocated(),
+                "offered_resources": agent.offered.unallocated(),
+                "capabilities": CAPABILITIES.map(|kind| json!({ "type": kind })),
+                "drain_info": agent.draining.as_ref().map(drain_info),
+            })
+        };
+        json!({ "agents": registered.map(view).collect::<Vec<_>>() })
+    }
+
     fn slaves(&self) -> Vec<Value> {
-        self.agents.iter().filter(|agent| agent.active).map(|agent| slave(agent).into()).collect()
+        self.agents.iter().filter(|agent| agent.is_registered()).map(|agent| slave(agent).into()).collect()
     }
 }
 
 fn slave(agent: &Agent) -> Map<String, Value> {
     let attributes: Map<String, Value> = agent.attributes.iter().map(attribute).collect();
+    let roles = agent.total.kinds().map(|kind| kind.reservation_role()).filter(|role| *role != "*");
+    let of_role = |role: &str| agent.total.filter(|kind| kind.reservation_role() == role).to_json();
+    let reserved: Map<String, Value> = roles.map(|role| (role.to_owned(), of_role(role))).collect();
     let view = json!({
         "id": agent.id.value, "hostname": agent.address, "port": agent.port,
         "pid": format!("slave(1)@{}:{}", agent.address, agent.port),
         "attributes": attributes, "registered_time": agent.registered_unix_secs,
         "resources": agent.total.to_json(), "used_resources": agent.used.to_json(),
-        "offered_resources": agent.offered.to_json(), "reserved_resources": {},
-        "unreserved_resources": agent.total.to_json(), "active": agent.active, "deactivated": false,
-        "version": MESOS_VERSION, "capabilities": ["MULTI_ROLE", "HIERARCHICAL_ROLE"],
+        "offered_resources": agent.offered.to_json(), "reserved_resources": reserved,
+        "unreserved_resources": agent.total.filter(|kind| kind.reservations.is_empty()).to_json(),
+        "active": agent.is_active(), "connected": agent.is_connected(), "deactivated": agent.deactivated,
+        "drain_info": agent.draining.as_ref().map(drain_info), "domain": agent.domain,
+        "version": MESOS_VERSION, "capabilities": CAPABILITIES,
     });
     match view {
         Value::Object(map) => map,
         _ => Map::new(),
     }
+}
+
+fn drain_info(draining: &Draining) -> Value {
+    let grace = draining.max_grace.map(|grace| json!({ "seconds": grace.as_secs(), "nanos": grace.subsec_nanos() }));
+    let state = if draining.drained { "DRAINED" } else { "DRAINING" };
+    json!({ "state": state, "config": { "max_grace_period": grace, "mark_gone": draining.mark_gone } })
 }
 
 fn attribute(attribute: &Attribute) -> (String, Value) {

@@ -52,10 +52,7 @@ async fn executor(State(Agent { hub, index }): State<Agent>, headers: HeaderMap,
         return accepted(hub.input(|cluster, now| cluster.call_executor(now, index, envelope)));
     };
     let key = (envelope.framework_id, envelope.executor_id);
-    let opened = hub.open(|cluster, now, stream| {
-        cluster.subscribe_executor(now, index, stream, key, subscribe);
-        Ok(())
-    });
+    let opened = hub.open(|cluster, now, stream| cluster.subscribe_executor(now, index, stream, key, subscribe));
     match opened {
         Ok((stream, receiver)) => EventBody { receiver, stream, hub }.into_response(),
         Err(refusal) => refusal.into_response(),

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use axum::{
     Json, Router,
     extract::State,
-    http::{HeaderMap, HeaderValue},
+    http::{HeaderMap, HeaderValue, StatusCode},
     response::{IntoResponse as _, Response},
     routing::{get, post},
 };
@@ -13,6 +13,7 @@ use millstream_mesos_types::scheduler::{Call, Envelope};
 use super::{
     answers::{EventBody, accepted, body_limit, health, parse, version},
     hub::Hub,
+    operator_http,
 };
 use crate::cluster::Refusal;
 
@@ -28,6 +29,7 @@ pub(crate) fn router(hub: Arc<Hub>) -> Router {
         .route("/slaves", get(slaves))
         .route("/health", get(health))
         .route("/version", get(version))
+        .merge(operator_http::pages())
         .layer(body_limit());
     Router::new().nest("/master", pages.clone()).merge(pages).with_state(hub)
 }
@@ -65,8 +67,12 @@ async fn scheduler(State(hub): State<Arc<Hub>>, headers: HeaderMap, body: Bytes)
         (_, None) => refuse("All non-subscribe calls should include the 'Mesos-Stream-Id' header"),
         (call, Some(text)) => {
             let stream = hub.stream_of(text);
+            let answered_when_done = matches!(call, Call::UpdateFramework { .. });
             let envelope = Envelope { framework_id: envelope.framework_id, call };
-            accepted(hub.input(|cluster, now| cluster.call(now, stream, envelope)))
+            match hub.input(|cluster, now| cluster.call(now, stream, envelope)) {
+                Ok(()) if answered_when_done => StatusCode::OK.into_response(),
+                result => accepted(result),
+            }
         }
     }
 }

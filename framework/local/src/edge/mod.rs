@@ -5,3 +5,4 @@ mod answers;
 mod container;
 pub(crate) mod hub;
 pub(crate) mod master_http;
+mod operator_http;

@@ -11,9 +11,10 @@ use millstream_mesos::{
     scheduler::{Caller, Config, Events, Session, SessionEvent},
 };
 use millstream_mesos_types::{
-    Base64, Capability, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, FrameworkId, FrameworkInfo,
-    KillPolicy, Offer, Operation, Resource, TaskId, TaskInfo, TaskState, TaskStatus, Variable,
-    scheduler::{Accept, Acknowledge, Call, Event, Kill, Subscribe},
+    Base64, Capability, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, Filters, FrameworkId,
+    FrameworkInfo, KillPolicy, Offer, Operation, OperationStatus, Resource, TaskId, TaskInfo, TaskState, TaskStatus,
+    Variable,
+    scheduler::{Accept, Acknowledge, AcknowledgeOperationStatus, Call, Event, Kill, Subscribe, UpdateOperationStatus},
 };
 
 /// Longest wait for anything: far beyond what is needed on a busy machine.
@@ -43,25 +44,22 @@ pub struct Scheduler {
 
 impl Scheduler {
     pub async fn connect(master: &str, id: Option<FrameworkId>) -> Self {
-        let capability = |kind: &str| Capability { kind: kind.into() };
-        let info = FrameworkInfo {
-            user: "root".into(),
-            name: "test".into(),
-            id,
-            failover_timeout: 60.0,
-            checkpoint: true,
-            roles: vec!["test".into()],
-            capabilities: vec![capability("MULTI_ROLE"), capability("PARTITION_AWARE")],
-            ..FrameworkInfo::default()
-        };
-        let (mut events, caller) =
-            Session::connect(Config::new([master]), Subscribe { framework_info: info, ..Subscribe::default() });
+        let subscribe = Subscribe { framework_info: framework(id), ..Subscribe::default() };
+        let mut config = Config::new([master]);
+        config.timings.backoff_min = Duration::from_millis(50);
+        config.timings.backoff_max = Duration::from_millis(200);
+        let (mut events, caller) = Session::connect(config, subscribe);
         match tokio::time::timeout(PATIENCE, events.next()).await.expect("subscribed in time") {
             Some(SessionEvent::Subscribed { subscribed, .. }) => {
                 Self { id: subscribed.framework_id, caller, events, seen: VecDeque::new(), offers: vec![] }
             }
             other => panic!("{other:?}"),
         }
+    }
+
+    /// As it subscribed, with its id.
+    pub fn subscribe(&self) -> Subscribe {
+        Subscribe { framework_info: framework(Some(self.id.clone())), ..Subscribe::default() }
     }
 
     /// Waits for the first event that `pick` takes; others are kept for later.
@@ -129,6 +127,32 @@ impl Scheduler {
         self.caller.send(Call::Acknowledge { acknowledge }).await.unwrap();
     }
 
+    /// ACCEPT with anything; what is left comes again at once.
+    pub async fn accept(&self, offer: &Offer, operations: Vec<Operation>) {
+        let filters = Some(Filters { refuse_seconds: Some(0.0) });
+        let accept = Accept { offer_ids: vec![offer.id.clone()], operations, filters };
+        self.caller.send(Call::Accept { accept }).await.unwrap();
+    }
+
+    /// If there is something to acknowledge.
+    pub async fn acknowledge_operation(&self, status: OperationStatus) {
+        let (Some(uuid), Some(operation_id)) = (status.uuid, status.operation_id) else { return };
+        let acknowledge_operation_status =
+            AcknowledgeOperationStatus { agent_id: status.agent_id, uuid: uuid.value, operation_id };
+        self.caller.send(Call::AcknowledgeOperationStatus { acknowledge_operation_status }).await.unwrap();
+    }
+
+    /// The next outcome of that operation.
+    pub async fn outcome(&mut self, id: &str) -> OperationStatus {
+        let pick = |event: &Event| match event {
+            Event::UpdateOperationStatus { update_operation_status: UpdateOperationStatus { status } } => {
+                status.operation_id.as_ref().is_some_and(|known| known.value == id).then(|| status.clone())
+            }
+            _ => None,
+        };
+        self.wait(id, pick).await
+    }
+
     pub async fn launch(&self, offer: &Offer, tasks: Vec<TaskInfo>) {
         let accept =
             Accept { offer_ids: vec![offer.id.clone()], operations: vec![Operation::launch(tasks)], filters: None };
@@ -142,12 +166,31 @@ impl Scheduler {
         self.caller.send(Call::Kill { kill }).await.unwrap();
     }
 
-    /// Launches a task on the agent and waits until it runs.
+    /// Launches a task on the agent and waits until it runs. An offer may have been rescinded meanwhile.
     pub async fn run(&mut self, agent: usize, id: &str, behaviour: &str) -> Offer {
-        let offer = self.offer(agent).await;
-        self.launch(&offer, vec![task(&offer, id, behaviour)]).await;
-        assert_eq!(self.update(id).await.state, TaskState::TaskRunning);
-        offer
+        loop {
+            let offer = self.offer(agent).await;
+            self.launch(&offer, vec![task(&offer, id, behaviour)]).await;
+            let update = self.update(id).await;
+            if update.reason.as_deref() != Some("REASON_INVALID_OFFERS") {
+                assert_eq!(update.state, TaskState::TaskRunning, "{update:?}");
+                return offer;
+            }
+        }
+    }
+}
+
+fn framework(id: Option<FrameworkId>) -> FrameworkInfo {
+    let capability = |kind: &str| Capability { kind: kind.into() };
+    FrameworkInfo {
+        user: "root".into(),
+        name: "test".into(),
+        id,
+        failover_timeout: 60.0,
+        checkpoint: true,
+        roles: vec!["test".into()],
+        capabilities: ["MULTI_ROLE", "PARTITION_AWARE", "RESERVATION_REFINEMENT"].map(capability).to_vec(),
+        ..FrameworkInfo::default()
     }
 }
 
@@ -245,9 +288,22 @@ pub async fn act_as_executor() {
 }
 
 pub async fn get(url: &str) -> serde_json::Value {
+    let (head, body) = http("GET", url, "").await;
+    assert!(head.starts_with("HTTP/1.1 200"), "{url}: {head}");
+    serde_json::from_str(&body).unwrap()
+}
+
+/// Status and body.
+pub async fn post(url: &str, body: serde_json::Value) -> (u16, String) {
+    let (head, body) = http("POST", url, &body.to_string()).await;
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body)
+}
+
+async fn http(method: &str, url: &str, body: &str) -> (String, String) {
     use std::io::{Read as _, Write as _};
     let (authority, path) = url.strip_prefix("http://").unwrap().split_once('/').unwrap();
-    let request = format!("GET /{path} HTTP/1.1\r\nHost: {authority}\r\nConnection: close\r\n\r\n");
+    let headers = format!("Content-Type: application/json\r\nContent-Length: {}\r\nConnection: close", body.len());
+    let request = format!("{method} /{path} HTTP/1.1\r\nHost: {authority}\r\n{headers}\r\n\r\n{body}");
     let authority = authority.to_owned();
     let answer = tokio::task::spawn_blocking(move || {
         let mut socket = std::net::TcpStream::connect(authority).unwrap();
@@ -258,8 +314,7 @@ pub async fn get(url: &str) -> serde_json::Value {
     });
     let answer = answer.await.unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-    assert!(head.starts_with("HTTP/1.1 200"), "{url}: {head}");
-    serde_json::from_str(body).unwrap()
+    (head.to_owned(), body.to_owned())
 }
 
 /// The process runs, or is at least there (a zombie is not).

@@ -77,8 +77,8 @@ fn a_lost_agent_rescinds_offers_and_loses_tasks() {
     let id = world.cluster.slaves_view()["slaves"][0]["id"].as_str().unwrap().to_owned();
     world.cluster.lose_agent(world.now, 0);
     let told = world.told(me.stream);
-    assert!(matches!(told[0], Event::Rescind { .. }), "{told:?}");
-    let Event::Update { update } = &told[1] else { panic!("{told:?}") };
+    assert!(matches!(told[1], Event::Rescind { .. }), "{told:?}");
+    let Event::Update { update } = &told[0] else { panic!("{told:?}") };
     assert_eq!(update.status.state, TaskState::TaskUnreachable);
     assert!(
         matches!(&told[2], Event::Failure { failure } if failure.executor_id.is_none() && failure.agent_id.is_some())

@@ -1,7 +1,13 @@
 //! The state machine by itself: a scheduler and executors that are lists of events.
 
+mod constraints;
+mod drain;
 mod frameworks;
+mod maintenance;
 mod offers;
+mod operations;
+mod resources;
+mod restarts;
 mod tasks;
 
 use std::time::Duration;
@@ -31,16 +37,24 @@ struct Scheduler {
 
 impl World {
     fn new(agents: usize) -> Self {
-        let identity = Identity { master_id: "M".into(), port: 5050, seed: 7, started_unix_secs: 1e9 };
-        let resources = [Resource::scalar("cpus", 4.0, None), Resource::scalar("mem", 4096.0, None)];
-        let total = Amounts::of(&resources).unwrap();
-        let spec = |n: usize| AgentSpec {
-            address: format!("127.0.1.{n}"),
+        Self::of(&vec!["cpus:4;mem:4096"; agents])
+    }
+
+    /// An agent of each of these resources.
+    fn of(resources: &[&str]) -> Self {
+        let spec = |(index, resources): (usize, &&str)| AgentSpec {
+            address: format!("127.0.1.{}", index + 1),
             port: 5051,
-            attributes: vec![],
-            total: total.clone(),
+            attributes: crate::options::parse_attributes("rack:r%r;broker:%d", index + 1).unwrap(),
+            domain: None,
+            total: crate::options::parse_resources(resources).unwrap(),
         };
-        let cluster = Cluster::new(identity, Settings::default(), (1..=agents).map(spec).collect());
+        Self::with(resources.iter().enumerate().map(spec).collect())
+    }
+
+    fn with(agents: Vec<AgentSpec>) -> Self {
+        let identity = Identity { master_id: "M".into(), port: 5050, seed: 7, started_unix_secs: 1e9 };
+        let cluster = Cluster::new(identity, Settings::default(), agents);
         Self { cluster, now: Duration::ZERO, streams: 0, effects: vec![] }
     }
 
@@ -105,6 +119,17 @@ impl World {
         self.cluster.call(self.now, Some(scheduler.stream), envelope)
     }
 
+    /// ACCEPT of one offer with anything.
+    fn accept(&mut self, scheduler: &Scheduler, offer: &Offer, operations: Vec<Operation>) {
+        let filters = Some(Filters { refuse_seconds: Some(0.0) });
+        let accept = Accept { offer_ids: vec![offer.id.clone()], operations, filters };
+        self.call(scheduler, Call::Accept { accept }).unwrap();
+    }
+
+    fn agent_id(&self, agent: AgentIndex) -> AgentId {
+        self.cluster.agents[agent].id.clone()
+    }
+
     fn launch(&mut self, scheduler: &Scheduler, offer: &OfferId, tasks: Vec<TaskInfo>) {
         let accept =
             Accept { offer_ids: vec![offer.clone()], operations: vec![Operation::launch(tasks)], filters: None };
@@ -126,7 +151,7 @@ impl World {
     fn subscribe_executor(&mut self, scheduler: &Scheduler, agent: AgentIndex) -> StreamId {
         let stream = self.stream();
         let key = (scheduler.id.clone(), ExecutorId::new("e"));
-        self.cluster.subscribe_executor(self.now, agent, stream, key, executor::Subscribe::default());
+        self.cluster.subscribe_executor(self.now, agent, stream, key, executor::Subscribe::default()).unwrap();
         stream
     }
 
@@ -145,6 +170,18 @@ impl World {
             uuid: status.uuid.clone().unwrap(),
         };
         self.call(scheduler, Call::Acknowledge { acknowledge }).unwrap();
+    }
+
+    /// Another task that is started on any agent with an offer; all others are declined.
+    fn running_again(&mut self, scheduler: &Scheduler, id: &str) {
+        for offer in self.cluster.offers.keys().cloned().collect::<Vec<_>>() {
+            let decline = Decline { offer_ids: vec![offer], filters: Some(Filters { refuse_seconds: Some(0.0) }) };
+            self.call(scheduler, Call::Decline { decline }).unwrap();
+        }
+        let offer = self.offers(scheduler).remove(0);
+        self.launch(scheduler, &offer.id, vec![task(&offer, id, 1.0)]);
+        assert!(self.updates(scheduler).is_empty(), "nothing is wrong with {id}");
+        assert!(self.started().iter().any(|start| start.agent_id == offer.agent_id));
     }
 
     /// A task that runs on agent 0; returns the executor's stream.
@@ -221,4 +258,16 @@ fn kill(task: &str, grace: Option<Duration>) -> Call {
 
 fn states(updates: &[TaskStatus]) -> Vec<(TaskState, &str)> {
     updates.iter().map(|update| (update.state, update.reason.as_deref().unwrap_or_default())).collect()
+}
+
+/// With a capability more.
+fn capable(mut info: FrameworkInfo, what: &str) -> FrameworkInfo {
+    info.capabilities.push(Capability { kind: what.into() });
+    info
+}
+
+/// The same resource, reserved, made persistent or revocable.
+fn marked(mut resource: Resource, key: &str, mark: serde_json::Value) -> Resource {
+    resource.rest.insert(key.into(), mark);
+    resource
 }
