@@ -119,13 +119,7 @@ impl Millstream {
         Self::new(dir, "scheduler", args, options.env, place)
     }
 
-    fn new(
-        dir: ClusterDir,
-        name: &str,
-        args: Vec<String>,
-        env: Vec<(String, String)>,
-        place: Place,
-    ) -> Result<Self> {
+    fn new(dir: ClusterDir, name: &str, args: Vec<String>, env: Vec<(String, String)>, place: Place) -> Result<Self> {
         program("millstream-executor")?;
         let mut process = Process::new(&dir, name, program("millstream")?, args);
         for (variable, value) in env {

@@ -1,11 +1,12 @@
 //! Records lost to a commit, and records fetched from afar.
 
-use std::time::Duration;
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Accounts, Mesos, Servers, Shape, figure, with};
 use millstream_testbed::{
     eventually,
+    executors::ExecutorProcess,
     produce::{Message, Position, produce},
 };
 use serde_json::Value;
@@ -79,7 +80,8 @@ fn static_client_rack_quickwit_5926() -> Result<()> {
         for rack in ["r1", "r2"] {
             let placement = format!("constraints = [\"rack = {rack}\"]");
             let file = accounts.shaped_job_file(servers, &Shape { placement, ..Shape::default() });
-            let before: Vec<u32> = servers.executors_of(&job).await.map_or_else(|_| vec![], |executors| pids(&executors));
+            let before: Vec<u32> =
+                servers.executors_of(&job).await.map_or_else(|_| vec![], |executors| pids(&executors));
             servers.millstream.deploy(&job, &file).await?;
             servers.placed_without(&job, &before).await?;
             produce_all(servers, &job, accounts.messages(6_000)).await?;
@@ -98,6 +100,6 @@ fn static_client_rack_quickwit_5926() -> Result<()> {
     })
 }
 
-fn pids(executors: &std::collections::BTreeMap<String, millstream_testbed::executors::ExecutorProcess>) -> Vec<u32> {
+fn pids(executors: &BTreeMap<String, ExecutorProcess>) -> Vec<u32> {
     executors.values().map(|executor| executor.pid).collect()
 }

@@ -73,7 +73,9 @@ fn framework_has_been_removed_loop_flink_44() -> Result<()> {
         })
         .await?;
         servers.placed_without(&run.job, &run.pids()).await?;
-        ensure!(!servers.millstream.executors()?.iter().any(|executor| run.pids().contains(&executor.pid)));
+        for executor in run.executors.values() {
+            gone(executor, LEAVES_WITHIN).await?;
+        }
         // The new id holds, also over a restart.
         servers.millstream.restart().await?;
         tokio::time::sleep(A_WHILE).await;
