@@ -11,7 +11,7 @@ use clap::Parser;
 use millstream_bench::meter;
 use millstream_testbed::{
     Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions, Millstream, SchedulerOptions, eventually,
-    start_both,
+    http, start_both,
 };
 use serde_json::Value;
 
@@ -33,7 +33,7 @@ const REST: Duration = Duration::from_secs(30);
 #[derive(Debug, Parser)]
 #[command(name = "agents")]
 struct Options {
-    /// Mesos agents; each takes 20 MiB, and its executor 30 MiB.
+    /// Mesos agents; each takes 20 MiB, and its executor as much again.
     #[arg(long, default_value_t = 200)]
     agents: usize,
     /// Tasks, and partitions of the topic; three fit on an agent.
@@ -70,6 +70,7 @@ async fn main() -> Result<()> {
     let calls = calls(&stack).await?;
     println!("until then  {}", after.since(&before, deployed.elapsed()));
     println!("calls       {}", shown(&calls));
+    println!("tasks       {}", shown(&lives(&stack).await?));
 
     let rested = Instant::now();
     tokio::time::sleep(REST).await;
@@ -129,7 +130,8 @@ goal = "any"
 async fn running(stack: &mut Stack, options: &Options, since: Instant) -> Result<()> {
     let mut shown = Instant::now();
     let (api, wanted) = (stack.millstream.api().clone(), options.tasks);
-    let all = eventually(&format!("{wanted} tasks run"), RUNNING_WITHIN, async || {
+    let what = format!("{wanted} tasks run");
+    let all = eventually(&what, RUNNING_WITHIN, async || {
         let view = api.job(JOB).await?;
         if options.watch && shown.elapsed() > Duration::from_secs(5) {
             shown = Instant::now();
@@ -172,6 +174,21 @@ async fn calls(stack: &Stack) -> Result<BTreeMap<String, u64>> {
     Ok(calls.collect())
 }
 
+/// Tasks that were launched, and ends of tasks by cause: on a busy machine more are launched than are wanted.
+async fn lives(stack: &Stack) -> Result<BTreeMap<String, u64>> {
+    let text = http::text(&format!("{}/metrics", stack.millstream.api().url())).await?;
+    let lives = text.lines().filter_map(|line| {
+        let (name, value) = line.strip_prefix("millstream_scheduler_")?.rsplit_once(' ')?;
+        let what = match name.split_once('{')? {
+            ("launches_total", _) => "launched",
+            ("task_ends_total", labels) => labels.split("cause=\"").nth(1)?.split('"').next()?,
+            _ => return None,
+        };
+        Some((what.to_owned(), value.parse::<f64>().ok()? as u64))
+    });
+    Ok(lives.collect())
+}
+
 fn grown(before: &BTreeMap<String, u64>, after: &BTreeMap<String, u64>) -> BTreeMap<String, u64> {
     after.iter().map(|(call, count)| (call.clone(), count - before.get(call).copied().unwrap_or(0))).collect()
 }
@@ -185,9 +202,9 @@ fn shown(calls: &BTreeMap<String, u64>) -> String {
 fn memory(stack: &mut Stack, agents: usize) -> Result<()> {
     let mib = |bytes: u64| bytes >> 20;
     let executors = stack.millstream.executors()?;
-    let of_executors: u64 = executors.iter().filter_map(|executor| meter::resident_bytes(executor.pid)).sum();
+    let of_executors: u64 = executors.iter().filter_map(|executor| meter::proportional_bytes(executor.pid)).sum();
     let of_agents: u64 =
-        (1..=agents).filter_map(|i| stack.mesos.agent(i).pid()).filter_map(meter::resident_bytes).sum();
+        (1..=agents).filter_map(|i| stack.mesos.agent(i).pid()).filter_map(meter::proportional_bytes).sum();
     let scheduler = stack.millstream.process().pid().and_then(meter::peak_bytes).context("the scheduler runs")?;
     let master = stack.mesos.master_process(1).pid().and_then(meter::peak_bytes).context("the master runs")?;
     println!(

@@ -20,15 +20,16 @@ pub fn cpu_secs(pid: u32) -> Result<f64> {
 
 /// Peak resident memory of a running process in bytes (`VmHWM`); none once it has ended.
 pub fn peak_bytes(pid: u32) -> Option<u64> {
-    status_kib(pid, "VmHWM:").map(|kib| kib * 1024)
+    kib(&fs::read_to_string(format!("/proc/{pid}/status")).ok()?, "VmHWM:").map(|kib| kib * 1024)
 }
 
-/// Resident memory of a running process in bytes (`VmRSS`); none once it has ended.
-pub fn resident_bytes(pid: u32) -> Option<u64> {
-    status_kib(pid, "VmRSS:").map(|kib| kib * 1024)
+/// Memory of a running process in bytes, what it shares with others counted in part (`Pss` of proc_pid_smaps_rollup(5)), so
+/// that the memory of many processes of one program may be summed; none once it has ended.
+pub fn proportional_bytes(pid: u32) -> Option<u64> {
+    kib(&fs::read_to_string(format!("/proc/{pid}/smaps_rollup")).ok()?, "Pss:").map(|kib| kib * 1024)
 }
 
-fn status_kib(pid: u32, field: &str) -> Option<u64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-    status.lines().find_map(|line| line.strip_prefix(field))?.trim().strip_suffix(" kB")?.parse().ok()
+/// The value of a line such as `VmHWM:  1234 kB`.
+fn kib(text: &str, field: &str) -> Option<u64> {
+    text.lines().find_map(|line| line.strip_prefix(field))?.trim().strip_suffix(" kB")?.parse().ok()
 }

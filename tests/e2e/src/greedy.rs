@@ -24,6 +24,7 @@ const SUBSCRIBED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The framework; it is removed, and its offers are free again, when this is dropped.
 pub struct Greedy {
+    begun: Instant,
     caller: Caller,
     seen: Arc<Mutex<Seen>>,
     task: JoinHandle<()>,
@@ -31,7 +32,7 @@ pub struct Greedy {
 
 #[derive(Default)]
 struct Seen {
-    subscribed: Option<Instant>,
+    subscribed: bool,
     held: BTreeMap<String, Offer>,
     last_offer: Option<Instant>,
 }
@@ -49,11 +50,12 @@ impl Greedy {
             ..FrameworkInfo::default()
         };
         let subscribe = Subscribe { framework_info: info, ..Subscribe::default() };
+        let begun = Instant::now();
         let (events, caller) = Session::connect(Config::new([master]), subscribe);
         let seen = Arc::new(Mutex::new(Seen::default()));
         let task = tokio::spawn(keep(events, seen.clone()));
-        let greedy = Greedy { caller, seen, task };
-        let subscribed = async || Ok(greedy.seen().subscribed.map(drop));
+        let greedy = Greedy { begun, caller, seen, task };
+        let subscribed = async || Ok(greedy.seen().subscribed.then_some(()));
         eventually("the greedy framework is subscribed", SUBSCRIBED_WITHIN, subscribed).await?;
         Ok(greedy)
     }
@@ -65,14 +67,13 @@ impl Greedy {
         (cpus * 1_000.0).round() / 1_000.0
     }
 
-    /// Waits until it keeps `cpus` CPUs at least, and gives the time from its subscription to its last offer.
+    /// Waits until it keeps `cpus` CPUs at least, and gives the time from its SUBSCRIBE to its last offer.
     pub async fn gets(&self, cpus: f64, within: Duration) -> Result<Duration> {
         let what = format!("the greedy framework gets {cpus} cpus");
         let got = eventually(&what, within, async || Ok((self.cpus() >= cpus).then_some(()))).await;
         got.with_context(|| format!("it has {}", self.cpus()))?;
-        let seen = self.seen();
-        let (subscribed, last) = (seen.subscribed.context("subscribed")?, seen.last_offer.context("offers came")?);
-        Ok(last.saturating_duration_since(subscribed))
+        let last = self.seen().last_offer.context("no offer ever came")?;
+        Ok(last.saturating_duration_since(self.begun))
     }
 
     /// Gives everything back, and takes it again as soon as it is offered.
@@ -99,7 +100,7 @@ async fn keep(mut events: Events, seen: Arc<Mutex<Seen>>) {
     while let Some(event) = events.next().await {
         let mut seen = lock(&seen);
         match event {
-            SessionEvent::Subscribed { .. } => *seen = Seen { subscribed: Some(Instant::now()), ..Seen::default() },
+            SessionEvent::Subscribed { .. } => *seen = Seen { subscribed: true, ..Seen::default() },
             SessionEvent::Event(Event::Offers { offers }) => {
                 seen.last_offer = Some(Instant::now());
                 seen.held.extend(offers.offers.into_iter().map(|offer| (offer.id.value.clone(), offer)));

@@ -64,7 +64,7 @@ async fn feast(servers: &Servers, when: &str) -> Result<()> {
     let took = greedy.gets(CPUS, SOON).await?;
     let cycles = runs().await? - before;
     figure(format!(
-        "greedy has all {CPUS} cpus {} ms after SUBSCRIBED, {cycles} allocation runs ({when})",
+        "greedy has all {CPUS} cpus {} ms after its SUBSCRIBE, {cycles} allocation runs ({when})",
         took.as_millis()
     ));
     // The clock is for idle machines, the master's own count for busy ones.

@@ -39,9 +39,12 @@ fn sums(taken: &[Value], name: &str) -> (f64, f64) {
         let sum = if ours { &mut reserved } else { &mut free };
         *sum += resource["scalar"]["value"].as_f64().unwrap_or(0.0);
     }
-    // Mesos counts in thousandths.
-    let whole = |sum: f64| (sum * 1_000.0).round() / 1_000.0;
     (whole(reserved), whole(free))
+}
+
+/// Mesos counts in thousandths.
+fn whole(sum: f64) -> f64 {
+    (sum * 1_000.0).round() / 1_000.0
 }
 
 #[test]
@@ -57,7 +60,10 @@ fn static_reservations_of_the_role_are_used_first() -> Result<()> {
                 let taken = taken(servers).await?;
                 let (cpus, mem) = (sums(&taken, "cpus"), sums(&taken, "mem"));
                 figure(format!("cpus reserved and free {cpus:?}, mem {mem:?}"));
-                ensure!(cpus == (3.0 * (0.5 + EXECUTOR_CPUS), 0.0) && mem.1 == 0.0, "cpus {cpus:?}, mem {mem:?}");
+                ensure!(
+                    cpus == (whole(3.0 * (0.5 + EXECUTOR_CPUS)), 0.0) && mem.1 == 0.0,
+                    "cpus {cpus:?}, mem {mem:?}"
+                );
                 servers.stop(&accounts.name).await?;
 
                 // More than is reserved: first that, then the rest.
@@ -66,7 +72,7 @@ fn static_reservations_of_the_role_are_used_first() -> Result<()> {
                 servers.placed_without(&accounts.name, &[]).await?;
                 let cpus = sums(&self::taken(servers).await?, "cpus");
                 figure(format!("larger tasks: cpus reserved and free {cpus:?}"));
-                ensure!(cpus == (3.0, 3.0 * (1.0 + EXECUTOR_CPUS)), "cpus {cpus:?}");
+                ensure!(cpus == (3.0, whole(3.0 * (1.0 + EXECUTOR_CPUS))), "cpus {cpus:?}");
                 servers.stop(&accounts.name).await
             })
             .await
@@ -86,7 +92,7 @@ fn dynamic_reservations_of_the_role_are_used_first_and_stay() -> Result<()> {
                 servers.millstream.deploy(&accounts.name, &accounts.shaped_job_file(servers, &shape)).await?;
                 servers.placed_without(&accounts.name, &[]).await?;
                 let cpus = sums(&taken(servers).await?, "cpus");
-                ensure!(cpus == (0.5 + EXECUTOR_CPUS, 0.0), "cpus reserved and free {cpus:?}");
+                ensure!(cpus == (whole(0.5 + EXECUTOR_CPUS), 0.0), "cpus reserved and free {cpus:?}");
                 servers.stop(&accounts.name).await?;
                 nothing_is_used(servers).await?;
                 let reserved = &servers.mesos()?.agent_state(2).await?["reserved_resources"][ROLE];
