@@ -9,7 +9,7 @@ use serde_json::Value;
 
 pub(crate) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
 /// What the load does between two events of a test.
-pub(crate) const A_WHILE: Duration = Duration::from_secs(3);
+pub(crate) const A_WHILE: Duration = Duration::from_secs(2);
 
 /// A job under load on the real Mesos.
 pub(crate) struct Run {
