@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Mesos, Servers, figure, with};
 use millstream_testbed::{MesosOptions, Millstream, SchedulerOptions, ZooKeeper, eventually};
+use nix::sys::signal::Signal;
 
-use crate::run::{Run, framework_id, slots};
+use crate::run::{A_WHILE, Run, framework_id, slots};
 
-/// In turn: the leading master, the leading scheduler, the leading ZooKeeper node; the last two at the same moment.
+/// In turn: the leading master, the leading scheduler, the leading ZooKeeper node; the last two at the same moment. Then the
+/// leading scheduler is paused.
 const KILLS: usize = 20;
 /// A new leader knows all of it by then: where the tasks are, and, from the executors' reports, how far they have come.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
@@ -65,8 +67,10 @@ async fn killed_in_turn(servers: &mut Servers, others: &mut Others) -> Result<()
             slowest.max(round(servers, others, &run, &parts).await.with_context(|| format!("{number}: {parts:?}"))?);
         ensure!(framework_id(servers).await? == framework, "round {number}: another framework id");
     }
+    paused(servers, others).await?;
+    ensure!(framework_id(servers).await? == framework, "another framework id after a pause");
     figure(format!(
-        "{KILLS} kills in {:.0} s; slowest answer {slowest:.1?} after it led",
+        "{KILLS} kills and a pause in {:.0} s; slowest answer {slowest:.1?} after it led",
         begun.elapsed().as_secs_f64()
     ));
     let after = servers.placed_without(&run.job, &[]).await?;
@@ -112,6 +116,22 @@ async fn round(servers: &mut Servers, others: &mut Others, run: &Run, parts: &[P
     ));
     heal(servers, others, master, node).await?;
     Ok(if parts.contains(&Part::Scheduler) { answered } else { Duration::ZERO })
+}
+
+/// The leading scheduler stands still until the other leads, and wakes up in the belief that it still does.
+async fn paused(servers: &mut Servers, others: &mut Others) -> Result<()> {
+    servers.millstream.process().signal(Signal::SIGSTOP)?;
+    let leads = eventually("the other scheduler leads", LEADS_WITHIN, async || {
+        Ok(others.standby.api().get("/api/v1/jobs").await.is_ok().then_some(()))
+    });
+    let leads = leads.await;
+    servers.millstream.process().signal(Signal::SIGCONT)?;
+    leads?;
+    std::mem::swap(&mut servers.millstream, &mut others.standby);
+    tokio::time::sleep(A_WHILE).await;
+    ensure!(others.standby.api().get("/api/v1/jobs").await.is_err(), "both schedulers believe that they lead");
+    others.standby.start_process().await?;
+    subscribed(servers).await
 }
 
 /// Waits until one scheduler leads, that is, answers the API itself, and puts it in front.
