@@ -8,7 +8,11 @@ export CARGO_TARGET_DIR ?= $(MILLSTREAM_CACHE)/target
 export MILLSTREAM_BIN_DIR = $(CARGO_TARGET_DIR)/release
 CARGO_FLAGS = --release --locked --workspace
 
-.PHONY: demo test bench build tools lint clean
+# Agents and tasks of `make bench-agents`.
+AGENTS ?= 200
+TASKS ?= 500
+
+.PHONY: demo test bench bench-agents build tools lint clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -18,6 +22,9 @@ test: build
 
 bench: build
 	@exec "$(MILLSTREAM_BIN_DIR)/bench"
+
+bench-agents: build
+	@exec "$(MILLSTREAM_BIN_DIR)/agents" --agents $(AGENTS) --tasks $(TASKS)
 
 build: tools
 	cargo build $(CARGO_FLAGS) --bins

@@ -2,7 +2,6 @@
 //! and of the servers, peak memory. Everything runs on this machine, so compare ratios and CPU-seconds, and quote the core count.
 
 mod load;
-mod meter;
 mod run;
 
 use anyhow::{Result, ensure};

@@ -7,10 +7,9 @@ use std::{
 };
 
 use anyhow::{Context, Result, ensure};
+use millstream_bench::meter;
 use millstream_testbed::{Cassandra, Kafka, program};
 use tokio::process::Command;
-
-use crate::meter;
 
 pub(crate) const KEYSPACE: &str = "bench";
 const LOOK_EVERY: Duration = Duration::from_millis(20);

@@ -14,11 +14,32 @@ use crate::Servers;
 const COLUMNS: &[&str] =
     &["bucket", "id", "version", "name", "doubled", "tags", "at", "kafka_partition", "kafka_offset"];
 const KEY_COLUMNS: usize = 2;
-const TASKS: usize = 3;
 /// Of the topic.
 pub const PARTITIONS: i32 = 6;
 /// 2026-01-01, in milliseconds.
 const NEW_YEAR_MS: u64 = 1_767_225_600_000;
+
+/// What of a job's file tests like to choose.
+#[derive(Debug, Clone)]
+pub struct Shape {
+    /// Tasks wanted.
+    pub tasks: usize,
+    /// CPUs of each.
+    pub cpus: f64,
+    /// MiB of each.
+    pub mem_mib: u32,
+    /// Lines of `[placement]`.
+    pub placement: String,
+    /// Further tables.
+    pub more: String,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        let placement = "max_share_per_host = 0.5".to_owned();
+        Shape { tasks: 3, cpus: 0.2, mem_mib: 128, placement, more: String::new() }
+    }
+}
 
 /// The job, its topic and its table, all of one name; and the log as it was produced.
 #[derive(Debug, Clone)]
@@ -33,8 +54,13 @@ pub struct Accounts {
 impl Accounts {
     /// Makes topic and table; their name must be new.
     pub async fn prepare(servers: &Servers, name: &str, keys: u64) -> Result<Self> {
-        let accounts = Accounts { name: name.to_owned(), keys, next: 0 };
         servers.kafka.create_topic(name, PARTITIONS, 3).await?;
+        Self::prepare_table(servers, name, keys).await
+    }
+
+    /// Makes only the table, for a topic of this name that is there.
+    pub async fn prepare_table(servers: &Servers, name: &str, keys: u64) -> Result<Self> {
+        let accounts = Accounts { name: name.to_owned(), keys, next: 0 };
         let table = accounts.table();
         servers
             .cassandra
@@ -52,8 +78,14 @@ impl Accounts {
         self.name.replace('-', "_")
     }
 
-    /// The job file; `more` is added at its end.
+    /// The usual job file; `more` is added at its end.
     pub fn job_file(&self, servers: &Servers, more: &str) -> String {
+        self.shaped_job_file(servers, &Shape { more: more.to_owned(), ..Shape::default() })
+    }
+
+    /// A job file of this shape.
+    pub fn shaped_job_file(&self, servers: &Servers, shape: &Shape) -> String {
+        let Shape { tasks, cpus, mem_mib, placement, more } = shape;
         let bootstrap: Vec<String> = servers.kafka.bootstrap().split(',').map(str::to_owned).collect();
         let contact_points = servers.cassandra.contact_points();
         let (name, table) = (&self.name, self.table());
@@ -80,11 +112,11 @@ contact_points = {contact_points:?}
 keyspace = "e2e"
 table = "{table}"
 [tasks]
-count = {TASKS}
-cpus = 0.2
-mem = "128MiB"
+count = {tasks}
+cpus = {cpus:?}
+mem = "{mem_mib}MiB"
 [placement]
-max_share_per_host = 0.5
+{placement}
 {more}"#
         )
     }

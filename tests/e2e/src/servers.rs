@@ -54,6 +54,38 @@ pub fn with(mesos: Mesos, test: impl AsyncFnOnce(&mut Servers) -> Result<()>) ->
 }
 
 impl Servers {
+    /// Runs a test on a Mesos and a scheduler of its own, beside the same Kafka and Cassandra. They end with it.
+    pub async fn on(
+        &mut self,
+        options: MesosOptions,
+        test: impl AsyncFnOnce(&mut Servers) -> Result<()>,
+    ) -> Result<()> {
+        let mesos = millstream_testbed::Mesos::start(options).await?;
+        let millstream = Millstream::scheduler(&mesos, SchedulerOptions::default()).await?;
+        self.with_scheduler(Some(mesos), millstream, test).await
+    }
+
+    /// The same on servers that the caller has started.
+    pub async fn with_scheduler(
+        &mut self,
+        mesos: Option<millstream_testbed::Mesos>,
+        millstream: Millstream,
+        test: impl AsyncFnOnce(&mut Servers) -> Result<()>,
+    ) -> Result<()> {
+        let shared = (std::mem::replace(&mut self.mesos, mesos), std::mem::replace(&mut self.millstream, millstream));
+        let result = test(self).await;
+        (self.mesos, self.millstream) = shared;
+        result
+    }
+
+    /// The real Mesos.
+    ///
+    /// # Errors
+    /// When the test runs on `millstream local`.
+    pub fn mesos(&self) -> Result<&millstream_testbed::Mesos> {
+        self.mesos.as_ref().context("this test runs without a Mesos")
+    }
+
     async fn start(kind: Mesos) -> Result<Self> {
         let kafka = Kafka::start(KafkaOptions { brokers: HOSTS, ..Default::default() });
         let cassandra = Cassandra::start(CassandraOptions::nodes(HOSTS));
@@ -72,7 +104,7 @@ impl Servers {
         Ok(Servers { kafka, cassandra, mesos, millstream })
     }
 
-    /// Starts again what a failed test left dead.
+    /// Starts again what a failed test left dead, and stops the jobs it left running.
     async fn heal(&mut self) -> Result<()> {
         if let Some(mesos) = &mut self.mesos {
             for i in 1..=HOSTS {
@@ -84,6 +116,11 @@ impl Servers {
         }
         if !self.millstream.process().is_running() {
             self.millstream.restart().await?;
+        }
+        let jobs = self.millstream.api().get("/api/v1/jobs").await?;
+        let jobs = jobs["jobs"].as_array().context("no list of jobs")?.iter();
+        for job in jobs.filter(|job| job["phase"] != "stopped").filter_map(|job| job["name"].as_str()) {
+            self.stop(job).await?;
         }
         Ok(())
     }

@@ -90,42 +90,6 @@ fn dead_letters_are_exactly_the_bad_records() -> Result<()> {
     })
 }
 
-/// A job that stops at a bad record says where and why, and commits nothing beyond it.
-#[test]
-fn a_job_that_must_not_skip_stops_loudly() -> Result<()> {
-    with(Mesos::Local, async |servers| {
-        let mut accounts = Accounts::prepare(servers, "fail-loudly", 100).await?;
-        let mut messages = accounts.messages(600);
-        messages[500].value = Some("{".into());
-        let log = produce_all(servers, &accounts.name, messages).await?;
-        let bad = log[500].0;
-        servers.millstream.deploy(&accounts.name, &accounts.job_file(servers, "")).await?;
-        let stopped = millstream_testbed::eventually("the partition stops", CAUGHT_UP_WITHIN, async || {
-            let lag = servers.millstream.api().lag(&accounts.name).await?;
-            let partitions = lag["partitions"].as_array().context("no partitions")?;
-            Ok(partitions.iter().find(|partition| partition["status"] == "stopped").cloned())
-        });
-        let stopped = stopped.await?;
-        ensure!(stopped["partition"] == bad.partition, "{stopped}");
-        ensure!(stopped["reason"].as_str().is_some_and(|reason| reason.contains(&bad.offset.to_string())), "{stopped}");
-        ensure!(stopped["durable"].as_i64().is_some_and(|durable| durable <= bad.offset), "{stopped}");
-
-        // Its lag goes on to count what is produced meanwhile.
-        let more = accounts.messages(300);
-        produce_all(servers, &accounts.name, more).await?;
-        let end = servers.kafka.end_offsets(&accounts.name)?[bad.partition as usize];
-        let lag = millstream_testbed::eventually("the stopped partition's lag counts", CAUGHT_UP_WITHIN, async || {
-            let lag = servers.millstream.api().lag(&accounts.name).await?;
-            let partitions = lag["partitions"].as_array().context("no partitions")?;
-            let partition = partitions.iter().find(|p| p["partition"] == bad.partition).context("not there")?;
-            Ok((partition["log_end"] == end).then(|| partition.clone()))
-        });
-        let lag = lag.await?;
-        ensure!(lag["records"] == end - lag["durable"].as_i64().context("no durable")?, "{lag}");
-        servers.stop(&accounts.name).await
-    })
-}
-
 /// Kafka's own tool sees the job's lag under its group: 0 when it has caught up, all that came after it was stopped.
 #[test]
 fn the_kafka_tool_sees_the_lag() -> Result<()> {

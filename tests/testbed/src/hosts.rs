@@ -14,9 +14,12 @@ const FIRST_PORT: u16 = 15_000;
 /// Up to here; Mesos agents offer ports from 31,000.
 const PORTS: u16 = 14_000;
 
+/// Hosts in 127.0.1.x; the next ones are 127.0.2.x.
+const HOSTS_PER_NET: usize = 250;
+
 /// Address of host `i`, counted from 1.
 pub fn host(i: usize) -> String {
-    format!("127.0.1.{i}")
+    format!("127.0.{}.{}", (i - 1) / HOSTS_PER_NET + 1, (i - 1) % HOSTS_PER_NET + 1)
 }
 
 /// Rack of host `i`: r1, r2, r3, r1, …
@@ -59,6 +62,14 @@ mod tests {
         let first = free_port(&hosts).unwrap();
         let _taken = TcpListener::bind((hosts[1].as_str(), first)).unwrap();
         assert_ne!(free_port(&hosts).unwrap(), first);
+    }
+
+    #[test]
+    fn five_hundred_hosts_have_five_hundred_addresses() {
+        assert_eq!(
+            [1, 3, 250, 251, 500].map(host),
+            ["127.0.1.1", "127.0.1.3", "127.0.1.250", "127.0.2.1", "127.0.2.250"]
+        );
     }
 
     #[test]

@@ -25,8 +25,19 @@ pub async fn text(url: &str) -> Result<String> {
 
 /// Sends a body and gives the body of the answer; a status other than 2xx is an error that holds it.
 pub async fn send(method: Method, url: &str, body: &str) -> Result<String> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let request = Request::builder().method(&method).uri(url).body(Full::new(Bytes::from(body.to_owned())))?;
+    answer(request).await
+}
+
+/// POST of a JSON document, as [`send`].
+pub async fn post_json(url: &str, body: &Value) -> Result<String> {
+    let request = Request::post(url).header("Content-Type", "application/json").header("Accept", "application/json");
+    answer(request.body(Full::new(Bytes::from(body.to_string())))?).await
+}
+
+async fn answer(request: Request<Full<Bytes>>) -> Result<String> {
+    let (method, url) = (request.method().clone(), request.uri().clone());
+    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
     let answer = async {
         let response = client.request(request).await?;
         let status = response.status();

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::PathBuf, process::Command, time::Dura
 use anyhow::{Context, Result, bail};
 use nix::sys::signal::Signal;
 use rdkafka::{
-    ClientConfig,
+    ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
@@ -138,11 +138,22 @@ impl Kafka {
         rf: i32,
         settings: &[(&str, &str)],
     ) -> Result<()> {
-        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
         let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(rf));
         for (key, value) in settings {
             topic = topic.set(key, value);
         }
+        self.create(topic, name, partitions).await
+    }
+
+    /// Makes a topic that has no replica but those on broker `broker`.
+    pub async fn create_topic_on(&self, broker: i32, name: &str, partitions: i32) -> Result<()> {
+        let replica = [broker];
+        let replicas = vec![replica.as_slice(); partitions as usize];
+        self.create(NewTopic::new(name, partitions, TopicReplication::Variable(&replicas)), name, partitions).await
+    }
+
+    async fn create(&self, topic: NewTopic<'_>, name: &str, partitions: i32) -> Result<()> {
+        let admin: AdminClient<DefaultClientContext> = self.client().create()?;
         let options = AdminOptions::new().operation_timeout(Some(ANSWER_WITHIN));
         for result in admin.create_topics([&topic], &options).await? {
             result.map_err(|(topic, code)| anyhow::anyhow!("cannot create topic {topic}: {code}"))?;
@@ -155,6 +166,21 @@ impl Kafka {
             Ok((led == partitions as usize).then_some(()))
         })
         .await
+    }
+
+    /// What a consumer group has committed for each partition of a topic; none where it has not.
+    pub fn committed_offsets(&self, group: &str, topic: &str) -> Result<Vec<Option<i64>>> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
+        let partitions = metadata.topics().first().context("the topic is not there")?.partitions().len();
+        let mut asked = TopicPartitionList::new();
+        asked.add_partition_range(topic, 0, partitions as i32 - 1);
+        let committed = consumer.committed_offsets(asked, ANSWER_WITHIN)?;
+        let offset = |partition| match committed.find_partition(topic, partition)?.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        Ok((0..partitions as i32).map(offset).collect())
     }
 
     /// Sum of the log ends of all partitions of a topic: its records, when none was deleted.

@@ -1,8 +1,8 @@
-//! Starts the real Kafka, Cassandra and Mesos for tests, benchmarks and the demo.
+//! Starts the real Kafka, Cassandra, ZooKeeper and Mesos for tests, benchmarks and the demo.
 //!
 //! | module | what it holds |
 //! |---|---|
-//! | [`kafka`], [`cassandra`], [`mesos`] | clusters of real servers, one node per host |
+//! | [`kafka`], [`cassandra`], [`zookeeper`], [`mesos`] | clusters of real servers, one node per host |
 //! | [`process`] | one server: signals, kill, restart, log |
 //! | [`hosts`] | hosts and racks on one machine |
 //! | [`cache`], [`tools`] | where jars and the built Mesos come from |
@@ -33,6 +33,7 @@ pub mod produce;
 mod programs;
 pub mod table;
 pub mod tools;
+pub mod zookeeper;
 
 pub use api::Api;
 pub use cassandra::{Cassandra, CassandraOptions};
@@ -42,6 +43,7 @@ pub use mesos::{Mesos, MesosOptions};
 pub use millstream::{LocalOptions, Millstream, SchedulerOptions};
 pub use process::{Process, eventually};
 pub use programs::program;
+pub use zookeeper::ZooKeeper;
 
 /// The clusters that most tests and the demo want, started side by side.
 pub async fn start_both(kafka: KafkaOptions, cassandra: CassandraOptions) -> anyhow::Result<(Kafka, Cassandra)> {

@@ -1,39 +1,45 @@
-//! A real Mesos 1.11.0: one master and agents on the testbed's hosts, each with its own address, rack and resources.
+//! A real Mesos 1.11.0: a master, or several that elect their leader in ZooKeeper, and agents on the testbed's hosts,
+//! each with its own address, rack and resources.
 //!
 //! Not here: TLS inside Mesos, Docker, cgroups, LAUNCH_GROUP, CNI, modules (see `resources/mesos/mesos-host.cpp`).
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-    process::Command,
-    time::Duration,
-};
+mod build;
+mod flags;
+mod operator;
 
-use anyhow::{Context, Result};
+use std::{path::Path, time::Duration};
+
+use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
+use self::flags::Ports;
 use crate::{
-    cache,
     cluster_dir::ClusterDir,
-    hosts::{free_port, host, rack},
+    hosts::{free_port, host},
     http,
     process::{Process, eventually},
-    tools,
 };
 
-/// A master and three agents take 0.7 s on idle cores.
-const START_WITHIN: Duration = Duration::from_secs(60);
+/// A master and three agents take 0.7 s on idle cores, an agent more 0.1 s; 200 agents on busy cores a minute.
+const START_WITHIN: Duration = Duration::from_secs(180);
+
+/// Address of all masters; their ports differ.
+const LOOPBACK: &str = "127.0.0.1";
 
 /// What cluster to start.
 #[derive(Debug, Clone)]
 pub struct MesosOptions {
+    /// Masters: 1, or 3 with [`MesosOptions::zookeeper`].
+    pub masters: usize,
+    /// `zk://host:port,…/path`, where masters elect their leader and agents find it.
+    pub zookeeper: Option<String>,
     /// Agents; agent I is host I.
     pub agents: usize,
     /// Resources of each agent.
     pub resources: String,
     /// Attributes of each agent; `%d` is its number, `%r` its rack.
     pub attributes: String,
-    /// Further flags of the master.
+    /// Further flags of the masters.
     pub master_flags: Vec<String>,
     /// Further flags of each agent.
     pub agent_flags: Vec<String>,
@@ -42,6 +48,8 @@ pub struct MesosOptions {
 impl Default for MesosOptions {
     fn default() -> Self {
         MesosOptions {
+            masters: 1,
+            zookeeper: None,
             agents: 3,
             resources: "cpus:4;mem:4096;disk:10240;ports:[31000-31099]".to_owned(),
             attributes: "rack:%r;broker:%d".to_owned(),
@@ -55,26 +63,30 @@ impl Default for MesosOptions {
 /// A running cluster; dropping it ends and removes it, executors included.
 #[derive(Debug)]
 pub struct Mesos {
-    master: Process,
+    masters: Vec<Process>,
     agents: Vec<Process>,
-    port: u16,
-    agent_port: u16,
+    ports: Ports,
+    zookeeper: Option<String>,
     dir: ClusterDir,
 }
 
 impl Mesos {
-    /// Starts master and agents and waits until all agents are registered. The first start on a machine builds Mesos.
+    /// Starts masters and agents and waits until all agents are registered. The first start on a machine builds Mesos.
     pub async fn start(options: MesosOptions) -> Result<Self> {
-        let root = tokio::task::spawn_blocking(root).await??;
+        ensure!(options.masters == 1 || options.zookeeper.is_some(), "several masters need a ZooKeeper");
+        let root = tokio::task::spawn_blocking(build::root).await??;
         let dir = ClusterDir::new("mesos")?;
         let hosts: Vec<String> = (1..=options.agents).map(host).collect();
-        let (port, agent_port) = (free_port(&["127.0.0.1".to_owned()])?, free_port(&hosts)?);
-        let master = master(&dir, &root, &options, port);
-        let agents = (1..=options.agents).map(|i| agent(&dir, &root, &options, i, port, agent_port)).collect();
-        let mut mesos = Mesos { master, agents, port, agent_port, dir };
-        mesos.master.start()?;
-        let address = mesos.master();
-        mesos.master.listening(&address, START_WITHIN).await?;
+        let loopback = [LOOPBACK.to_owned()];
+        let masters = (0..options.masters).map(|_| free_port(&loopback)).collect::<Result<Vec<_>>>()?;
+        let ports = Ports { masters, agents: free_port(&hosts)? };
+        let masters = (1..=options.masters).map(|i| flags::master(&dir, &root, &options, i, &ports)).collect();
+        let agents = (1..=options.agents).map(|i| flags::agent(&dir, &root, &options, i, &ports)).collect();
+        let mut mesos = Mesos { masters, agents, ports, zookeeper: options.zookeeper, dir };
+        for i in 1..=options.masters {
+            mesos.start_master(i).await?;
+        }
+        mesos.wait_for_leader().await?;
         for agent in &mut mesos.agents {
             agent.start()?;
         }
@@ -82,14 +94,48 @@ impl Mesos {
         Ok(mesos)
     }
 
-    /// `host:port` of the master.
+    /// `host:port` of the first master: the only one, or any of several, which points to the leader.
     pub fn master(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.master_address(1)
     }
 
-    /// The master's process.
-    pub fn master_process(&mut self) -> &mut Process {
-        &mut self.master
+    /// `host:port` of master `i`.
+    pub fn master_address(&self, i: usize) -> String {
+        format!("{LOOPBACK}:{}", self.ports.masters[i - 1])
+    }
+
+    /// What a scheduler is given to find the leader: the address in ZooKeeper, or the only master's.
+    pub fn location(&self) -> String {
+        self.zookeeper.clone().unwrap_or_else(|| self.master())
+    }
+
+    /// The process of master `i`.
+    pub fn master_process(&mut self, i: usize) -> &mut Process {
+        &mut self.masters[i - 1]
+    }
+
+    /// Starts master `i`, again on its old registry if it was killed, and waits until it listens, not until one leads.
+    pub async fn start_master(&mut self, i: usize) -> Result<()> {
+        let address = self.master_address(i);
+        let master = self.master_process(i);
+        master.start()?;
+        master.listening(&address, START_WITHIN).await
+    }
+
+    /// The master that leads and has recovered its registry; none during an election.
+    pub async fn leader(&self) -> Option<usize> {
+        for i in 1..=self.masters.len() {
+            // The others redirect, and one that recovers says 503.
+            if http::get(&format!("http://{}/slaves", self.master_address(i))).await.is_ok() {
+                return Some(i);
+            }
+        }
+        None
+    }
+
+    /// Waits until a master leads.
+    pub async fn wait_for_leader(&self) -> Result<usize> {
+        eventually("a Mesos master leads", START_WITHIN, async || Ok(self.leader().await)).await
     }
 
     /// The process of agent `i`.
@@ -106,14 +152,14 @@ impl Mesos {
     pub async fn restart_agent(&mut self, i: usize) -> Result<()> {
         self.agent(i).kill();
         self.agent(i).start()?;
-        let address = format!("{}:{}", host(i), self.agent_port);
+        let address = format!("{}:{}", host(i), self.ports.agents);
         self.agent(i).listening(&address, START_WITHIN).await
     }
 
-    /// Waits until the master counts `agents` active ones.
+    /// Waits until the leading master counts `agents` active ones.
     pub async fn wait_for_agents(&self, agents: usize) -> Result<()> {
         eventually(&format!("{agents} agents registered"), START_WITHIN, async || {
-            let answer = http::get(&format!("http://{}/slaves", self.master())).await?;
+            let answer = self.ask("/slaves").await?;
             let slaves = answer["slaves"].as_array().context("no list of agents")?;
             Ok((slaves.iter().filter(|slave| slave["active"] == true).count() == agents).then_some(()))
         })
@@ -124,67 +170,4 @@ impl Mesos {
     pub fn path(&self) -> &Path {
         self.dir.path()
     }
-}
-
-/// The built Mesos, made when it is not in the cache. Blocks.
-pub(crate) fn root() -> Result<PathBuf> {
-    tools::require(&[tools::PYTHON, tools::CC, tools::CXX])?;
-    let sources = [
-        ("build.sh", include_str!("../resources/mesos/build.sh")),
-        ("fetch.py", include_str!("../resources/mesos/fetch.py")),
-        ("stubs.py", include_str!("../resources/mesos/stubs.py")),
-        ("mesos-host.cpp", include_str!("../resources/mesos/mesos-host.cpp")),
-        ("mesos-executor.py", include_str!("../resources/mesos/mesos-executor.py")),
-        ("mesos-fetcher.py", include_str!("../resources/mesos/mesos-fetcher.py")),
-    ];
-    let libraries = include_str!("../resources/mesos/libraries.sh");
-    let recipe: Vec<&str> = sources.iter().map(|(_, text)| *text).collect();
-    let ensure_libraries = || tools::run(Command::new("bash").args(["-c", libraries]));
-    let root = cache::entry("mesos-1.11.0", &recipe, |dir| {
-        ensure_libraries()?;
-        for (name, text) in sources {
-            fs::write(dir.join(name), text)?;
-        }
-        tools::run(Command::new("bash").arg("build.sh").current_dir(dir)).map(drop)
-    })?;
-    ensure_libraries()?;
-    Ok(root)
-}
-
-fn master(dir: &ClusterDir, root: &Path, options: &MesosOptions, port: u16) -> Process {
-    let mut flags = vec![
-        "--ip=127.0.0.1".to_owned(),
-        format!("--port={port}"),
-        "--hostname=127.0.0.1".to_owned(),
-        format!("--work_dir={}/master", dir.path().display()),
-        "--registry=replicated_log".to_owned(),
-        "--allocation_interval=200ms".to_owned(),
-    ];
-    flags.extend(options.master_flags.iter().cloned());
-    Process::new(dir, "master", root.join("bin/mesos-master"), flags)
-}
-
-fn agent(dir: &ClusterDir, root: &Path, options: &MesosOptions, i: usize, master: u16, port: u16) -> Process {
-    let work = dir.path().join(format!("agent{i}"));
-    let (host, root_dir, work) = (host(i), root.display(), work.display());
-    let attributes = options.attributes.replace("%d", &i.to_string()).replace("%r", &rack(i));
-    let mut flags = vec![
-        format!("--master=127.0.0.1:{master}"),
-        format!("--ip={host}"),
-        format!("--port={port}"),
-        format!("--hostname={host}"),
-        format!("--work_dir={work}"),
-        format!("--runtime_dir={work}/run"),
-        format!("--fetcher_cache_dir={work}/fetch"),
-        format!("--launcher_dir={root_dir}/libexec"),
-        "--launcher=posix".to_owned(),
-        "--isolation=posix/cpu,posix/mem,filesystem/posix".to_owned(),
-        "--no-systemd_enable_support".to_owned(),
-        "--no-hostname_lookup".to_owned(),
-        "--registration_backoff_factor=200ms".to_owned(),
-        format!("--attributes={attributes}"),
-        format!("--resources={}", options.resources),
-    ];
-    flags.extend(options.agent_flags.iter().cloned());
-    Process::new(dir, format!("agent{i}"), root.join("bin/mesos-agent"), flags)
 }

@@ -45,6 +45,8 @@ impl Default for LocalOptions {
 pub struct SchedulerOptions {
     /// Listen on the port of the documentation (7070) where it is free.
     pub usual_ports: bool,
+    /// `zk://host:port,…/path` of a state that several schedulers share; none for a folder of its own.
+    pub state: Option<String>,
     /// Further arguments.
     pub args: Vec<String>,
     /// Variables for the process.
@@ -84,53 +86,65 @@ impl Millstream {
         args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
         args.extend(options.args);
         let place = Place { master: format!("127.0.0.1:{master}"), listen, sandboxes: dir.path().to_owned() };
-        Self::start(dir, "local", args, options.env, place).await
+        let mut local = Self::new(dir, "local", args, options.env, place)?;
+        local.restart().await?;
+        Ok(local)
     }
 
     /// Starts `millstream scheduler` against the Mesos at `mesos` and waits until it is ready for jobs.
     pub async fn scheduler(mesos: &crate::Mesos, options: SchedulerOptions) -> Result<Self> {
+        let mut scheduler = Self::prepared(mesos, options)?;
+        scheduler.restart().await?;
+        Ok(scheduler)
+    }
+
+    /// Starts one of several schedulers and waits until it listens: it leads, or stands by.
+    pub async fn candidate(mesos: &crate::Mesos, options: SchedulerOptions) -> Result<Self> {
+        let mut scheduler = Self::prepared(mesos, options)?;
+        scheduler.start_process().await?;
+        Ok(scheduler)
+    }
+
+    fn prepared(mesos: &crate::Mesos, options: SchedulerOptions) -> Result<Self> {
         let dir = ClusterDir::new("scheduler")?;
         let loopback = ["127.0.0.1".to_owned()];
         let listen = if options.usual_ports { free_port_or(7070, &loopback)? } else { free_port(&loopback)? };
+        let state = options.state.unwrap_or_else(|| dir.path().join("state").display().to_string());
         let mut args = vec!["scheduler".to_owned()];
-        args.extend(["--master".to_owned(), mesos.master()]);
-        args.extend(["--state".to_owned(), dir.path().join("state").display().to_string()]);
+        args.extend(["--master".to_owned(), mesos.location(), "--state".to_owned(), state]);
         args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
         args.extend(["--executor".to_owned(), program("millstream-executor")?.display().to_string()]);
         args.extend(options.args);
-        let place = Place { master: mesos.master(), listen, sandboxes: mesos.path().to_owned() };
-        Self::start(dir, "scheduler", args, options.env, place).await
+        let place = Place { master: mesos.location(), listen, sandboxes: mesos.path().to_owned() };
+        Self::new(dir, "scheduler", args, options.env, place)
     }
 
-    async fn start(
-        dir: ClusterDir,
-        name: &str,
-        args: Vec<String>,
-        env: Vec<(String, String)>,
-        place: Place,
-    ) -> Result<Self> {
+    fn new(dir: ClusterDir, name: &str, args: Vec<String>, env: Vec<(String, String)>, place: Place) -> Result<Self> {
         program("millstream-executor")?;
         let mut process = Process::new(&dir, name, program("millstream")?, args);
         for (variable, value) in env {
             process = process.env(&variable, value);
         }
         let api = Api::new(format!("http://127.0.0.1:{}", place.listen));
-        let mut millstream = Millstream { process, api, master: place.master, sandboxes: place.sandboxes, dir };
-        millstream.restart().await?;
-        Ok(millstream)
+        Ok(Millstream { process, api, master: place.master, sandboxes: place.sandboxes, dir })
     }
 
     /// Kills the process if it runs (SIGKILL), starts it on its old state, and waits until it is ready for jobs.
     pub async fn restart(&mut self) -> Result<()> {
         self.process.kill();
-        self.process.start()?;
-        let address = self.api.url().trim_start_matches("http://").to_owned();
-        self.process.listening(&address, START_WITHIN).await?;
+        self.start_process().await?;
         let ready = eventually("the scheduler is subscribed", START_WITHIN, async || {
             Ok((self.api.get("/health").await?["status"] == "ok").then_some(()))
         });
         let ready = ready.await;
         ready.with_context(|| format!("log:\n{}", self.process.log_tail(20)))
+    }
+
+    /// Starts the process, unless it runs, and waits until it listens.
+    pub async fn start_process(&mut self) -> Result<()> {
+        self.process.start()?;
+        let address = self.api.url().trim_start_matches("http://").to_owned();
+        self.process.listening(&address, START_WITHIN).await
     }
 
     /// Its process: signals, pid, log.
@@ -143,7 +157,7 @@ impl Millstream {
         &self.api
     }
 
-    /// `host:port` of the Mesos master it works with.
+    /// Where it finds the Mesos master: `host:port`, or `zk://…`.
     pub fn master(&self) -> &str {
         &self.master
     }

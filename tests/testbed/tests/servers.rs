@@ -1,10 +1,12 @@
 //! The testbed's promises, on the real servers.
 
-use anyhow::{Result, ensure};
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, ensure};
 use millstream_testbed::{
-    Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions,
+    Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions, ZooKeeper,
     consume::read_topic,
-    http, leftovers,
+    eventually, http, leftovers,
     oracle::{Change, Expected},
     produce::{Message, produce},
     start_both, table,
@@ -88,4 +90,65 @@ async fn mesos_notices_a_dead_agent_within_seconds_and_takes_it_back() -> Result
     mesos.wait_for_agents(2).await?;
     mesos.restart_agent(2).await?;
     mesos.wait_for_agents(3).await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn masters_and_zookeeper_nodes_elect_new_leaders_and_agents_follow() -> Result<()> {
+    let mut zookeeper = ZooKeeper::start(3).await?;
+    let options = MesosOptions { masters: 3, zookeeper: Some(zookeeper.url("/mesos")), ..Default::default() };
+    let mut mesos = Mesos::start(options).await?;
+    let old = mesos.wait_for_leader().await?;
+    mesos.master_process(old).kill();
+    let new = mesos.wait_for_leader().await?;
+    ensure!(new != old);
+    mesos.wait_for_agents(3).await?;
+    mesos.start_master(old).await?;
+
+    let old = zookeeper.wait_for_leader().await?;
+    zookeeper.kill(old);
+    ensure!(zookeeper.wait_for_leader().await? != old);
+    zookeeper.restart(old).await?;
+    // A master whose session ends in the meantime ends itself; the others go on.
+    mesos.wait_for_leader().await?;
+    mesos.wait_for_agents(3).await
+}
+
+/// Every order leaves a trace that its taker reports.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operators_orders_reach_mesos() -> Result<()> {
+    let mesos = Mesos::start(MesosOptions::default()).await?;
+    ensure!(mesos.frameworks().await?.is_empty() && mesos.framework("millstream").await.is_err());
+
+    mesos.reserve(1, "r", &[("cpus", 1.5), ("mem", 64.0)]).await?;
+    let reserved = || async { anyhow::Ok(mesos.agent_state(1).await?["reserved_resources"]["r"]["cpus"].as_f64()) };
+    ensure!(reserved().await? == Some(1.5));
+    mesos.unreserve(1, "r", &[("cpus", 1.5), ("mem", 64.0)]).await?;
+    ensure!(reserved().await?.is_none());
+
+    mesos.limit_role("r", &[("cpus", 2.0)]).await?;
+    let roles = mesos.ask("/roles").await?;
+    let role = roles["roles"].as_array().and_then(|roles| roles.iter().find(|role| role["name"] == "r"));
+    ensure!(role.context("no role r")?["quota"]["limit"]["cpus"] == 2.0, "{roles}");
+    mesos.limit_role("r", &[]).await?;
+
+    mesos.drain_agent(2, Duration::from_secs(5)).await?;
+    eventually("agent 2 is drained", Duration::from_secs(10), async || {
+        Ok((mesos.agent_state(2).await?["drain_info"]["state"] == "DRAINED").then_some(()))
+    })
+    .await?;
+    mesos.reactivate_agent(2).await?;
+    ensure!(mesos.agent_state(2).await?["deactivated"] == false);
+
+    let hour = Duration::from_secs(3600);
+    mesos.plan_maintenance(&[3], SystemTime::now() + hour, hour).await?;
+    let schedule = mesos.ask("/maintenance/schedule").await?;
+    ensure!(schedule["windows"][0]["machine_ids"][0]["hostname"] == millstream_testbed::hosts::host(3), "{schedule}");
+    ensure!(mesos.inverse_offer_answer(3, "nobody").await?.is_none());
+    mesos.start_maintenance(&[3]).await?;
+    mesos.wait_for_agents(2).await?;
+    mesos.stop_maintenance(&[3]).await?;
+    ensure!(mesos.ask("/maintenance/schedule").await?["windows"].as_array().is_none_or(Vec::is_empty));
+
+    mesos.mark_agent_gone(1).await?;
+    mesos.wait_for_agents(1).await
 }

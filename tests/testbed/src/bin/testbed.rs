@@ -2,11 +2,11 @@
 
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
-use millstream_testbed::{Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions};
+use millstream_testbed::{Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions, ZooKeeper};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Starts the real Kafka, Cassandra and Mesos on this machine.
+/// Starts the real Kafka, Cassandra, ZooKeeper and Mesos on this machine.
 #[derive(Debug, Parser)]
 struct Cli {
     #[command(subcommand)]
@@ -32,6 +32,12 @@ struct Up {
     /// Mesos agents (0: no Mesos).
     #[arg(long, default_value_t = 0)]
     mesos: usize,
+    /// Mesos masters (1, or 3 that elect their leader in ZooKeeper).
+    #[arg(long, default_value_t = 1)]
+    masters: usize,
+    /// ZooKeeper nodes (0, 1 or 3); several masters have 3 at least.
+    #[arg(long, default_value_t = 0)]
+    zookeeper: usize,
 }
 
 #[tokio::main]
@@ -53,20 +59,23 @@ async fn up(wanted: Up) -> Result<()> {
         tokio::try_join!(
             optional(wanted.kafka, Kafka::start(KafkaOptions { brokers: wanted.kafka, ..Default::default() })),
             optional(wanted.cassandra, Cassandra::start(CassandraOptions::nodes(wanted.cassandra))),
-            optional(wanted.mesos, Mesos::start(MesosOptions { agents: wanted.mesos, ..Default::default() })),
+            coordinated(&wanted),
         )
     };
     tokio::select! {
         servers = servers => {
-            let (kafka, cassandra, mesos) = servers?;
+            let (kafka, cassandra, (zookeeper, mesos)) = servers?;
             if let Some(kafka) = &kafka {
                 println!("kafka      {}", kafka.bootstrap());
             }
             if let Some(cassandra) = &cassandra {
                 println!("cassandra  {}", cassandra.contact_points().join(","));
             }
+            if let Some(zookeeper) = &zookeeper {
+                println!("zookeeper  {}", zookeeper.url("/"));
+            }
             if let Some(mesos) = &mesos {
-                println!("mesos      {}  (state: http://{}/state)", mesos.master(), mesos.master());
+                println!("mesos      {}  (state: http://{}/state)", mesos.location(), mesos.master());
             }
             println!("Ctrl-C stops them");
             tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
@@ -75,6 +84,20 @@ async fn up(wanted: Up) -> Result<()> {
         _ = terminate.recv() => {}
     }
     Ok(())
+}
+
+async fn coordinated(wanted: &Up) -> Result<(Option<ZooKeeper>, Option<Mesos>)> {
+    let several = wanted.mesos > 0 && wanted.masters > 1;
+    let nodes = if several { wanted.zookeeper.max(3) } else { wanted.zookeeper };
+    let zookeeper = optional(nodes, ZooKeeper::start(nodes)).await?;
+    let options = MesosOptions {
+        masters: wanted.masters,
+        zookeeper: zookeeper.as_ref().filter(|_| several).map(|zookeeper| zookeeper.url("/mesos")),
+        agents: wanted.mesos,
+        ..Default::default()
+    };
+    let mesos = optional(wanted.mesos, Mesos::start(options)).await?;
+    Ok((zookeeper, mesos))
 }
 
 async fn optional<T>(count: usize, start: impl Future<Output = Result<T>>) -> Result<Option<T>> {

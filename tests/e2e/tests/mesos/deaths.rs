@@ -1,0 +1,108 @@
+//! What must not matter: deaths and pauses of the parts, under load.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use millstream_e2e::{Mesos, with};
+use millstream_testbed::MesosOptions;
+use nix::sys::signal::Signal;
+
+use crate::run::{A_WHILE, Run, gone};
+
+/// The job of a paused executor must be back on its feet long before its time is over.
+const PAUSE: Duration = Duration::from_secs(20);
+/// Long enough to be replaced (three missed reports), too short for Mesos to end it by force (the grace is 10 s).
+const SHORT_PAUSE: Duration = Duration::from_secs(7);
+/// For an executor that learns it was replaced.
+const LEAVES_WITHIN: Duration = Duration::from_secs(10);
+
+#[test]
+fn the_whole_way_is_exact_and_host_local() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "mesos-whole-way").await?;
+        let why = servers.millstream.api().why(&run.job).await?;
+        let slots = why["slots"].as_array().context("no slots")?;
+        ensure!(slots.len() == 3 && slots.iter().all(|slot| slot["source_tier"] == "host"), "{why}");
+        run.exact(servers).await.map(drop)
+    })
+}
+
+#[test]
+fn a_killed_executor_is_replaced() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "kill-executor").await?;
+        let victim = run.victim()?;
+        victim.signal(Signal::SIGKILL)?;
+        servers.placed_without(&run.job, &[victim.pid]).await?;
+        run.exact(servers).await.map(drop)
+    })
+}
+
+#[test]
+fn a_killed_agent_that_comes_back_keeps_its_executor() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "kill-agent").await?;
+        let agent = run.agent_of(servers, &run.victim()?.id).await?;
+        let mesos = servers.mesos.as_mut().context("no Mesos")?;
+        mesos.kill_agent(agent, Signal::SIGKILL)?;
+        mesos.restart_agent(agent).await?;
+        tokio::time::sleep(A_WHILE).await;
+        mesos.wait_for_agents(3).await?;
+        let after = servers.placed_without(&run.job, &[]).await?;
+        ensure!(after == run.executors, "before {:?}, after {after:?}", run.executors);
+        run.exact(servers).await.map(drop)
+    })
+}
+
+/// The operator says that the agent never comes back, and Mesos ends all that was on it.
+#[test]
+fn an_agent_that_is_marked_gone_is_replaced() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        servers
+            .on(MesosOptions { agents: 4, ..MesosOptions::default() }, async |servers| {
+                let run = Run::start(servers, "gone-agent").await?;
+                let victim = run.victim()?;
+                let agent = run.agent_of(servers, &victim.id).await?;
+                servers.mesos()?.mark_agent_gone(agent).await?;
+                servers.placed_without(&run.job, &[victim.pid]).await?;
+                gone(&victim, LEAVES_WITHIN * 2).await?;
+                run.exact(servers).await.map(drop)
+            })
+            .await
+    })
+}
+
+/// It wakes up with writes in flight before Mesos ends it by force: what it still writes changes nothing.
+#[test]
+fn a_paused_executor_that_wakes_up_as_a_zombie_leaves() -> Result<()> {
+    paused_executor("wake-executor", SHORT_PAUSE)
+}
+
+/// After this time Mesos has ended it by force, since it was told to shut down when it was replaced.
+#[test]
+fn a_paused_executor_is_replaced_and_gone_after_twenty_seconds() -> Result<()> {
+    paused_executor("pause-executor", PAUSE)
+}
+
+fn paused_executor(job: &str, pause: Duration) -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, job).await?;
+        let victim = run.victim()?;
+        victim.signal(Signal::SIGSTOP)?;
+        let paused = std::time::Instant::now();
+        let replaced = servers.placed_without(&run.job, &[victim.pid]).await;
+        let replaced_after = paused.elapsed();
+        tokio::time::sleep(pause.saturating_sub(paused.elapsed())).await;
+        if victim.is_running() {
+            victim.signal(Signal::SIGCONT)?;
+        }
+        replaced?;
+        ensure!(replaced_after < PAUSE, "replaced after {replaced_after:?}");
+        gone(&victim, LEAVES_WITHIN).await?;
+        // Nobody else was disturbed.
+        let others: Vec<u32> = run.pids().into_iter().filter(|pid| *pid != victim.pid).collect();
+        let now: Vec<u32> = servers.executors_of(&run.job).await?.values().map(|executor| executor.pid).collect();
+        ensure!(others.iter().all(|pid| now.contains(pid)), "others {others:?}, now {now:?}");
+        run.exact(servers).await.map(drop)
+    })
+}

@@ -1,0 +1,10 @@
+//! The whole way on the real Mesos 1.11: what must not matter to it, how it behaves beside others, and what bit the
+//! frameworks before it. One binary, so that all of it shares one start of the servers.
+
+mod deaths;
+mod ha;
+mod maintenance;
+mod manners;
+mod regressions;
+mod resources;
+mod run;
