@@ -37,6 +37,8 @@ pub(crate) enum Command {
     Lag(Job),
     /// Drain a job: flush, commit, leave
     Stop(Job),
+    /// Forget a stopped job
+    Delete(Job),
     /// Run the framework scheduler against a Mesos master
     Scheduler(Scheduler),
     /// Run a Mesos master, agents and a scheduler in one process, for a laptop
@@ -63,7 +65,7 @@ pub(crate) struct Validate {
 
 #[derive(Debug, Args)]
 pub(crate) struct Remote {
-    /// The scheduler's API
+    /// The scheduler's API; of several, separated by commas, the first that answers
     #[arg(long, value_name = "URL", env = "MILLSTREAM_SCHEDULER", hide_env_values = true, default_value = DEFAULT_SCHEDULER, value_hint = ValueHint::Url)]
     pub(crate) scheduler: String,
 }
@@ -90,8 +92,9 @@ pub(crate) struct Job {
 
 #[derive(Debug, Args)]
 pub(crate) struct Scheduler {
-    /// Mesos masters, the leader is found among them [default: 127.0.0.1:5050]
-    #[arg(long, value_name = "HOST:PORT", value_delimiter = ',')]
+    /// Mesos masters, the leader is found among them: HOST:PORT,HOST:PORT or
+    /// zk://HOST:PORT,HOST:PORT/mesos [default: 127.0.0.1:5050]
+    #[arg(long, value_name = "MASTERS")]
     pub(crate) master: Vec<String>,
 
     /// Settings of the scheduler as TOML; what is given here as an option wins
@@ -105,13 +108,18 @@ pub(crate) struct Scheduler {
 /// What a scheduler needs, alone or in `local`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Folder of what must survive [default: millstream-state, of `local` millstream-local]
-    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
-    pub(crate) state: Option<PathBuf>,
+    /// Folder of what must survive, or zk://HOST:PORT,HOST:PORT/millstream for several schedulers of
+    /// which one leads [default: millstream-state, of `local` millstream-local]
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+    pub(crate) state: Option<String>,
 
     /// Address of the HTTP API, the status page and the metrics [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
+
+    /// The API's URL for other hosts [default: from the address]
+    #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
+    pub(crate) url: Option<String>,
 
     /// Mesos role [default: millstream]
     #[arg(long)]
@@ -124,6 +132,10 @@ pub(crate) struct Serve {
     /// Path of millstream-executor on the agents [default: beside this program]
     #[arg(long, value_name = "PATH", value_hint = ValueHint::FilePath)]
     pub(crate) executor: Option<PathBuf>,
+
+    /// Let agents fetch the executor from this scheduler, checked by its SHA-256
+    #[arg(long)]
+    pub(crate) serve_executor: bool,
 }
 
 #[derive(Debug, Args)]

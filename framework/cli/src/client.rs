@@ -1,11 +1,14 @@
-//! Talks to the scheduler's HTTP API.
+//! Talks to the scheduler's HTTP API: to the first of several that answers, and to the leader it names.
 
 use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, StatusCode, Uri};
-use hyper_util::{client::legacy::Client as HyperClient, rt::TokioExecutor};
+use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming, header::LOCATION};
+use hyper_util::{
+    client::legacy::{Client as HyperClient, connect::HttpConnector},
+    rt::TokioExecutor,
+};
 use millstream_daemon::api::ErrorBody;
 use serde_json::Value;
 
@@ -14,27 +17,40 @@ use crate::failure::Failure;
 /// Longest wait for an answer: a deployment asks Kafka and Cassandra first, which may time out themselves.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// Longest wait for a connection: a host that is down must not hold up the next one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// Largest answer: the lag of 100,000 partitions has about 30 MB.
 const MAX_ANSWER_BYTES: usize = 64 * 1024 * 1024;
 
-/// A client of one scheduler.
+/// From a standby to the leader, and once more when the leader changes meanwhile.
+const REDIRECTS_MAX: usize = 3;
+
+/// A client of one scheduler, or of several of which one leads.
 pub(crate) struct Client {
+    bases: Vec<String>,
+    http: HyperClient<HttpConnector, Full<Bytes>>,
+}
+
+/// Why a scheduler gave no answer.
+struct Silent {
     base: String,
-    http: HyperClient<hyper_util::client::legacy::connect::HttpConnector, Full<Bytes>>,
+    why: String,
+    /// It had the request, and may have done what it asks for.
+    asked: bool,
 }
 
 impl Client {
-    /// A client of the scheduler at `url`; nothing is sent yet.
-    pub(crate) fn new(url: &str) -> Result<Self, Failure> {
-        const FORM: &str = "write it as http://HOST:PORT";
-        let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
-        let uri: Uri = with_scheme.parse().map_err(|_| Failure::new(format!("{url} is not a URL"), FORM))?;
-        match (uri.scheme_str(), uri.authority()) {
-            (Some("http"), Some(_)) => {}
-            _ => return Err(Failure::new(format!("{url} is not the address of a scheduler: it speaks http"), FORM)),
+    /// A client of the schedulers at these URLs, separated by commas; nothing is sent yet.
+    pub(crate) fn new(urls: &str) -> Result<Self, Failure> {
+        let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
+        let bases = urls.map(base).collect::<Result<Vec<_>, _>>()?;
+        if bases.is_empty() {
+            return Err(Failure::new("no scheduler is named", FORM));
         }
-        let base = with_scheme.trim_end_matches('/').to_owned();
-        Ok(Client { base, http: HyperClient::builder(TokioExecutor::new()).build_http() })
+        let mut connector = HttpConnector::new();
+        connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+        Ok(Client { bases, http: HyperClient::builder(TokioExecutor::new()).build(connector) })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -49,48 +65,126 @@ impl Client {
         self.call(Method::PUT, path, body).await
     }
 
+    pub(crate) async fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.call(Method::DELETE, path, String::new()).await
+    }
+
+    /// Asks one scheduler after the other. One that knows no leader counts as silent as long as there is another.
     async fn call(&self, method: Method, path: &str, body: String) -> Result<Value, Failure> {
-        let url = format!("{}{path}", self.base);
-        let request = Request::builder().method(method).uri(&url).body(Full::from(body));
-        let request = request.map_err(|e| Failure::new(format!("{url} cannot be called: {e}"), "check --scheduler"))?;
-        let answer = tokio::time::timeout(TIMEOUT, self.send(request)).await;
-        let (status, body) = answer.map_err(|_| self.silent(format!("no answer within {} s", TIMEOUT.as_secs())))??;
-        if status.is_success() {
-            return match body.len() {
-                0 => Ok(Value::Null),
-                _ => serde_json::from_slice(&body)
-                    .map_err(|e| self.foreign(status, &format!("its answer is not JSON: {e}"))),
-            };
+        let mut silent = vec![];
+        let mut unready = None;
+        for base in &self.bases {
+            match self.ask(base, &method, path, &body).await {
+                Ok((base, StatusCode::SERVICE_UNAVAILABLE, body)) => {
+                    unready.get_or_insert((base, body));
+                }
+                Ok((base, status, body)) => return answer(&base, status, &body),
+                Err(failed) => {
+                    let asked = failed.asked;
+                    silent.push(failed);
+                    if asked {
+                        break;
+                    }
+                }
+            }
         }
-        // A scheduler says what is wrong in its own form; anything else came from another program.
-        match serde_json::from_slice::<ErrorBody>(&body) {
-            Ok(error) => Err(Failure(error)),
-            Err(_) => Err(self.foreign(status, &format!("it answers {status}"))),
+        match unready {
+            Some((base, body)) => answer(&base, StatusCode::SERVICE_UNAVAILABLE, &body),
+            None => Err(unreachable(&silent)),
         }
     }
 
-    async fn send(&self, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failure> {
-        let response = self.http.request(request).await.map_err(|e| self.silent(root_cause(&e)))?;
+    /// Asks one scheduler, or the leader it names: who has answered, and what.
+    async fn ask(
+        &self,
+        base: &str,
+        method: &Method,
+        path: &str,
+        body: &str,
+    ) -> Result<(String, StatusCode, Bytes), Silent> {
+        let mut url = format!("{base}{path}");
+        for _ in 0..=REDIRECTS_MAX {
+            let base = origin(&url);
+            let silent = |why: String, asked| Silent { base: base.clone(), why, asked };
+            let request = Request::builder().method(method).uri(&url).body(Full::from(body.to_owned()));
+            let request = request.map_err(|error| silent(format!("{url} cannot be called: {error}"), false))?;
+            let answered = tokio::time::timeout(TIMEOUT, self.send(request, &base)).await;
+            let late = |_| silent(format!("no answer within {} s", TIMEOUT.as_secs()), true);
+            match answered.map_err(late)?? {
+                (StatusCode::TEMPORARY_REDIRECT, Some(leader), _) => url = leader,
+                (status, _, body) => return Ok((base, status, body)),
+            }
+        }
+        Err(Silent { base: base.to_owned(), why: "the schedulers name each other as leader".to_owned(), asked: false })
+    }
+
+    /// Status, where it leads, and body.
+    async fn send(
+        &self,
+        request: Request<Full<Bytes>>,
+        base: &str,
+    ) -> Result<(StatusCode, Option<String>, Bytes), Silent> {
+        let silent = |why: String, asked| Silent { base: base.to_owned(), why, asked };
+        let response: Response<Incoming> =
+            self.http.request(request).await.map_err(|error| silent(root_cause(&error), !error.is_connect()))?;
         let status = response.status();
+        let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
         let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|e| self.silent(format!("its answer broke off: {e}")))?;
-        Ok((status, body.to_bytes()))
+        let body = body.map_err(|error| silent(format!("its answer broke off: {error}"), true))?;
+        Ok((status, location, body.to_bytes()))
     }
+}
 
-    fn silent(&self, why: String) -> Failure {
-        Failure::new(
-            format!("the scheduler at {} cannot be reached: {why}", self.base),
-            "start one with `millstream local` or `millstream scheduler`, or say where it is with --scheduler URL or MILLSTREAM_SCHEDULER",
-        )
+const FORM: &str = "write it as http://HOST:PORT";
+
+fn base(url: &str) -> Result<String, Failure> {
+    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let uri: Uri = with_scheme.parse().map_err(|_| Failure::new(format!("{url} is not a URL"), FORM))?;
+    match (uri.scheme_str(), uri.authority()) {
+        (Some("http"), Some(_)) => Ok(with_scheme.trim_end_matches('/').to_owned()),
+        _ => Err(Failure::new(format!("{url} is not the address of a scheduler: it speaks http"), FORM)),
     }
+}
 
-    fn foreign(&self, status: StatusCode, why: &str) -> Failure {
-        let remedy = match status {
-            StatusCode::NOT_FOUND => "this scheduler does not know the command: are both of the same version?",
-            _ => "is it another program that listens there? See --scheduler URL and MILLSTREAM_SCHEDULER",
+/// The part of a URL that says which scheduler it is.
+fn origin(url: &str) -> String {
+    let path = url.find("://").and_then(|scheme| url[scheme + 3..].find('/').map(|slash| scheme + 3 + slash));
+    url[..path.unwrap_or(url.len())].to_owned()
+}
+
+fn answer(base: &str, status: StatusCode, body: &[u8]) -> Result<Value, Failure> {
+    if status.is_success() {
+        return match body.len() {
+            0 => Ok(Value::Null),
+            _ => serde_json::from_slice(body)
+                .map_err(|error| foreign(base, status, &format!("its answer is not JSON: {error}"))),
         };
-        Failure::new(format!("{} does not answer as a scheduler: {why}", self.base), remedy)
     }
+    // A scheduler says what is wrong in its own form; anything else came from another program.
+    match serde_json::from_slice::<ErrorBody>(body) {
+        Ok(error) => Err(Failure(error)),
+        Err(_) => Err(foreign(base, status, &format!("it answers {status}"))),
+    }
+}
+
+fn unreachable(silent: &[Silent]) -> Failure {
+    let error = match silent {
+        [Silent { base, why, .. }] => format!("the scheduler at {base} cannot be reached: {why}"),
+        more => {
+            let each: Vec<String> = more.iter().map(|silent| format!("{} ({})", silent.base, silent.why)).collect();
+            format!("no scheduler can be reached: {}", each.join(", "))
+        }
+    };
+    let remedy = "start one with `millstream local` or `millstream scheduler`, or say where it is with --scheduler URL or MILLSTREAM_SCHEDULER";
+    Failure::new(error, remedy)
+}
+
+fn foreign(base: &str, status: StatusCode, why: &str) -> Failure {
+    let remedy = match status {
+        StatusCode::NOT_FOUND => "this scheduler does not know the command: are both of the same version?",
+        _ => "is it another program that listens there? See --scheduler URL and MILLSTREAM_SCHEDULER",
+    };
+    Failure::new(format!("{base} does not answer as a scheduler: {why}"), remedy)
 }
 
 /// The innermost cause, which names the fault: "connection refused" instead of "client error (Connect)".
@@ -102,4 +196,19 @@ fn root_cause(error: &dyn std::error::Error) -> String {
     let text = cause.to_string().to_lowercase();
     // Numbers of the operating system say nothing to people.
     text.split(" (os error").next().unwrap_or(&text).to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schedulers_are_named_with_or_without_a_scheme_and_commas_between() {
+        let bases = |urls: &str| Client::new(urls).map(|client| client.bases).map_err(|failure| failure.0.error);
+        assert_eq!(bases("http://a:7070/, b:7070").unwrap(), ["http://a:7070", "http://b:7070"]);
+        assert!(bases("https://a:7070").unwrap_err().contains("speaks http"));
+        assert!(bases(" , ").unwrap_err().contains("no scheduler"));
+        assert_eq!(origin("http://a:7070/api/v1/jobs?x=/"), "http://a:7070");
+        assert_eq!(origin("http://a:7070"), "http://a:7070");
+    }
 }

@@ -40,7 +40,10 @@ impl fmt::Display for Failure {
         for diagnostic in &self.0.diagnostics {
             writeln!(f, "{}\n", diagnostic.rendered.trim_end())?;
         }
-        writeln!(f, "error: {}", self.0.error)?;
+        // A single finding is the headline too: once is enough.
+        if self.0.diagnostics.iter().all(|diagnostic| diagnostic.message != self.0.error) {
+            writeln!(f, "error: {}", self.0.error)?;
+        }
         if let Some(remedy) = &self.0.remedy {
             writeln!(f, "  help: {remedy}")?;
         }

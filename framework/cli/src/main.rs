@@ -51,6 +51,7 @@ async fn run(command: Command, out: Output) -> ExitCode {
         Command::Why(args) => ask::why(&args, out).await,
         Command::Lag(args) => ask::lag(&args, out).await,
         Command::Stop(args) => ask::stop(&args, out).await,
+        Command::Delete(args) => ask::delete(&args, out).await,
         Command::Scheduler(args) => servers::scheduler(args, out).await,
         Command::Local(args) => servers::local(args, out).await,
         Command::Schema => {

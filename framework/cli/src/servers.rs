@@ -12,14 +12,18 @@ const LOCAL_DIR: &str = "millstream-local";
 
 /// Runs a scheduler until SIGINT or SIGTERM. Its tasks run on.
 pub(crate) async fn scheduler(args: args::Scheduler, out: Output) -> Result<(), Failure> {
-    let config = config(args.config.as_deref(), args.serve, args.master)?;
-    process::log(out.json);
+    let masters = args.master.iter().flat_map(|text| masters(text)).collect();
+    let config = config(args.config.as_deref(), args.serve, masters)?;
+    process::log(out);
     millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e))
 }
 
 /// Runs master, agents and (unless told not to) a scheduler until SIGINT or SIGTERM. No executor is left.
 pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure> {
-    let dir = args.serve.state.clone().unwrap_or_else(|| PathBuf::from(LOCAL_DIR));
+    let dir = PathBuf::from(args.serve.state.as_deref().unwrap_or(LOCAL_DIR));
+    if dir.starts_with("zk:") {
+        return Err(Failure::new("`local` keeps its state in a folder", "name one, or leave --state out"));
+    }
     let options = LocalOptions {
         agents: args.agents,
         port: args.port,
@@ -28,14 +32,15 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         attributes: args.attributes,
         ..LocalOptions::new(dir.join("agents"))
     };
-    process::log(out.json);
+    process::log(out);
     let cluster = Local::start(options).await.map_err(not_started)?;
     tracing::info!(master = cluster.master, agents = cluster.agents.join(","), "local cluster");
     let ended = if args.no_scheduler {
         process::shutdown().await;
         Ok(())
     } else {
-        let serve = args::Serve { state: Some(dir.join("scheduler")), ..args.serve };
+        let state = Some(dir.join("scheduler").display().to_string());
+        let serve = args::Serve { state, ..args.serve };
         match config(None, serve, vec![cluster.master.clone()]) {
             Ok(config) => millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e)),
             Err(failure) => Err(failure),
@@ -53,8 +58,22 @@ fn not_started(error: LocalError) -> Failure {
     Failure::new(Failure::of(&error).0.error, remedy)
 }
 
+/// The masters of one `--master`. The commas of a ZooKeeper's address stand between its own servers.
+fn masters(text: &str) -> Vec<String> {
+    if text.starts_with("zk://") { vec![text.to_owned()] } else { text.split(',').map(str::to_owned).collect() }
+}
+
 fn config(file: Option<&Path>, serve: args::Serve, masters: Vec<String>) -> Result<Config, Failure> {
-    let args::Serve { state, listen, role, user, executor } = serve;
-    let overrides = Overrides { masters, state, listen, role, user, executor };
+    let args::Serve { state, listen, url, role, user, executor, serve_executor } = serve;
+    let overrides = Overrides { masters, state, listen, url, role, user, executor, serve_executor };
     Config::load(file, overrides).map_err(|e| Failure::of(&e))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn commas_part_masters_but_not_the_servers_of_a_zookeeper() {
+        assert_eq!(super::masters("m1:5050,m2:5050"), ["m1:5050", "m2:5050"]);
+        assert_eq!(super::masters("zk://a:2181,b:2181/mesos"), ["zk://a:2181,b:2181/mesos"]);
+    }
 }

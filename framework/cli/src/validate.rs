@@ -2,11 +2,15 @@
 
 use std::{path::Path, process::ExitCode};
 
+use futures_util::{StreamExt as _, stream};
 use millstream_daemon::check::{self, Checked};
 use millstream_spec::{Diagnostics, Located};
 use serde::Serialize;
 
 use crate::{args, failure::Failure, job_file, output::Output};
+
+/// Files checked at once: servers that don't answer are waited for side by side.
+const FILES_AT_ONCE: usize = 16;
 
 /// What is found in one file: the form of `validate --json`.
 #[derive(Debug, Serialize)]
@@ -29,10 +33,8 @@ struct Validated {
 
 /// Checks every file, and says all that is wrong with each.
 pub(crate) async fn run(args: &args::Validate, out: Output) -> ExitCode {
-    let mut all = vec![];
-    for path in &args.files {
-        all.push(validate(path, args.live).await);
-    }
+    let checks = args.files.iter().map(|path| validate(path, args.live));
+    let all: Vec<_> = stream::iter(checks).buffered(FILES_AT_ONCE).collect().await;
     let refused = all.iter().filter(|v| !v.ok).count();
     if out.json {
         out.value(&all);

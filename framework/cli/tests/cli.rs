@@ -54,9 +54,20 @@ fn toml_files(folder: &Path) -> Vec<PathBuf> {
 fn help() {
     let here = Path::new(TESTS);
     let mut text = run(here, &["--help"]);
-    for command in
-        ["validate", "plan", "deploy", "jobs", "why", "lag", "stop", "scheduler", "local", "schema", "completions"]
-    {
+    for command in [
+        "validate",
+        "plan",
+        "deploy",
+        "jobs",
+        "why",
+        "lag",
+        "stop",
+        "delete",
+        "scheduler",
+        "local",
+        "schema",
+        "completions",
+    ] {
         text.push_str(&run(here, &[command, "--help"]));
     }
     check("cli/help.txt", &text);
@@ -184,7 +195,13 @@ fn commands_that_ask_the_scheduler() {
     text += &ask(&["why", "flights"], "200 OK", "why.json");
     text += &ask(&["lag", "flights"], "200 OK", "lag.json");
     text += &ask(&["stop", "flights"], "200 OK", "stopped.json");
+    text += &ask(&["delete", "flights"], "204 No Content", "nothing.txt");
+    text += &ask(&["delete", "--json", "flights"], "204 No Content", "nothing.txt");
+    text += &ask(&["delete", "flights"], "409 Conflict", "not-stopped.json");
     text += &ask(&["deploy", "flights.toml"], "200 OK", "deployed.json");
+    text += &ask(&["deploy", "flights.toml"], "200 OK", "changed.json");
+    text += &ask(&["plan", "flights.toml"], "200 OK", "plan.json");
+    text += &ask(&["deploy", "flights.toml"], "422 Unprocessable Entity", "refused-once.json");
     text += &ask(&["deploy", "flights.toml"], "422 Unprocessable Entity", "refused.json");
     text += &ask(&["deploy", "--json", "flights.toml"], "422 Unprocessable Entity", "refused.json");
     text += &ask(&["why", "nothing"], "404 Not Found", "unknown-job.json");
@@ -192,4 +209,33 @@ fn commands_that_ask_the_scheduler() {
     text += &ask(&["lag", "flights"], "200 OK", "foreign.html");
     text += &ask(&["lag", "flights"], "200 OK", "no-jobs.json");
     check("cli/ask.txt", &text);
+}
+
+#[test]
+fn the_first_scheduler_that_answers_is_asked_and_a_standby_leads_to_the_leader() {
+    let jobs = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs");
+    let answer = |name: &str| fs::read_to_string(Path::new(TESTS).join("cli/answers").join(name)).unwrap();
+    let redirect = |to: &str, path: &str| format!("307 Temporary Redirect\r\nlocation: {to}{path}");
+    let nobody = "http://127.0.0.1:1";
+    let mut text = String::new();
+
+    // One is dead, one stands by: the leader gets the request whole.
+    let leader = FakeScheduler::answering("200 OK", answer("deployed.json"));
+    let path = "/api/v1/jobs/flights?file=flights.toml";
+    let standby = FakeScheduler::answering(&redirect(&leader.url, path), answer("standby.json"));
+    let all = format!("{nobody},{}", standby.url);
+    text += &run(&jobs, &["deploy", "flights.toml", "--scheduler", &all]).replace(&standby.url, "http://STANDBY");
+    text += &format!("asked: {}\n", standby.asked.join().unwrap());
+    text += &format!("asked: {}\n\n", leader.asked.join().unwrap());
+
+    // A standby that still names a leader that has died, and one that knows no leader.
+    let behind = FakeScheduler::answering(&redirect(nobody, "/api/v1/jobs"), answer("standby.json"));
+    let alone = FakeScheduler::answering("503 Service Unavailable", answer("no-leader.json"));
+    let all = format!("{},{}", behind.url, alone.url);
+    let said = run(&jobs, &["jobs", "--scheduler", &all]);
+    text += &said.replace(&behind.url, "http://BEHIND").replace(&alone.url, "http://ALONE");
+    text += "\n";
+
+    text += &run(&jobs, &["jobs", "--scheduler", &format!("{nobody},http://127.0.0.2:1")]);
+    check("cli/schedulers.txt", &text);
 }

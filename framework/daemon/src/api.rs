@@ -2,26 +2,29 @@
 //!
 //! | method and path | body | answer |
 //! |---|---|---|
-//! | `GET /health` | | [`Health`], 200 or 503 |
+//! | `GET /health` | | [`Health`], 200 or 503; of a standby too |
 //! | `GET /api/v1/jobs` | | [`Jobs`] |
 //! | `GET /api/v1/jobs/{name}` | | [`JobDetail`] |
-//! | `PUT /api/v1/jobs/{name}` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused |
+//! | `PUT /api/v1/jobs/{name}?file=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused |
 //! | `DELETE /api/v1/jobs/{name}` | | 204 |
 //! | `POST /api/v1/jobs/{name}/stop` | | [`Stopped`] |
 //! | `GET /api/v1/jobs/{name}/why` | | [`WhyView`] |
 //! | `GET /api/v1/jobs/{name}/lag` | | [`LagView`] |
-//! | `POST /api/v1/plan` | the job file's TOML text | [`PlanView`] |
+//! | `POST /api/v1/plan?file=` | the job file's TOML text | [`PlanView`] |
 //! | `GET /api/v1/sd` | | `[`[`SdTarget`]`]`, as Prometheus' HTTP service discovery wants it |
-//! | `GET /metrics` | | Prometheus text |
+//! | `GET /metrics` | | Prometheus text; of a standby too |
+//! | `GET /executor/{sha256}` | | the executor's program, when it is served; of a standby too |
+//!
+//! `file` is the file's name, for messages. A standby answers everything else with 307 to the leader, or 503.
 
 use std::collections::BTreeMap;
 
 pub use millstream_placement::{Plan, Tier};
-pub use millstream_scheduler::records::JobPhase;
 pub use millstream_scheduler::views::{
     BackoffView, FailureView, JobView, LagView, LocalityView, MaintenanceView, OverviewView, PartitionLag,
     RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView,
 };
+pub use millstream_scheduler::{Change, records::JobPhase};
 use serde::{Deserialize, Serialize};
 
 /// Any answer that is not a success.
@@ -55,7 +58,7 @@ pub struct DiagnosticView {
 /// `GET /health`
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Health {
-    /// `ok`, or `connecting` (no subscription). While the state store fails, the answer is an [`ErrorBody`] with 503.
+    /// `ok`, `connecting` (no subscription), or `standby` (another one leads, or nobody). While the state store fails, the answer is an [`ErrorBody`] with 503.
     pub status: HealthStatus,
     /// What is wrong, if something is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -65,10 +68,23 @@ pub struct Health {
     /// Master of the subscription.
     #[serde(default)]
     pub master: Option<String>,
-    /// The scheduler at a glance.
-    pub overview: OverviewView,
-    /// Where bytes come from.
-    pub locality: LocalityView,
+    /// Of a standby: URL of the scheduler that leads, when it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leader: Option<String>,
+    /// The scheduler at a glance; none of a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overview: Option<OverviewView>,
+    /// Where bytes come from; none of a standby.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub locality: Option<LocalityView>,
+}
+
+impl Health {
+    pub(crate) fn standby(leader: Option<String>) -> Self {
+        let reason = leader.is_none().then(|| "no scheduler leads at the moment".to_owned());
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Health { status: HealthStatus::Standby, reason, version, master: None, leader, overview: None, locality: None }
+    }
 }
 
 /// State of the scheduler process.
@@ -79,6 +95,8 @@ pub enum HealthStatus {
     Ok,
     /// No subscription at the moment; tasks run on.
     Connecting,
+    /// It waits for its turn to lead.
+    Standby,
 }
 
 /// `GET /api/v1/jobs`
@@ -123,9 +141,23 @@ pub struct Deployed {
     pub outcome: DeployOutcome,
     /// Its generation from now on.
     pub generation: u64,
+    /// What is changed; none for a new job and for one that is already so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeView>,
     /// What was noticed on the way and does not hinder the job.
     #[serde(default)]
     pub warnings: Vec<String>,
+}
+
+/// A change of a deployed job.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeView {
+    /// From the deployed file to the new one, as a unified diff.
+    pub diff: String,
+    /// What a deploy does about it.
+    pub what: Change,
+    /// The same for people.
+    pub effect: String,
 }
 
 /// `POST /api/v1/jobs/{name}/stop`
@@ -142,6 +174,9 @@ pub struct Stopped {
 pub struct PlanView {
     /// The job.
     pub job: String,
+    /// What deploying it would change; none for a job that is not deployed, or already so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub change: Option<ChangeView>,
     /// Partitions of its topic.
     pub partitions: usize,
     /// Each task.

@@ -5,16 +5,26 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError};
 use millstream_placement::Distances;
 use millstream_scheduler::{ExecutorProgram, FrameworkSettings, Settings};
 use millstream_spec::{Setting, units};
 use serde::{Deserialize, Deserializer, de::Error as _};
+
+use crate::{
+    chain,
+    program::Program,
+    zookeeper::address::{Address, SCHEME},
+};
 
 /// The committed defaults, as text.
 pub const DEFAULTS: &str = include_str!("../default.toml");
 
 /// Name of the executor's program.
 const EXECUTOR: &str = "millstream-executor";
+
+/// Shorter ones end at every pause of a virtual machine, longer ones leave tasks without a scheduler.
+const SESSION_TIMEOUT_MS: std::ops::RangeInclusive<u64> = 1_000..=300_000;
 
 /// All settings of a scheduler.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -23,7 +33,7 @@ pub struct Config {
     /// The masters and who we are to them.
     pub mesos: Mesos,
     /// Where the state is kept.
-    pub state: StateDir,
+    pub state: StatePlace,
     /// API, status page and metrics.
     pub http: Http,
     /// The program Mesos starts.
@@ -38,8 +48,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Mesos {
-    /// `host:port` of each master.
+    /// `host:port` or `https://host:port` of each master, or one `zk://[user:password@]host:port,…/mesos`.
     pub masters: Vec<String>,
+    /// PEM file of the authorities that sign the masters' certificates; with it, masters are spoken to by https.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
     /// Shown in Mesos' pages.
     pub name: String,
     /// The role whose resources are used.
@@ -60,9 +73,25 @@ pub struct Mesos {
 /// `[state]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct StateDir {
-    /// Folder of the state store.
+pub struct StatePlace {
+    /// Folder of the state store of a single scheduler.
     pub dir: PathBuf,
+    /// ZooKeeper of several schedulers of which one leads; none for a single one.
+    #[serde(deserialize_with = "zookeeper")]
+    pub zookeeper: Option<Address>,
+    /// How long ZooKeeper waits for a silent scheduler before another one leads, in milliseconds.
+    #[serde(rename = "session_timeout", deserialize_with = "duration")]
+    pub session_timeout_ms: u64,
+}
+
+impl StatePlace {
+    /// Where the state is, for people.
+    pub fn place(&self) -> String {
+        match &self.zookeeper {
+            Some(zookeeper) => zookeeper.to_string(),
+            None => self.dir.display().to_string(),
+        }
+    }
 }
 
 /// `[http]`
@@ -81,6 +110,10 @@ pub struct Http {
 pub struct Executor {
     /// Path on the agents; empty for the one beside this program.
     pub path: PathBuf,
+    /// Do agents fetch it from the scheduler? Then `path` is on this host.
+    pub serve: bool,
+    /// Where its metrics port comes from.
+    pub port: ExecutorPort,
     /// CPUs it takes besides its tasks.
     pub cpus: f64,
     /// Memory it takes besides its tasks, in bytes.
@@ -91,6 +124,16 @@ pub struct Executor {
     /// Time between KILL and the end by force, in milliseconds.
     #[serde(rename = "grace", deserialize_with = "duration")]
     pub grace_ms: u64,
+}
+
+/// Where the port of an executor's metrics comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ExecutorPort {
+    /// From the offer, like CPUs and memory.
+    Offered,
+    /// Any that is free on the host, whether agents offer ports or not.
+    Any,
 }
 
 /// `[offers]`
@@ -109,16 +152,20 @@ pub struct Offers {
 pub struct Overrides {
     /// `--master`; empty keeps the configured ones.
     pub masters: Vec<String>,
-    /// `--state`
-    pub state: Option<PathBuf>,
+    /// `--state`: a folder, or `zk://…`
+    pub state: Option<String>,
     /// `--listen`
     pub listen: Option<SocketAddr>,
+    /// `--url`
+    pub url: Option<String>,
     /// `--role`
     pub role: Option<String>,
     /// `--user`
     pub user: Option<String>,
     /// `--executor`
     pub executor: Option<PathBuf>,
+    /// `--serve-executor`
+    pub serve_executor: bool,
 }
 
 /// Why settings cannot be used.
@@ -171,7 +218,7 @@ impl Config {
             path: file.unwrap_or(Path::new("default.toml")).to_owned(),
             source,
         })?;
-        config.apply(overrides);
+        config.apply(overrides)?;
         config.check()?;
         Ok(config)
     }
@@ -184,21 +231,39 @@ impl Config {
     }
 
     /// The command line wins.
-    pub fn apply(&mut self, overrides: Overrides) {
+    pub fn apply(&mut self, overrides: Overrides) -> Result<(), ConfigError> {
         if !overrides.masters.is_empty() {
             self.mesos.masters = overrides.masters;
         }
-        self.state.dir = overrides.state.unwrap_or_else(|| std::mem::take(&mut self.state.dir));
+        match overrides.state {
+            Some(state) if state.starts_with(SCHEME) => {
+                let refused = |problem| ConfigError::Value { key: "--state", problem };
+                self.state.zookeeper = Some(state.parse().map_err(refused)?);
+            }
+            Some(dir) => (self.state.dir, self.state.zookeeper) = (dir.into(), None),
+            None => {}
+        }
         self.http.listen = overrides.listen.unwrap_or(self.http.listen);
+        self.http.url = overrides.url.unwrap_or_else(|| std::mem::take(&mut self.http.url));
         self.mesos.role = overrides.role.unwrap_or_else(|| std::mem::take(&mut self.mesos.role));
         self.mesos.user = overrides.user.unwrap_or_else(|| std::mem::take(&mut self.mesos.user));
         self.executor.path = overrides.executor.unwrap_or_else(|| std::mem::take(&mut self.executor.path));
+        self.executor.serve |= overrides.serve_executor;
+        Ok(())
     }
 
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.into() });
-        if self.mesos.masters.is_empty() {
-            return refuse("mesos.masters", "name at least one master as host:port");
+        self.session()?;
+        if !SESSION_TIMEOUT_MS.contains(&self.state.session_timeout_ms) {
+            return refuse(
+                "state.session_timeout",
+                "from 1s to 5min, and within ZooKeeper's own limits (2 to 20 ticks)",
+            );
+        }
+        if !self.http.url.is_empty() && !self.http.url.starts_with("http://") && !self.http.url.starts_with("https://")
+        {
+            return refuse("http.url", "write it as http://HOST:PORT");
         }
         if self.mesos.role.is_empty() || self.mesos.role.contains(|c: char| c.is_whitespace() || c == '\\') {
             return refuse("mesos.role", "a role is a name without spaces, as in `millstream` or `streams/prod`");
@@ -219,12 +284,36 @@ impl Config {
         Ok(())
     }
 
+    /// What else must be right for a scheduler whose API listens at `address`.
+    pub fn check_at(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        if self.executor.serve || self.state.zookeeper.is_some() {
+            self.url(address)?;
+        }
+        self.executor_path().map(drop)
+    }
+
+    /// Where the masters are and how to speak to them; without credentials.
+    pub fn session(&self) -> Result<SessionConfig, ConfigError> {
+        SessionConfig::read(&self.mesos.masters, self.mesos.ca.as_deref()).map_err(|error| {
+            let key = if matches!(error, SessionConfigError::Masters(_)) { "mesos.masters" } else { "mesos.ca" };
+            ConfigError::Value { key, problem: chain(&error) }
+        })
+    }
+
     /// Settings of the decisions.
-    /// `address` is where the API listens.
-    pub fn scheduler_settings(&self, address: SocketAddr) -> Result<Settings, ConfigError> {
+    /// `address` is where the API listens, `served` the program that agents fetch from there, if they do.
+    pub fn scheduler_settings(&self, address: SocketAddr, served: Option<&Program>) -> Result<Settings, ConfigError> {
+        let executor = match served {
+            Some(program) => {
+                let uri = format!("{}{}", self.url(address)?, program.url_path());
+                ExecutorProgram::Fetched { uri, sha256: program.sha256().to_owned() }
+            }
+            None => ExecutorProgram::Path(self.executor_path()?.to_string_lossy().into_owned()),
+        };
         Ok(Settings {
             framework: self.framework_settings(address),
-            executor: ExecutorProgram::Path(self.executor_path()?.to_string_lossy().into_owned()),
+            executor,
+            executor_port: self.executor.port == ExecutorPort::Offered,
             executor_log: self.executor.log.clone(),
             executor_cpus_milli: (self.executor.cpus * 1_000.0).round() as u64,
             executor_mem_bytes: self.executor.mem_bytes,
@@ -235,23 +324,34 @@ impl Config {
         })
     }
 
+    /// URL of the API for other hosts, without a slash at its end.
+    pub fn url(&self, address: SocketAddr) -> Result<String, ConfigError> {
+        match self.http.url.trim_end_matches('/') {
+            // The address "any" leads nowhere from elsewhere.
+            "" if address.ip().is_unspecified() => {
+                let problem = "agents or other schedulers must reach this one, and the address it listens on leads nowhere from \
+                               elsewhere; say `url` or --url";
+                Err(ConfigError::Value { key: "http.url", problem: problem.into() })
+            }
+            "" => Ok(format!("http://{address}")),
+            url => Ok(url.to_owned()),
+        }
+    }
+
     fn framework_settings(&self, address: SocketAddr) -> FrameworkSettings {
-        // The address "any" leads nowhere from elsewhere.
-        let from_address = (!address.ip().is_unspecified()).then(|| format!("http://{address}"));
-        let url = Some(self.http.url.clone()).filter(|url| !url.is_empty()).or(from_address);
         FrameworkSettings {
             name: self.mesos.name.clone(),
             user: if self.mesos.user.is_empty() { this_user() } else { self.mesos.user.clone() },
             role: self.mesos.role.clone(),
             principal: self.mesos.principal.clone(),
             hostname: None,
-            webui_url: url,
+            webui_url: self.url(address).ok(),
             failover_timeout_secs: self.mesos.failover_timeout_ms as f64 / 1_000.0,
         }
     }
 
     /// The configured path as it is (agents may have it elsewhere than this host), or the program beside this one.
-    fn executor_path(&self) -> Result<PathBuf, ConfigError> {
+    pub fn executor_path(&self) -> Result<PathBuf, ConfigError> {
         if !self.executor.path.as_os_str().is_empty() {
             // A relative one would be looked for in the sandbox; it is meant from here.
             return Ok(std::path::absolute(&self.executor.path).unwrap_or_else(|_| self.executor.path.clone()));
@@ -288,6 +388,13 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     units::parse_size_bytes(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
+fn zookeeper<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+    match String::deserialize(deserializer)?.as_str() {
+        "" => Ok(None),
+        text => text.parse().map(Some).map_err(D::Error::custom),
+    }
+}
+
 fn secret<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Setting>, D::Error> {
     let setting = Setting::deserialize(deserializer)
         .map_err(|_| D::Error::custom("a secret is only named here: { env = \"X\" } or { file = \"/path\" }"))?;
@@ -314,7 +421,7 @@ mod tests {
     #[test]
     fn a_file_overrides_single_keys_and_the_command_line_both() {
         let mut config = Config::parse("[mesos]\nrole = \"prod\"\nmasters = [\"m1:5050\"]").expect("settings");
-        config.apply(Overrides { role: Some("test".into()), ..Overrides::default() });
+        config.apply(Overrides { role: Some("test".into()), ..Overrides::default() }).expect("overrides");
         assert_eq!((config.mesos.role.as_str(), config.mesos.name.as_str()), ("test", "millstream"));
         assert_eq!(config.mesos.masters, ["m1:5050"]);
     }
@@ -327,9 +434,42 @@ mod tests {
             ("[mesos]\nsecret = \"hunter2\"", "only named here"),
             ("[mesos]\nsecret = { value = \"hunter2\" }", "refused"),
             ("[executor]\ngrace = \"soon\"", "number"),
+            ("[state]\nzookeeper = \"zk://user:hunter2@a:2181/x\"", "login"),
+            ("[state]\nzookeeper = \"a:2181\"", "zk://"),
         ] {
             let error = Config::parse(text).expect_err(text).to_string();
             assert!(error.contains(part) && !error.contains("hunter2"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn state_is_a_folder_or_a_zookeeper_and_the_command_line_chooses() {
+        let state = |text: &str, state: Option<&str>| {
+            let mut config = Config::parse(text).expect("settings");
+            config.apply(Overrides { state: state.map(str::to_owned), ..Overrides::default() }).map(|()| config.state)
+        };
+        let zookeeper = "[state]\nzookeeper = \"zk://a:2181/millstream\"";
+        assert_eq!(state("", None).expect("defaults").zookeeper, None);
+        assert_eq!(state(zookeeper, None).expect("a file").zookeeper.map(|zk| zk.root), Some("/millstream".into()));
+        let folder = state(zookeeper, Some("/var/lib/millstream")).expect("a folder");
+        assert_eq!((folder.zookeeper, folder.dir), (None, "/var/lib/millstream".into()));
+        let other = state(zookeeper, Some("zk://b:2181,c:2181/other")).expect("another one").zookeeper;
+        assert_eq!(other.map(|zk| zk.servers), Some("b:2181,c:2181".into()));
+        let error = state("", Some("zk://b:2181")).expect_err("no path").to_string();
+        assert!(error.starts_with("--state: ") && error.contains("/millstream"), "{error}");
+    }
+
+    #[test]
+    fn an_address_that_leads_nowhere_needs_a_url() {
+        let config = |url: &str| Config::parse(&format!("[http]\nurl = \"{url}\"")).expect("settings");
+        let any = "0.0.0.0:7070".parse().expect("an address");
+        assert_eq!(
+            config("").url("10.0.0.1:7070".parse().expect("an address")).expect("it leads here"),
+            "http://10.0.0.1:7070"
+        );
+        assert_eq!(config("http://s1.example:7070/").url(any).expect("said"), "http://s1.example:7070");
+        let error = config("").url(any).expect_err("nowhere").to_string();
+        assert!(error.contains("http.url") && error.contains("--url"), "{error}");
+        assert_eq!(config("").framework_settings(any).webui_url, None);
     }
 }

@@ -4,6 +4,7 @@ mod calls;
 
 use std::{
     collections::BTreeMap,
+    convert::Infallible,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -20,11 +21,19 @@ use tokio::{
     time::MissedTickBehavior,
 };
 
-use crate::{RunError, audit, chain, clock::Clock, metrics::Metrics, store::StateStore, watchers::Watchers};
+use crate::{
+    RunError, audit, chain,
+    clock::Clock,
+    metrics::Metrics,
+    store::{StateStore, StoreError},
+    watchers::Watchers,
+};
 use calls::Calls;
 
 /// Pause before a failed store is tried again.
 const STORE_RETRY: Duration = Duration::from_secs(1);
+/// A store that has not answered for so long shows as one that fails; it is waited for all the same.
+const STORE_SLOW: Duration = Duration::from_secs(2);
 
 /// What is asked of the driver from outside.
 pub(crate) enum Ask {
@@ -83,7 +92,12 @@ impl Driver {
 
     /// Runs until the master ends the subscription for good. May be dropped at any time: that is a crash, and every step
     /// bears one.
-    pub(crate) async fn run(mut self, mut asks: mpsc::Receiver<Ask>) -> Result<(), RunError> {
+    pub(crate) async fn run(mut self, asks: mpsc::Receiver<Ask>) -> RunError {
+        let Err(error) = self.decide(asks).await;
+        error
+    }
+
+    async fn decide(&mut self, mut asks: mpsc::Receiver<Ask>) -> Result<Infallible, RunError> {
         let (mut watchers, mut topologies) = Watchers::new();
         watchers.set(self.state.watched_jobs());
         let mut tick = tokio::time::interval(Duration::from_millis(TICK_MS));
@@ -231,12 +245,10 @@ impl Driver {
         if records.is_empty() {
             return;
         }
-        let records = Arc::new(records);
         loop {
-            let (store, batch) = (self.store.clone(), records.clone());
-            let result = tokio::task::spawn_blocking(move || store.apply(&batch)).await;
+            let result = self.stored(&records).await;
             self.metrics.stored(records.len());
-            match result.expect("the store does not panic") {
+            match result {
                 Ok(()) => return self.vitals.store_fails.store(false, Ordering::Relaxed),
                 Err(error) => {
                     self.metrics.store_failed();
@@ -244,6 +256,18 @@ impl Driver {
                     tracing::error!(error = chain(&error), "the state store fails; nothing is decided until it works");
                     tokio::time::sleep(STORE_RETRY).await;
                 }
+            }
+        }
+    }
+
+    async fn stored(&self, records: &[RecordChange]) -> Result<(), StoreError> {
+        let mut applied = self.store.apply(records);
+        match tokio::time::timeout(STORE_SLOW, &mut applied).await {
+            Ok(result) => result,
+            Err(_) => {
+                self.vitals.store_fails.store(true, Ordering::Relaxed);
+                tracing::warn!("the state store does not answer; nothing is decided until it does");
+                applied.await
             }
         }
     }

@@ -1,8 +1,10 @@
 //! The HTTP API of [`crate::api`], the status page and the metrics.
 
 mod deploy;
+mod role;
 
-pub(crate) use deploy::refused;
+pub(crate) use deploy::{Named, refused};
+pub(crate) use role::{Leading, Role};
 
 use std::{
     collections::BTreeMap,
@@ -12,16 +14,18 @@ use std::{
 
 use axum::{
     Json, Router,
+    body::Body,
     extract::{DefaultBodyLimit, Path, State as Shared},
     http::{StatusCode, header},
+    middleware,
     response::{Html, IntoResponse, Response},
     routing::{get, post},
 };
-use millstream_mesos::scheduler::Credentials;
+use millstream_mesos::scheduler::Config as SessionConfig;
 use millstream_scheduler::{Input, Reply, Settings, views};
 use tokio::{
     net::TcpListener,
-    sync::{mpsc, oneshot},
+    sync::{oneshot, watch},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -30,6 +34,7 @@ use crate::{
     driver::{Ask, Seen, Vitals},
     metrics::Metrics,
     plan,
+    program::{self, Program},
 };
 
 /// The driver answers in microseconds; after this time it is stuck on its store.
@@ -40,10 +45,12 @@ const PAGE: &str = include_str!("page.html");
 /// What handlers need.
 #[derive(Clone)]
 pub(crate) struct Api {
-    ask: mpsc::Sender<Ask>,
+    roles: watch::Receiver<Role>,
+    /// Its own URL, as others know it.
+    url: Option<String>,
     metrics: Arc<Metrics>,
-    vitals: Arc<Vitals>,
-    credentials: Option<Credentials>,
+    session: SessionConfig,
+    program: Option<Program>,
 }
 
 /// An answer that is not a success.
@@ -59,6 +66,12 @@ impl Failure {
 
     fn no_such_job(name: &str) -> Self {
         Failure::new(StatusCode::NOT_FOUND, format!("there is no job {name}"), "`millstream jobs` lists them")
+    }
+
+    fn no_leader() -> Self {
+        let remedy =
+            "try again: a leader is elected within the session timeout, as long as ZooKeeper answers; see the logs";
+        Failure::new(StatusCode::SERVICE_UNAVAILABLE, "no scheduler leads at the moment", remedy)
     }
 
     fn stuck() -> Self {
@@ -77,24 +90,27 @@ type Answer<T> = Result<Json<T>, Failure>;
 
 impl Api {
     pub(crate) fn new(
-        ask: mpsc::Sender<Ask>,
+        roles: watch::Receiver<Role>,
+        url: Option<String>,
         metrics: Arc<Metrics>,
-        vitals: Arc<Vitals>,
-        credentials: Option<Credentials>,
+        session: SessionConfig,
+        program: Option<Program>,
     ) -> Self {
-        Api { ask, metrics, vitals, credentials }
+        Api { roles, url, metrics, session, program }
     }
 
-    pub(crate) fn master(&self) -> Option<String> {
-        Vitals::get(&self.vitals.master)
-    }
-
-    pub(crate) fn credentials(&self) -> Option<&Credentials> {
-        self.credentials.as_ref()
+    pub(crate) fn session(&self) -> &SessionConfig {
+        &self.session
     }
 
     pub(crate) async fn settings(&self) -> Result<Settings, Failure> {
         self.read(|seen| seen.state.settings().clone()).await
+    }
+
+    /// What deploying a file would change about a deployed job.
+    pub(crate) async fn change(&self, spec: &JobSpec, file: &str, toml: &str) -> Result<Option<ChangeView>, Failure> {
+        let (spec, file, toml) = (spec.clone(), file.to_owned(), toml.to_owned());
+        self.read(move |seen| change::of(seen.state, &spec, &file, &toml)).await
     }
 
     /// Looks at the state.
@@ -111,8 +127,9 @@ impl Api {
     }
 
     async fn answered<T>(&self, ask: Ask, answered: oneshot::Receiver<T>) -> Result<T, Failure> {
+        let leading = self.leading().await?;
         let whole = async {
-            self.ask.send(ask).await.ok()?;
+            leading.ask.send(ask).await.ok()?;
             answered.await.ok()
         };
         tokio::time::timeout(ANSWER_WITHIN, whole).await.ok().flatten().ok_or_else(Failure::stuck)
@@ -121,10 +138,8 @@ impl Api {
 
 /// Serves until `stop`.
 pub(crate) async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> std::io::Result<()> {
-    let router = Router::new()
+    let of_leader = Router::new()
         .route("/", get(async || Html(PAGE)))
-        .route("/health", get(health))
-        .route("/metrics", get(metrics))
         .route("/api/v1/jobs", get(jobs))
         .route("/api/v1/jobs/{name}", get(job).put(deploy::put).delete(delete))
         .route("/api/v1/jobs/{name}/why", get(why))
@@ -132,13 +147,27 @@ pub(crate) async fn serve(listener: TcpListener, api: Api, stop: CancellationTok
         .route("/api/v1/jobs/{name}/stop", post(halt))
         .route("/api/v1/plan", post(plan::post))
         .route("/api/v1/sd", get(targets))
+        .route_layer(middleware::from_fn_with_state(api.clone(), role::only_leader));
+    let router = Router::new()
+        .route("/health", get(health))
+        .route("/metrics", get(metrics))
+        .route(program::ROUTE, get(executor))
+        .merge(of_leader)
         .layer(DefaultBodyLimit::max(millstream_spec::MAX_FILE_BYTES))
         .with_state(api);
     axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
 }
 
 async fn health(Shared(api): Shared<Api>) -> Response {
-    if api.vitals.store_fails.load(Ordering::Relaxed) {
+    match api.role().await {
+        Role::Starting => Failure::stuck().into_response(),
+        Role::Standby { leader } => Json(Health::standby(api.other(&leader))).into_response(),
+        Role::Leading(leading) => leader_health(&api, &leading.vitals).await,
+    }
+}
+
+async fn leader_health(api: &Api, vitals: &Vitals) -> Response {
+    if vitals.store_fails.load(Ordering::Relaxed) {
         // The driver waits for its store and would not answer.
         let remedy = "see the log for the cause; tasks run on, and nothing is decided until it works";
         return Failure::new(StatusCode::SERVICE_UNAVAILABLE, "the state store fails", remedy).into_response();
@@ -150,23 +179,47 @@ async fn health(Shared(api): Shared<Api>) -> Response {
     };
     let (status, reason) = match overview.subscribed {
         true => (HealthStatus::Ok, None),
-        false => (HealthStatus::Connecting, Vitals::get(&api.vitals.trouble)),
+        false => (HealthStatus::Connecting, Vitals::get(&vitals.trouble)),
     };
     let code = if status == HealthStatus::Ok { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    let master = Vitals::get(&api.vitals.master);
+    let master = Vitals::get(&vitals.master);
     let version = env!("CARGO_PKG_VERSION").to_owned();
-    (code, Json(Health { status, reason, version, master, overview, locality })).into_response()
+    let (overview, locality) = (Some(overview), Some(locality));
+    (code, Json(Health { status, reason, version, master, leader: None, overview, locality })).into_response()
 }
 
+/// Of a leader with its jobs, of a standby only what the process itself has counted.
 async fn metrics(Shared(api): Shared<Api>) -> Result<impl IntoResponse, Failure> {
     let metrics = api.metrics.clone();
-    let text = api
-        .read(move |seen| {
-            metrics.observe(seen.state);
+    let text = match api.role().await {
+        Role::Leading(_) => {
+            let observed = api.read(move |seen| {
+                metrics.observe(seen.state);
+                metrics.encode()
+            });
+            observed.await?
+        }
+        Role::Standby { .. } | Role::Starting => {
+            metrics.observe_nothing();
             metrics.encode()
-        })
-        .await?;
+        }
+    };
     Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+}
+
+/// The executor's program, of every scheduler: agents may still fetch it from one that led before.
+async fn executor(Shared(api): Shared<Api>, Path(sha256): Path<String>) -> Result<Response, Failure> {
+    let Some(program) = api.program.filter(|program| program.sha256() == sha256) else {
+        let remedy =
+            "it serves only its own executor, with `[executor] serve = true`; are all schedulers of one version?";
+        return Err(Failure::new(StatusCode::NOT_FOUND, "this scheduler does not have that program", remedy));
+    };
+    // Mesos' fetcher asks for the length first, to make room in its cache.
+    let headers = [
+        (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
+        (header::CONTENT_LENGTH, program.len().to_string()),
+    ];
+    Ok((headers, Body::from_stream(program.bytes())).into_response())
 }
 
 async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {

@@ -1,31 +1,41 @@
 //! The scheduler process: settings, state store, driver loop, HTTP API, status page and metrics.
 //!
 //! Map, from the outside in:
-//! * [`run`]: the whole life of a scheduler process; [`serve`] with store and listener handed in, for tests
+//! * [`run`]: the whole life of a scheduler process; [`serve`] and [`serve_elected`] with store or election and listener
+//!   handed in, for tests
+//! * [`election`]: which of several schedulers decides; `terms`: one time of leading after the other; [`zookeeper`]: both
+//!   election and records there
 //! * [`config`]: settings; [`api`]: the JSON of the HTTP API; `http`: its routes and the status page; `plan`: what would
 //!   be placed where
 //! * [`check`]: is a job right, alone and against its live topic and table
 //! * `driver`: one input, one [`millstream_scheduler::step`], one frame: store, then send (`driver/calls`), then tell
 //!   (`audit`); `watchers`: topologies of the jobs
+//! * [`program`]: the executor, as agents fetch it; `change`: a job file's diff
 //! * [`store`]: what must survive; [`metrics`]: every metric, in one place
 //!
-//! Invariant: records are durable before any call of their step leaves; while the store fails, nothing is decided.
+//! Invariant: records are durable before any call of their step leaves; while the store fails, nothing is decided; a
+//! scheduler that does not lead any more cannot write.
 
 pub mod api;
 mod audit;
+mod change;
 pub mod check;
 mod clock;
 pub mod config;
 mod driver;
+pub mod election;
 mod http;
 pub mod metrics;
 mod plan;
+pub mod program;
 mod run;
 pub mod store;
+mod terms;
 mod watchers;
+pub mod zookeeper;
 
 pub use config::{Config, ConfigError, Overrides};
-pub use run::{RunError, run, serve};
+pub use run::{RunError, run, serve, serve_elected};
 
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {

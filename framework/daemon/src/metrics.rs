@@ -13,6 +13,12 @@ use std::sync::PoisonError;
 /// Name, type, labels and meaning of every metric.
 pub const CATALOGUE: &[(&str, &str, &[&str], &str)] = &[
     ("millstream_scheduler_subscribed", "gauge", &[], "1 while the master's event stream is open"),
+    (
+        "millstream_scheduler_leader",
+        "gauge",
+        &[],
+        "1 while this scheduler leads, which the only one always does; 0 of a standby, which knows nothing of jobs and tasks",
+    ),
     ("millstream_scheduler_jobs", "gauge", &["phase"], "jobs by phase"),
     (
         "millstream_scheduler_tasks",
@@ -111,6 +117,7 @@ type Real = Gauge<f64, std::sync::atomic::AtomicU64>;
 pub struct Metrics {
     registry: Mutex<Registry>,
     subscribed: Gauge,
+    leader: Gauge,
     jobs: Family<Phase, Gauge>,
     tasks: Family<TaskState, Gauge>,
     executors: Gauge,
@@ -154,6 +161,7 @@ impl Metrics {
         }
         Metrics {
             subscribed: register!("millstream_scheduler_subscribed"),
+            leader: register!("millstream_scheduler_leader"),
             jobs: register!("millstream_scheduler_jobs"),
             tasks: register!("millstream_scheduler_tasks"),
             executors: register!("millstream_scheduler_executors"),
@@ -221,9 +229,21 @@ impl Metrics {
         self.store_errors.inc();
     }
 
-    /// Sets every gauge from the state. Series of what is gone are dropped.
+    /// Sets every gauge of a scheduler that does not lead.
+    pub(crate) fn observe_nothing(&self) {
+        for gauge in [&self.leader, &self.subscribed, &self.executors] {
+            gauge.set(0);
+        }
+        self.tasks.clear();
+        self.placed.clear();
+        self.bytes_in.clear();
+        self.forget_jobs();
+    }
+
+    /// Sets every gauge from the state of a scheduler that leads. Series of what is gone are dropped.
     pub(crate) fn observe(&self, state: &State) {
         let overview = views::overview(state);
+        self.leader.set(1);
         self.subscribed.set(i64::from(overview.subscribed));
         self.executors.set(overview.executors as i64);
         self.tasks.clear();
@@ -232,11 +252,7 @@ impl Metrics {
             self.tasks.get_or_create(&TaskState { state }).set(count as i64);
         }
         self.observe_locality(&views::locality(state));
-        self.jobs.clear();
-        self.rate.clear();
-        self.lag_records.clear();
-        self.lag_seconds.clear();
-        self.status.clear();
+        self.forget_jobs();
         for job in views::jobs(state) {
             let phase = label(&job.phase);
             self.jobs.get_or_create(&Phase { phase }).inc();
@@ -245,6 +261,14 @@ impl Metrics {
                 self.observe_lag(&lag);
             }
         }
+    }
+
+    fn forget_jobs(&self) {
+        self.jobs.clear();
+        self.rate.clear();
+        self.lag_records.clear();
+        self.lag_seconds.clear();
+        self.status.clear();
     }
 
     fn observe_locality(&self, locality: &views::LocalityView) {
@@ -324,6 +348,20 @@ mod tests {
         drop(metrics.lag_seconds.get_or_create(&Partition::default()));
         drop(metrics.status.get_or_create(&PartitionStatus::default()));
         drop(metrics.rate.get_or_create(&Job::default()));
+    }
+
+    #[test]
+    fn a_standby_shows_nothing_of_the_time_it_led() {
+        let metrics = Metrics::new();
+        metrics.observe(&State::new(millstream_scheduler::Settings::default()));
+        assert!(metrics.encode().contains("millstream_scheduler_leader 1"));
+        touch_every_family(&metrics);
+        metrics.observe_nothing();
+        let text = metrics.encode();
+        assert!(text.contains("millstream_scheduler_leader 0"), "{text}");
+        let counts =
+            |line: &&str| line.starts_with("millstream_job_") || line.starts_with("millstream_scheduler_tasks");
+        assert_eq!(text.lines().find(counts), None);
     }
 
     #[test]

@@ -4,7 +4,11 @@ mod agents;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use axum::{Json, extract::State as Shared, http::StatusCode};
+use axum::{
+    Json,
+    extract::{Query, State as Shared},
+    http::StatusCode,
+};
 use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Topology, group_partitions};
 use millstream_scheduler::{Settings, guessed_bytes_per_sec, job_wishes, task_resources};
 use millstream_spec::{JobSpec, TaskCount};
@@ -12,27 +16,25 @@ use millstream_spec::{JobSpec, TaskCount};
 use crate::{
     api::{PlanView, PlannedTask, RefusedAgent},
     chain, check,
-    http::{Api, Failure, refused},
+    http::{Api, Failure, Named, refused},
 };
 
-pub(crate) async fn post(Shared(api): Shared<Api>, toml: String) -> Result<Json<PlanView>, Failure> {
-    let checked = check::offline("job.toml", &toml).map_err(|found| refused(&found))?;
+pub(crate) async fn post(
+    Shared(api): Shared<Api>,
+    Query(named): Query<Named>,
+    toml: String,
+) -> Result<Json<PlanView>, Failure> {
+    let shown = named.or("job.toml");
+    let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
     check::live(&checked).await.map_err(|found| refused(&found))?;
     let unreadable = |error: &dyn std::error::Error| {
         Failure::new(StatusCode::BAD_GATEWAY, chain(error), "try again when it answers")
     };
     let topology = millstream_topology::snapshot(&checked.file.spec).await.map_err(|error| unreadable(&error))?;
-    let Some(master) = api.master() else {
-        return Err(Failure::new(
-            StatusCode::SERVICE_UNAVAILABLE,
-            "no master leads yet",
-            "try again; GET /health says more",
-        ));
-    };
     let settings = api.settings().await?;
-    let agents =
-        agents::free(&master, api.credentials(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
-    Ok(Json(view(&checked.file.spec, topology, agents, &settings)))
+    let agents = agents::free(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
+    let change = api.change(&checked.file.spec, &shown, &toml).await?;
+    Ok(Json(PlanView { change, ..view(&checked.file.spec, topology, agents, &settings) }))
 }
 
 fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings: &Settings) -> PlanView {
@@ -82,7 +84,7 @@ fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings
     }
     let cost = plan.launches.iter().map(|l| l.cost).sum();
     let text = text(&job, partitions, &tasks, &agents_refused);
-    PlanView { job, partitions, tasks, agents_refused, bytes_by_tier, cost, plan, text }
+    PlanView { job, change: None, partitions, tasks, agents_refused, bytes_by_tier, cost, plan, text }
 }
 
 fn host(offer: &AgentOffer) -> String {

@@ -1,23 +1,23 @@
 //! The whole life of a scheduler process.
 
-use std::{future::Future, net::SocketAddr, sync::Arc};
+use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use millstream_mesos::scheduler::{Config as SessionConfig, Credentials, DisconnectReason};
-use millstream_scheduler::{RestoreError, State};
+use millstream_scheduler::RestoreError;
 use millstream_topology::{SettingError, settings};
-use tokio::{net::TcpListener, sync::mpsc};
+use tokio::{net::TcpListener, sync::watch};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, ConfigError,
-    driver::{Driver, Vitals},
-    http::{self, Api},
+    election::{Alone, Election},
+    http::{self, Api, Role},
     metrics::Metrics,
+    program::Program,
     store::{Redb, StateStore, StoreError},
+    terms::Terms,
+    zookeeper::ZooKeeper,
 };
-
-/// Requests that wait for the driver; further ones wait in their handlers.
-const ASKS_AHEAD: usize = 64;
 
 /// Why a scheduler does not start, or ends though nobody asked for it.
 #[derive(Debug, thiserror::Error)]
@@ -31,6 +31,15 @@ pub enum RunError {
     /// The state store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The executor's program cannot be served.
+    #[error("the executor {} cannot be read; build it, or say where it is with --executor", path.display())]
+    Program {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The stored state cannot be taken over.
     #[error("the stored state cannot be taken over")]
     Restore(#[source] RestoreError),
@@ -53,47 +62,85 @@ pub enum RunError {
     Session(#[source] DisconnectReason),
 }
 
-/// Runs a scheduler on the configured folder and address until `shutdown`. Its tasks run on; the next one takes them over.
+/// Runs a scheduler on the configured folder (or ZooKeeper) and address until `shutdown`. Its tasks run on; the next one
+/// takes them over.
 pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
-    // What is wrong with the settings is said before anything is opened.
-    config.scheduler_settings(config.http.listen)?;
-    let store = Redb::open(&config.state.dir)?;
     let address = config.http.listen;
-    let listener = TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })?;
-    serve(config, Arc::new(store), listener, shutdown).await
+    // What is wrong with the settings is said before anything is opened.
+    config.check_at(address)?;
+    let Some(zookeeper) = config.state.zookeeper.clone() else {
+        let store = Redb::open(&config.state.dir)?;
+        return serve(config, Arc::new(store), listen(address).await?, shutdown).await;
+    };
+    let listener = listen(address).await?;
+    let url = config.url(listener.local_addr().map_err(RunError::Http)?)?;
+    let timeout = Duration::from_millis(config.state.session_timeout_ms);
+    let election = ZooKeeper::new(zookeeper, timeout, url);
+    serve_elected(config, Arc::new(election), listener, shutdown).await
 }
 
-/// The same on a store and a listener that the caller owns.
+async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
+    TcpListener::bind(address).await.map_err(|source| RunError::Listen { address, source })
+}
+
+/// The same without rivals, on a store and a listener that the caller owns.
 pub async fn serve(
     config: Config,
     store: Arc<dyn StateStore>,
     listener: TcpListener,
     shutdown: impl Future<Output = ()>,
 ) -> Result<(), RunError> {
-    let address = listener.local_addr().map_err(RunError::Http)?;
-    let settings = config.scheduler_settings(address)?;
-    let session = session(&config)?;
-    let state = State::restore(settings, store.load()?).map_err(RunError::Restore)?;
-    tracing::info!(%address, masters = config.mesos.masters.join(","), framework = state.framework_id(), "scheduler starts");
+    serve_elected(config, Arc::new(Alone(store)), listener, shutdown).await
+}
 
-    let (metrics, vitals) = (Arc::new(Metrics::new()), Arc::new(Vitals::default()));
-    let (asks, asked) = mpsc::channel(ASKS_AHEAD);
-    let api = Api::new(asks, metrics.clone(), vitals.clone(), session.credentials.clone());
-    let driver = Driver::new(state, store, metrics, vitals, session);
+/// The same as one of several, of which an election chooses the leader.
+pub async fn serve_elected(
+    config: Config,
+    election: Arc<dyn Election>,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<(), RunError> {
+    let address = listener.local_addr().map_err(RunError::Http)?;
+    let program = served(&config).await?;
+    let settings = config.scheduler_settings(address, program.as_ref())?;
+    let session = session(&config)?;
+    let state = config.state.place();
+    tracing::info!(%address, masters = %session.masters, state, "scheduler starts");
+
+    let metrics = Arc::new(Metrics::new());
+    let (roles, role) = watch::channel(Role::Starting);
+    let api = Api::new(role, config.url(address).ok(), metrics.clone(), session.clone(), program);
     let stop = CancellationToken::new();
     let server = http::serve(listener, api, stop.clone());
+    let terms = Terms { settings, session, metrics, roles, election };
     let ended = tokio::select! {
-        ended = driver.run(asked) => ended,
+        ended = terms.run(shutdown) => ended,
         ended = server => ended.map_err(RunError::Http),
-        () = shutdown => Ok(()),
     };
     stop.cancel();
     tracing::info!("scheduler ends; its tasks run on");
     ended
 }
 
+/// The executor's program, if agents fetch it from here.
+async fn served(config: &Config) -> Result<Option<Program>, RunError> {
+    if !config.executor.serve {
+        return Ok(None);
+    }
+    let path = config.executor_path()?;
+    let opened = tokio::task::spawn_blocking({
+        let path = path.clone();
+        move || Program::open(&path)
+    });
+    let program = opened.await.expect("reading a file does not panic");
+    let program = program.map_err(|source| RunError::Program { path, source })?;
+    tracing::info!(sha256 = program.sha256(), bytes = program.len(), "executor served");
+    Ok(Some(program))
+}
+
+/// Where the masters are and who we are to them: the one place that knows the session's settings.
 fn session(config: &Config) -> Result<SessionConfig, RunError> {
-    let mut session = SessionConfig::new(&config.mesos.masters);
+    let mut session = config.session()?;
     if let (Some(principal), Some(secret)) = (&config.mesos.principal, &config.mesos.secret) {
         let secret = settings::resolve(secret).map_err(RunError::Secret)?;
         session.credentials = Some(Credentials { principal: principal.clone(), secret });

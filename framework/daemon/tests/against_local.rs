@@ -1,6 +1,9 @@
 //! The scheduler process against the Mesos master of `millstream local`, over real HTTP. Kafka and Cassandra are not
 //! needed: the job is in the store already.
 
+#[path = "against_local/elected.rs"]
+mod elected;
+
 use std::{path::Path, sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -81,7 +84,7 @@ async fn cluster(folder: &Path) -> Local {
 }
 
 /// A store in which a job of two slots waits for its places.
-fn store_with_job() -> Arc<Memory> {
+async fn store_with_job() -> Arc<Memory> {
     let spec = serde_json::from_value(json!({
         "name": "flights",
         "source": { "bootstrap": ["127.0.0.1:1"], "topic": "flights", "group": "flights" },
@@ -101,7 +104,7 @@ fn store_with_job() -> Arc<Memory> {
         Input::Deploy { spec: Box::new(spec), toml: "# flights".into() },
         Input::Topology { job: "flights".into(), topology },
     ] {
-        store.apply(&step(&mut state, input, now).records).unwrap();
+        store.apply(&step(&mut state, input, now).records).await.unwrap();
     }
     store
 }
@@ -110,7 +113,7 @@ fn store_with_job() -> Arc<Memory> {
 async fn tasks_are_launched_their_end_is_told_and_the_framework_outlives_the_scheduler() {
     let folder = tempfile::tempdir().unwrap();
     let local = cluster(folder.path()).await;
-    let store = store_with_job();
+    let store = store_with_job().await;
     // An executor that ends at once.
     let scheduler = Scheduler::start(&local.master, Path::new("/bin/false"), store.clone()).await;
     scheduler.until("/health", |status, _| status == 200).await;
@@ -123,7 +126,7 @@ async fn tasks_are_launched_their_end_is_told_and_the_framework_outlives_the_sch
     assert!(why["backoff"]["failures"].as_u64().unwrap() >= 1, "{why}");
     let note = why["note"].as_str().unwrap_or_default();
     assert!(note.is_empty() || note.contains("cannot be read"), "{note}");
-    let framework = store.load().unwrap()["framework"].clone();
+    let framework = store.load().await.unwrap()["framework"].clone();
     scheduler.end().await;
 
     let scheduler = Scheduler::start(&local.master, Path::new("/bin/false"), store.clone()).await;
@@ -142,7 +145,7 @@ async fn tasks_are_launched_their_end_is_told_and_the_framework_outlives_the_sch
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_no_of_the_api_says_what_to_do() {
-    let scheduler = Scheduler::start("127.0.0.1:1", Path::new("/bin/false"), store_with_job()).await;
+    let scheduler = Scheduler::start("127.0.0.1:1", Path::new("/bin/false"), store_with_job().await).await;
     let (status, body) = scheduler.ask("GET", "/health", "").await;
     assert_eq!(status, 503);
     assert!(body.contains("\"status\":\"connecting\""), "{body}");

@@ -25,7 +25,10 @@ pub(super) fn text(lag: &LagView) -> String {
             let _ = writeln!(reasons, "partition {}: {reason}", p.partition);
         }
     }
-    let mut out = format!("{}: topic {}: {} records behind", lag.job, lag.topic, count(Some(lag.total_records)));
+    // Without any report, as just after another scheduler has taken over, the sum is no sum.
+    let known = lag.unknown < lag.partitions.len();
+    let total = count(known.then_some(lag.total_records));
+    let mut out = format!("{}: topic {}: {total} records behind", lag.job, lag.topic);
     if lag.max_ms > 0 {
         let _ = write!(out, ", the oldest {} old", duration(Some(lag.max_ms)));
     }
@@ -82,5 +85,13 @@ PARTITION  HOST       POSITION  DURABLE    END    LAG  BEHIND  STATUS
 partition 0: cassandra does not answer
 ";
         assert_eq!(super::text(&view), expected);
+        let partitions = vec![view.partitions[1].clone()];
+        let nothing = LagView { partitions, total_records: 0, max_ms: 0, unknown: 1, ..view };
+        let expected = "\
+flights: topic flights: - records behind; 1 of 1 partitions not known yet
+PARTITION  HOST  POSITION  DURABLE  END  LAG  BEHIND  STATUS
+        1  -            -        -    -    -       -  -
+";
+        assert_eq!(super::text(&nothing), expected);
     }
 }

@@ -6,7 +6,7 @@ mod why;
 
 use std::path::Path;
 
-use millstream_daemon::api::{DeployOutcome, Deployed, Jobs, LagView, PlanView, Stopped, WhyView};
+use millstream_daemon::api::{ChangeView, DeployOutcome, Deployed, Jobs, LagView, PlanView, Stopped, WhyView};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -14,13 +14,15 @@ use crate::{args, client::Client, failure::Failure, job_file, output::Output};
 
 pub(crate) async fn plan(args: &args::File, out: Output) -> Result<(), Failure> {
     let (_, text) = checked(&args.file)?;
-    let answer = Client::new(&args.remote.scheduler)?.post("/api/v1/plan", text).await?;
-    show(out, answer, |plan: PlanView| if plan.text.ends_with('\n') { plan.text } else { plan.text + "\n" })
+    let path = format!("/api/v1/plan?{}", named(&args.file));
+    let answer = Client::new(&args.remote.scheduler)?.post(&path, text).await?;
+    show(out, answer, |plan: PlanView| would_change(plan.change.as_ref()) + plan.text.trim_end() + "\n")
 }
 
 pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure> {
     let (job, text) = checked(&args.file)?;
-    let answer = Client::new(&args.remote.scheduler)?.put(&format!("/api/v1/jobs/{job}"), text).await?;
+    let path = format!("/api/v1/jobs/{job}?{}", named(&args.file));
+    let answer = Client::new(&args.remote.scheduler)?.put(&path, text).await?;
     show(out, answer, |deployed: Deployed| {
         let what = match deployed.outcome {
             DeployOutcome::Started => "starts",
@@ -30,9 +32,10 @@ pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure
             DeployOutcome::Rolling => "changes task by task, and goes back if the new version fails",
         };
         let warnings: String = deployed.warnings.iter().map(|w| format!("warning: {w}\n")).collect();
+        let diff = changed(deployed.change.as_ref());
         let Deployed { job, generation, .. } = deployed;
         format!(
-            "{warnings}{job}: {what} (generation {generation})\nsee `millstream why {job}` and `millstream lag {job}`\n"
+            "{diff}{warnings}{job}: {what} (generation {generation})\nsee `millstream why {job}` and `millstream lag {job}`\n"
         )
     })
 }
@@ -59,6 +62,33 @@ pub(crate) async fn stop(args: &args::Job, out: Output) -> Result<(), Failure> {
         true => format!("{0}: drains: flushes, commits, leaves\nsee `millstream why {0}`\n", stopped.job),
         false => format!("{}: is stopped, or on its way, already\n", stopped.job),
     })
+}
+
+pub(crate) async fn delete(args: &args::Job, out: Output) -> Result<(), Failure> {
+    Client::new(&args.remote.scheduler)?.delete(&format!("/api/v1/jobs/{}", args.job)).await?;
+    if out.json {
+        out.value(&serde_json::json!({ "job": args.job, "deleted": true }));
+    } else {
+        out.text(&format!("{}: forgotten; its rows stay where they are\n", args.job));
+    }
+    Ok(())
+}
+
+/// A change of a deployed job, with a line of its own below.
+fn changed(change: Option<&ChangeView>) -> String {
+    change.map_or_else(String::new, |change| format!("{}\n", change.diff))
+}
+
+/// The same before it happens.
+fn would_change(change: Option<&ChangeView>) -> String {
+    changed(change) + &change.map_or_else(String::new, |change| format!("{}\n\n", change.effect))
+}
+
+/// The file's name as a query: the scheduler's findings name it.
+fn named(file: &Path) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    let escape = |byte: u8| if plain(byte) { char::from(byte).to_string() } else { format!("%{byte:02X}") };
+    format!("file={}", file.display().to_string().bytes().map(escape).collect::<String>())
 }
 
 /// The file's job name and text, after the checks that need no scheduler: their findings point into the file.

@@ -2,7 +2,7 @@
 
 use axum::{
     Json,
-    extract::{Path, State as Shared},
+    extract::{Path, Query, State as Shared},
     http::StatusCode,
 };
 use millstream_scheduler::{Input, Reply, views};
@@ -12,14 +12,42 @@ use millstream_topology::{
     cassandra::{Near, connect},
 };
 
+use serde::Deserialize;
+
 use super::{Answer, Api, Failure};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
     chain, check,
 };
 
-pub(super) async fn put(Shared(api): Shared<Api>, Path(name): Path<String>, toml: String) -> Answer<Deployed> {
-    let shown = format!("{name}.toml");
+/// Longest name of a file in a message; only its end is shown of a longer one.
+const FILE_NAME_CHARS_MAX: usize = 256;
+
+/// What the person calls the job file.
+#[derive(Deserialize)]
+pub(crate) struct Named {
+    file: Option<String>,
+}
+
+impl Named {
+    /// The file's name in messages, one line of printable characters; `otherwise` when it is not said.
+    pub(crate) fn or(self, otherwise: &str) -> String {
+        let name = self.file.unwrap_or_default();
+        let printable: Vec<char> = name.chars().filter(|c| !c.is_control()).collect();
+        match printable.len() {
+            0 => otherwise.to_owned(),
+            len => printable[len.saturating_sub(FILE_NAME_CHARS_MAX)..].iter().collect(),
+        }
+    }
+}
+
+pub(super) async fn put(
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+    Query(named): Query<Named>,
+    toml: String,
+) -> Answer<Deployed> {
+    let shown = named.or(&format!("{name}.toml"));
     let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
     let spec = checked.file.spec.clone();
     if spec.name.0 != name {
@@ -31,6 +59,7 @@ pub(super) async fn put(Shared(api): Shared<Api>, Path(name): Path<String>, toml
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
+    let change = api.change(&spec, &shown, &toml).await?;
     let reply = api.act(Input::Deploy { spec: Box::new(spec), toml }).await?;
     let asked = name.clone();
     let now = api.read(move |seen| views::job(seen.state, &asked)).await?;
@@ -43,7 +72,7 @@ pub(super) async fn put(Shared(api): Shared<Api>, Path(name): Path<String>, toml
         _ => (DeployOutcome::Unchanged, current),
     };
     let warnings = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
-    Ok(Json(Deployed { job: name, outcome, generation, warnings }))
+    Ok(Json(Deployed { job: name, outcome, generation, change, warnings }))
 }
 
 /// Only the scheduler makes the table: Cassandra does not bear two processes that change the schema at once.
@@ -65,8 +94,22 @@ pub(crate) fn refused(found: &Diagnostics) -> Failure {
         .collect();
     let error = match diagnostics.as_slice() {
         [one] => one.message.clone(),
-        more => format!("{} faults in the job file", more.len()),
+        more => format!("{} faults in {}", more.len(), found.file()),
     };
     let remedy = Some("nothing was changed; mend the file and deploy it again".to_owned());
     Failure { status: StatusCode::UNPROCESSABLE_ENTITY, body: ErrorBody { error, remedy, diagnostics } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_is_called_what_the_person_calls_it_in_one_line() {
+        let shown = |file: Option<&str>| Named { file: file.map(str::to_owned) }.or("flights.toml");
+        assert_eq!(shown(Some("jobs/my flights.toml")), "jobs/my flights.toml");
+        assert_eq!(shown(Some("a\u{1b}[2J\nb")), "a[2Jb");
+        assert_eq!((shown(None), shown(Some("\n"))), ("flights.toml".into(), "flights.toml".into()));
+        assert_eq!(shown(Some(&"x".repeat(1_000))).len(), FILE_NAME_CHARS_MAX);
+    }
 }

@@ -1,29 +1,15 @@
 //! What is free on the agents, as the master's `/slaves` says it.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{Request, header};
-use hyper_util::{client::legacy::Client, rt::TokioExecutor};
-use millstream_mesos::scheduler::Credentials;
+use millstream_mesos::scheduler::{AskError, Config, get_json};
 use millstream_placement::{AgentOffer, Place, Resources};
 use millstream_scheduler::role_may_use;
 use serde::Deserialize;
 use serde_json::Value;
 
-const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 /// A big cluster's list: 50,000 agents of about 2 KiB each.
 const ANSWER_BYTES_MAX: usize = 128 << 20;
-
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum AgentsError {
-    #[error("the master at {0} does not tell its agents")]
-    Http(String, #[source] Box<dyn std::error::Error + Send + Sync>),
-    #[error("the master's list of agents is not understood")]
-    Json(#[source] serde_json::Error),
-}
 
 #[derive(Debug, Deserialize)]
 struct Slaves {
@@ -93,36 +79,9 @@ struct Named {
 }
 
 /// One offer for each active agent, of all that is free there.
-pub(crate) async fn free(
-    master: &str,
-    credentials: Option<&Credentials>,
-    role: &str,
-) -> Result<Vec<AgentOffer>, AgentsError> {
-    let body = get(master, credentials).await.map_err(|error| AgentsError::Http(master.to_owned(), error))?;
-    let slaves: Slaves = serde_json::from_slice(&body).map_err(AgentsError::Json)?;
+pub(crate) async fn free(session: &Config, role: &str) -> Result<Vec<AgentOffer>, AskError> {
+    let slaves: Slaves = get_json(session, "/slaves", ANSWER_BYTES_MAX).await?;
     Ok(slaves.slaves.into_iter().filter(|slave| slave.active).map(|slave| slave.offer(role)).collect())
-}
-
-async fn get(
-    master: &str,
-    credentials: Option<&Credentials>,
-) -> Result<Bytes, Box<dyn std::error::Error + Send + Sync>> {
-    let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let mut request = Request::get(format!("http://{master}/slaves"));
-    if let Some(Credentials { principal, secret }) = credentials {
-        let basic = STANDARD.encode(format!("{principal}:{secret}"));
-        request = request.header(header::AUTHORIZATION, format!("Basic {basic}"));
-    }
-    let request = request.body(Full::default())?;
-    let whole = async {
-        let response = client.request(request).await?;
-        let status = response.status();
-        if !status.is_success() {
-            return Err(format!("it answers {status}").into());
-        }
-        Ok(Limited::new(response.into_body(), ANSWER_BYTES_MAX).collect().await?.to_bytes())
-    };
-    tokio::time::timeout(ANSWER_WITHIN, whole).await?
 }
 
 impl Slave {

@@ -1,0 +1,66 @@
+//! What is changed about a deployed job, for people: before it happens and after.
+
+use millstream_scheduler::{Change, State, change, views};
+use millstream_spec::JobSpec;
+use similar::TextDiff;
+
+use crate::api::ChangeView;
+
+/// Unchanged lines shown around each change.
+const CONTEXT_LINES: usize = 3;
+
+/// What deploying a file would change; none for a job that is not deployed, and when nothing differs.
+pub(crate) fn of(state: &State, spec: &JobSpec, file_name: &str, text: &str) -> Option<ChangeView> {
+    let deployed = views::job_toml(state, &spec.name.0)?;
+    let diff = diff(&spec.name.0, &deployed, file_name, text)?;
+    let what = change(state, spec, text);
+    Some(ChangeView { diff, effect: effect(what), what })
+}
+
+/// From the deployed text of a job to that of a file; none when they are the same.
+fn diff(job: &str, deployed: &str, file_name: &str, text: &str) -> Option<String> {
+    if deployed == text {
+        return None;
+    }
+    let diff = TextDiff::from_lines(deployed, text);
+    let header = (format!("{job} as deployed"), file_name);
+    Some(diff.unified_diff().context_radius(CONTEXT_LINES).header(&header.0, header.1).to_string())
+}
+
+fn effect(change: Change) -> String {
+    match change {
+        Change::Start { generation } => format!("it would start (generation {generation})"),
+        Change::Nothing => "nothing would change".into(),
+        Change::TextOnly => "only the text differs: nothing would restart".into(),
+        Change::Roll { generation, tasks } => format!(
+            "task by task, {tasks} in all, would drain and start as now written (generation {generation}), and go back if the \
+             new version fails"
+        ),
+        Change::Restart { generation, tasks } => {
+            format!("all {tasks} tasks would drain, then the job starts as now written (generation {generation})")
+        }
+        Change::TakeBack { generation, tasks } => {
+            format!("the change under way would be taken back on {tasks} tasks (generation {generation})")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_a_unified_diff_with_the_names_of_both_sides() {
+        assert_eq!(diff("flights", "a = 1\n", "jobs/flights.toml", "a = 1\n"), None);
+        let found = diff("flights", "a = 1\nb = 2\n", "jobs/flights.toml", "a = 1\nb = 3\n").expect("a change");
+        let expected = "\
+--- flights as deployed
++++ jobs/flights.toml
+@@ -1,2 +1,2 @@
+ a = 1
+-b = 2
++b = 3
+";
+        assert_eq!(found, expected);
+    }
+}

@@ -1,0 +1,197 @@
+//! Several schedulers on one ZooKeeper: one of them leads, and its records lie there (`[state] zookeeper`).
+//!
+//! Map: `address`: where; `tree`: how records lie there (pure); `store`: its transactions, each of them fenced by the
+//! leader's lock; `election` (here): who leads. Below the root: `leader/` has a lock node of each scheduler that competes,
+//! in the order they came, whose data is the URL of its API; `records/` and `journal/` belong to whoever is first there.
+
+pub mod address;
+mod store;
+mod tree;
+
+use std::{sync::Arc, time::Duration};
+
+use futures_util::future::BoxFuture;
+use tokio::sync::watch;
+use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
+use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, LockPrefix, OwnedLockClient, SessionState};
+
+pub use address::Address;
+
+use crate::{
+    chain,
+    election::{Election, Term},
+    store::StoreError,
+};
+use store::Store;
+
+/// Rights of all nodes: whoever reaches ZooKeeper may read and write them (docs/operating.md).
+const ACLS: Acls<'static> = Acls::anyone_all();
+const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(ACLS);
+
+/// Node of the locks, below the root.
+const LEADER: &str = "leader";
+/// Between the lock's own name and its number.
+const LOCK_NAME: &str = "scheduler-";
+
+/// Pause before a ZooKeeper that does not answer is tried again.
+const RETRY_AFTER: Duration = Duration::from_secs(1);
+/// Pause before a look that failed on the way is repeated; the session itself takes care of its connection.
+const LOOK_AGAIN_AFTER: Duration = Duration::from_millis(250);
+/// How long a scheduler that ends tries to give the lock back; after that it falls with its session.
+const RELEASE_WITHIN: Duration = Duration::from_secs(2);
+
+/// The election among the schedulers of one ZooKeeper.
+pub struct ZooKeeper {
+    address: Address,
+    session_timeout: Duration,
+    /// URL of this scheduler's API, for the others.
+    url: String,
+}
+
+impl ZooKeeper {
+    /// Nothing is connected before the first campaign.
+    pub fn new(address: Address, session_timeout: Duration, url: String) -> Self {
+        ZooKeeper { address, session_timeout, url }
+    }
+
+    /// One session: ends with the lock, or with the session.
+    async fn compete(&self, leader: &watch::Sender<Option<String>>) -> Result<Term, Error> {
+        let connector = Client::connector().with_session_timeout(self.session_timeout);
+        let client = connector.connect(&self.address.servers).await?;
+        let root = &self.address.root;
+        for node in [tree::RECORDS, tree::JOURNAL, LEADER] {
+            client.mkdir(&format!("{root}/{node}"), &PERSISTENT).await?;
+        }
+        let locks = format!("{root}/{LEADER}");
+        let prefix = LockPrefix::new_curator(&locks, LOCK_NAME)?;
+        let lock = tokio::select! {
+            lock = client.lock(prefix, self.url.as_bytes(), ACLS) => lock?.into_owned(),
+            error = tell_leader(&client, &locks, leader) => return Err(error),
+        };
+        Ok(self.term(Arc::new(lock)))
+    }
+
+    fn term(&self, lock: Arc<OwnedLockClient>) -> Term {
+        let lost = CancellationToken::new();
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch_lock(
+            lock.client().clone(),
+            lock.lock_path().to_owned(),
+            lost.clone(),
+        )));
+        let store = Arc::new(Store::new(lock.clone(), self.address.root.clone(), lost.clone()));
+        let release = async move {
+            drop(watch);
+            let deleted = lock.client().delete(lock.lock_path(), None);
+            // It may be gone already, or ZooKeeper be away: then it falls with the session.
+            let _ = tokio::time::timeout(RELEASE_WITHIN, deleted).await;
+        };
+        Term { store, lost, release: Box::pin(release) }
+    }
+}
+
+impl Election for ZooKeeper {
+    fn campaign<'a>(&'a self, leader: &'a watch::Sender<Option<String>>) -> BoxFuture<'a, Result<Term, StoreError>> {
+        Box::pin(async move {
+            let mut said = None;
+            loop {
+                let error = match self.compete(leader).await {
+                    Ok(term) => return Ok(term),
+                    Err(error) => error,
+                };
+                leader.send_replace(None);
+                if said.as_ref() != Some(&error) {
+                    tracing::warn!(zookeeper = %self.address, error = chain(&error), "not in the election; trying on");
+                }
+                said = Some(error);
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        })
+    }
+
+    fn is_alone(&self) -> bool {
+        false
+    }
+}
+
+/// Tells who leads until the session ends, and then why it did.
+async fn tell_leader(client: &Client, locks: &str, leader: &watch::Sender<Option<String>>) -> Error {
+    loop {
+        let looked = look(client, locks, leader).await;
+        if client.state().is_terminated() {
+            return looked.err().unwrap_or(Error::SessionExpired);
+        }
+        if looked.is_err() {
+            tokio::time::sleep(LOOK_AGAIN_AFTER).await;
+        }
+    }
+}
+
+/// Tells who leads now, and waits until somebody comes or goes.
+async fn look(client: &Client, locks: &str, leader: &watch::Sender<Option<String>>) -> Result<(), Error> {
+    let (names, changed) = client.list_and_watch_children(locks).await?;
+    let found = match first(&names) {
+        Some(name) => match client.get_data(&format!("{locks}/{name}")).await {
+            Ok((url, _)) => String::from_utf8(url).ok(),
+            Err(Error::NoNode) => return Ok(()),
+            Err(error) => return Err(error),
+        },
+        None => None,
+    };
+    leader.send_if_modified(|known| {
+        let changed = *known != found;
+        *known = found;
+        changed
+    });
+    changed.changed().await;
+    Ok(())
+}
+
+/// The lock that counts: the one with the smallest number at its end.
+fn first(names: &[String]) -> Option<&String> {
+    let number = |name: &String| name.rsplit_once(LOCK_NAME).and_then(|(_, number)| number.parse::<i64>().ok());
+    names.iter().filter(|name| number(name).is_some()).min_by_key(|name| number(name))
+}
+
+/// Waits until the lock is lost for sure: its session has ended, or somebody has deleted it. A connection that is away
+/// for a while is neither.
+async fn watch_lock(client: Client, lock: String, lost: CancellationToken) {
+    let mut states = client.state_watcher();
+    let mut deleted = std::pin::pin!(deleted(&client, &lock));
+    while !client.state().is_terminated() {
+        tokio::select! {
+            state = states.changed() => match state {
+                SessionState::Disconnected => tracing::warn!("no connection to ZooKeeper; nothing is decided until it is back"),
+                SessionState::SyncConnected => tracing::info!("ZooKeeper is back"),
+                _ => {}
+            },
+            () = &mut deleted => {
+                tracing::error!(lock, "the leader's lock has been deleted");
+                break;
+            }
+        }
+    }
+    lost.cancel();
+}
+
+async fn deleted(client: &Client, lock: &str) {
+    loop {
+        match client.check_and_watch_stat(lock).await {
+            Ok((None, _)) => return,
+            Ok((Some(_), changed)) => drop(changed.changed().await),
+            Err(_) => tokio::time::sleep(LOOK_AGAIN_AFTER).await,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_lock_with_the_smallest_number_counts_whatever_its_name() {
+        let names = ["_c_9f-scheduler-0000000012", "_c_a0-scheduler-0000000009", "_c_00-scheduler-0000000100", "x"];
+        let names = names.map(str::to_owned);
+        assert_eq!(first(&names), Some(&names[1]));
+        assert_eq!(first(&names[3..]), None);
+    }
+}

@@ -1,0 +1,131 @@
+//! The records of the leading scheduler. Every transaction checks the leader's lock and the number of the transaction
+//! before: a scheduler that has lost the leadership cannot write, and no transaction is done twice.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt as _, TryStreamExt as _, future::BoxFuture};
+use millstream_scheduler::RecordChange;
+use serde_json::Value;
+use tokio::sync::Mutex;
+use tokio_util::sync::CancellationToken;
+use zookeeper_client::{CheckWriteError, Error, OwnedLockClient};
+
+use super::{
+    PERSISTENT,
+    tree::{self, Op, Transaction},
+};
+use crate::store::{StateStore, StoreError};
+
+/// Nodes asked for at once while loading: enough that ZooKeeper is busy, few enough that answers stay small.
+const GETS_AHEAD: usize = 256;
+
+pub(super) struct Store {
+    lock: Arc<OwnedLockClient>,
+    root: String,
+    lost: CancellationToken,
+    /// What is known of the tree; none when the outcome of a transaction is not known.
+    known: Mutex<Option<Known>>,
+}
+
+struct Known {
+    /// Version of the node of the records, which every transaction counts up.
+    version: i32,
+    /// All nodes of records and journal, by path below the root.
+    nodes: BTreeSet<String>,
+}
+
+impl Store {
+    pub(super) fn new(lock: Arc<OwnedLockClient>, root: String, lost: CancellationToken) -> Self {
+        Store { lock, root, lost, known: Mutex::new(None) }
+    }
+
+    fn path(&self, node: &str) -> String {
+        format!("{}/{node}", self.root)
+    }
+
+    /// Looks at the tree, and finishes or forgets a batch that broke off.
+    async fn look(&self) -> Result<Known, StoreError> {
+        let client = self.lock.client();
+        client.sync(&self.root).await?;
+        let (_, stat) = client.get_data(&self.path(tree::RECORDS)).await?;
+        let journal = self.read(self.list(tree::JOURNAL).await?).await?;
+        let nodes = self.list(tree::RECORDS).await?.into_iter().chain(journal.keys().cloned()).collect();
+        let mut known = Known { version: stat.version, nodes };
+        for transaction in tree::recovery(&journal)? {
+            self.commit(&mut known, transaction).await?;
+        }
+        Ok(known)
+    }
+
+    async fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
+        let names = self.lock.client().list_children(&self.path(folder)).await?;
+        Ok(names.into_iter().map(|name| format!("{folder}/{name}")).collect())
+    }
+
+    async fn read(&self, nodes: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
+        let get = |node: String| {
+            let data = self.lock.client().get_data(&self.path(&node));
+            async move { Ok::<_, Error>((node, data.await?.0)) }
+        };
+        Ok(futures_util::stream::iter(nodes).map(get).buffer_unordered(GETS_AHEAD).try_collect().await?)
+    }
+
+    /// One transaction, if this scheduler still leads and knows the tree as it is.
+    async fn commit(&self, known: &mut Known, transaction: Transaction) -> Result<(), StoreError> {
+        let mut writer = self.lock.new_check_writer();
+        writer.add_set_data(&self.path(tree::RECORDS), &[], Some(known.version))?;
+        for op in transaction {
+            match op {
+                Op::Put { node, data } if known.nodes.contains(&node) => {
+                    writer.add_set_data(&self.path(&node), &data, None)?
+                }
+                Op::Put { node, data } => {
+                    writer.add_create(&self.path(&node), &data, &PERSISTENT)?;
+                    known.nodes.insert(node);
+                }
+                Op::Delete { node } if known.nodes.remove(&node) => writer.add_delete(&self.path(&node), None)?,
+                Op::Delete { .. } => {}
+            }
+        }
+        match writer.commit().await {
+            Ok(_) => known.version = known.version.wrapping_add(1),
+            Err(CheckWriteError::CheckFailed { source: Error::NoNode }) => {
+                self.lost.cancel();
+                return Err(StoreError::Lost);
+            }
+            Err(error) => return Err(Error::from(error).into()),
+        }
+        Ok(())
+    }
+}
+
+impl StateStore for Store {
+    fn load(&self) -> BoxFuture<'_, Result<BTreeMap<String, Value>, StoreError>> {
+        Box::pin(async {
+            let mut slot = self.known.lock().await;
+            let known = self.look().await?;
+            let records = tree::records(self.read(known.nodes.iter().cloned()).await?)?;
+            *slot = Some(known);
+            Ok(records)
+        })
+    }
+
+    fn apply<'a>(&'a self, changes: &'a [RecordChange]) -> BoxFuture<'a, Result<(), StoreError>> {
+        Box::pin(async move {
+            let mut slot = self.known.lock().await;
+            // Taken out: whatever breaks off from here on leaves a tree that has to be looked at again.
+            let mut known = match slot.take() {
+                Some(known) => known,
+                None => self.look().await?,
+            };
+            for transaction in tree::transactions(changes, &known.nodes) {
+                self.commit(&mut known, transaction).await?;
+            }
+            *slot = Some(known);
+            Ok(())
+        })
+    }
+}
