@@ -119,17 +119,20 @@ fn a_quota_limit_is_kept_and_why_says_what_is_missing() -> Result<()> {
                     Ok((servers.millstream.api().job(job).await?["running"] == 1).then_some(()))
                 })
                 .await?;
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                let texts = eventually("`why` says what is missing", SOON, async || {
+                    let slots = slots(servers, job).await?;
+                    let waiting = slots.iter().filter(|slot| slot["state"] == "waiting");
+                    let texts: Vec<String> =
+                        waiting.map(|slot| slot["text"].as_str().unwrap_or_default().to_owned()).collect();
+                    Ok((texts.len() == 2 && texts.iter().all(|text| text.contains("cpus"))).then_some(texts))
+                });
+                let texts = match texts.await {
+                    Ok(texts) => texts,
+                    Err(error) => return Err(error.context(servers.millstream.api().why(job).await?.to_string())),
+                };
+                figure(format!("under a quota: {}", texts[0]));
                 let used = servers.mesos()?.framework(MILLSTREAM).await?["used_resources"]["cpus"].as_f64();
                 ensure!(used.is_some_and(|cpus| cpus <= LIMIT), "{used:?} cpus are used, {LIMIT} are allowed");
-                let waiting: Vec<Value> =
-                    slots(servers, job).await?.into_iter().filter(|slot| slot["state"] == "waiting").collect();
-                ensure!(waiting.len() == 2, "{waiting:?}");
-                for slot in &waiting {
-                    let text = slot["text"].as_str().context("no text")?;
-                    figure(format!("under a quota: {text}"));
-                    ensure!(text.contains("cpus"), "that is what is missing: {slot}");
-                }
                 servers.mesos()?.limit_role(ROLE, &[]).await?;
                 servers.millstream.api().wait_running(job, SOON).await?;
                 servers.stop(job).await
