@@ -23,6 +23,7 @@ use axum::{
 };
 use millstream_mesos::scheduler::Config as SessionConfig;
 use millstream_scheduler::{Input, Reply, Settings, views};
+use millstream_spec::JobSpec;
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -30,7 +31,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{ErrorBody, Health, HealthStatus, JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView},
+    api::{ChangeView, ErrorBody, Health, HealthStatus, JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView},
+    change,
     driver::{Ask, Seen, Vitals},
     metrics::Metrics,
     plan,

@@ -51,7 +51,7 @@ impl Greedy {
         };
         let subscribe = Subscribe { framework_info: info, ..Subscribe::default() };
         let begun = Instant::now();
-        let (events, caller) = Session::connect(Config::new([master]), subscribe);
+        let (events, caller) = Session::connect(Config::read(&[master], None)?, subscribe);
         let seen = Arc::new(Mutex::new(Seen::default()));
         let task = tokio::spawn(keep(events, seen.clone()));
         let greedy = Greedy { begun, caller, seen, task };

@@ -45,7 +45,7 @@ pub struct Scheduler {
 impl Scheduler {
     pub async fn connect(master: &str, id: Option<FrameworkId>) -> Self {
         let subscribe = Subscribe { framework_info: framework(id), ..Subscribe::default() };
-        let mut config = Config::new([master]);
+        let mut config = Config::read(&[master], None).expect("a master");
         config.timings.backoff_min = Duration::from_millis(50);
         config.timings.backoff_max = Duration::from_millis(200);
         let (mut events, caller) = Session::connect(config, subscribe);
