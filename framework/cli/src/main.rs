@@ -19,18 +19,26 @@ mod servers;
 mod table;
 mod validate;
 
-use std::process::ExitCode;
+use std::{process::ExitCode, time::Duration};
 
 use args::{Cli, Command};
 use clap::{CommandFactory, Parser};
 use failure::Failure;
 use output::Output;
 
+/// Longest wait at the end for work that cannot be cancelled.
+const END_WITHIN: Duration = Duration::from_millis(500);
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let out = Output { json: cli.json };
     match runtime() {
-        Ok(runtime) => runtime.block_on(run(cli.command, out)),
+        Ok(runtime) => {
+            let code = runtime.block_on(run(cli.command, out));
+            // What librdkafka still waits for concerns nobody any more.
+            runtime.shutdown_timeout(END_WITHIN);
+            code
+        }
         Err(error) => {
             let why = format!("the runtime cannot start: {error}");
             out.failure(&Failure::new(why, "is the limit on threads or open files reached?"))

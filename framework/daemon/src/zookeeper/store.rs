@@ -11,7 +11,7 @@ use millstream_scheduler::RecordChange;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{CheckWriteError, Error, OwnedLockClient};
+use zookeeper_client::{CheckWriteError, Error, MultiReadResult, OwnedLockClient};
 
 use super::{
     PERSISTENT,
@@ -19,8 +19,10 @@ use super::{
 };
 use crate::store::{StateStore, StoreError};
 
-/// Nodes asked for at once while loading: enough that ZooKeeper is busy, few enough that answers stay small.
-const GETS_AHEAD: usize = 256;
+/// Nodes read by one request: an answer of nodes as large as they may be stays at a few megabytes.
+const READ_AT_ONCE: usize = 32;
+/// Such requests under way: enough that ZooKeeper is busy.
+const READS_AHEAD: usize = 16;
 
 pub(super) struct Store {
     lock: Arc<OwnedLockClient>,
@@ -66,11 +68,23 @@ impl Store {
     }
 
     async fn read(&self, nodes: impl IntoIterator<Item = String>) -> Result<BTreeMap<String, Vec<u8>>, StoreError> {
-        let get = |node: String| {
-            let data = self.lock.client().get_data(&self.path(&node));
-            async move { Ok::<_, Error>((node, data.await?.0)) }
-        };
-        Ok(futures_util::stream::iter(nodes).map(get).buffer_unordered(GETS_AHEAD).try_collect().await?)
+        let groups: Vec<Vec<String>> =
+            nodes.into_iter().collect::<Vec<_>>().chunks(READ_AT_ONCE).map(<[_]>::to_vec).collect();
+        let read = futures_util::stream::iter(groups).map(|group| self.read_group(group)).buffer_unordered(READS_AHEAD);
+        Ok(read.try_collect::<Vec<_>>().await?.into_iter().flatten().collect())
+    }
+
+    async fn read_group(&self, nodes: Vec<String>) -> Result<Vec<(String, Vec<u8>)>, StoreError> {
+        let mut reader = self.lock.client().new_multi_reader();
+        for node in &nodes {
+            reader.add_get_data(&self.path(node))?;
+        }
+        let data = reader.commit().await?.into_iter().map(|result| match result {
+            MultiReadResult::Data { data, .. } => Ok(data),
+            MultiReadResult::Error { err } => Err(err),
+            _ => Err(Error::RuntimeInconsistent),
+        });
+        Ok(nodes.into_iter().zip(data).map(|(node, data)| Ok((node, data?))).collect::<Result<_, Error>>()?)
     }
 
     /// One transaction, if this scheduler still leads and knows the tree as it is.

@@ -26,9 +26,10 @@ pub(super) const JOURNAL: &str = "journal";
 const COMMIT: &str = "journal/commit";
 
 /// Most bytes of one node.
-const NODE_BYTES_MAX: usize = 256 << 10;
-/// Most bytes of one transaction: half of what ZooKeeper takes as one request (`jute.maxbuffer`, 1 MiB by default).
-const TRANSACTION_BYTES_MAX: usize = 512 << 10;
+const NODE_BYTES_MAX: usize = 128 << 10;
+/// Most bytes of one transaction. ZooKeeper takes four times as much as one request (`jute.maxbuffer`, 1 MiB by default), but it
+/// keeps its last 500 transactions in memory (`zookeeper.commitLogCount`), whatever their size.
+const TRANSACTION_BYTES_MAX: usize = 256 << 10;
 /// What a change takes besides its name and data, at most: the root's path, access rights, lengths and flags.
 const OP_BYTES: usize = 256;
 /// Before the number of a further part; escaped in keys.
