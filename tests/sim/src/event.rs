@@ -75,11 +75,27 @@ pub(crate) enum Answer {
 /// What an agent tells a master.
 #[derive(Clone)]
 pub(crate) enum FromAgent {
-    Register { id: Option<String>, tasks: Vec<KnownTask>, executors: Vec<KnownExecutor> },
+    Register {
+        id: Option<String>,
+        tasks: Vec<KnownTask>,
+        executors: Vec<KnownExecutor>,
+    },
     /// A status, and the newest one the agent knows of.
-    Update { framework: String, status: Box<TaskStatus>, latest: TaskState },
-    Message { framework: String, executor: String, data: Vec<u8> },
-    Exited { framework: String, executor: String, status: i32 },
+    Update {
+        framework: String,
+        status: Box<TaskStatus>,
+        latest: TaskState,
+    },
+    Message {
+        framework: String,
+        executor: String,
+        data: Vec<u8>,
+    },
+    Exited {
+        framework: String,
+        executor: String,
+        status: i32,
+    },
 }
 
 /// A task as an agent that registers again names it.
@@ -102,12 +118,30 @@ pub(crate) struct KnownExecutor {
 /// What a master tells an agent.
 #[derive(Clone)]
 pub(crate) enum ToAgent {
-    Registered { id: String, unknown: Vec<(String, String)>, frameworks_over: Vec<String> },
-    Launch { framework: String, task: Box<TaskInfo>, new_executor: bool },
-    Kill { framework: String, task: String },
-    Shutdown { executor: String },
-    Acknowledge { task: String, uuid: Vec<u8> },
-    FrameworkOver { framework: String },
+    Registered {
+        id: String,
+        unknown: Vec<(String, String)>,
+        frameworks_over: Vec<String>,
+    },
+    Launch {
+        framework: String,
+        task: Box<TaskInfo>,
+        new_executor: bool,
+    },
+    Kill {
+        framework: String,
+        task: String,
+    },
+    Shutdown {
+        executor: String,
+    },
+    Acknowledge {
+        task: String,
+        uuid: Vec<u8>,
+    },
+    FrameworkOver {
+        framework: String,
+    },
     /// The agent shall end: it was marked gone.
     Leave,
 }

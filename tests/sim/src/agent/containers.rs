@@ -125,7 +125,9 @@ impl World {
     pub(super) fn executor_exited(&mut self, executor: usize, status: i32) {
         let machine = self.executors[executor].machine;
         let slots = &mut self.machines[machine].slots;
-        let Some(id) = slots.iter().find(|(_, slot)| slot.executor == executor).map(|(id, _)| id.clone()) else { return };
+        let Some(id) = slots.iter().find(|(_, slot)| slot.executor == executor).map(|(id, _)| id.clone()) else {
+            return;
+        };
         if !self.machines[machine].up {
             if let Some(slot) = self.machines[machine].slots.get_mut(&id) {
                 slot.exited = Some(status);
@@ -141,7 +143,8 @@ impl World {
             self.tell_master(machine, exited.clone());
         }
         let theirs = self.machines[machine].tasks.iter().filter(|(_, task)| task.executor == id);
-        let theirs: Vec<String> = theirs.filter(|(_, task)| !task.latest.is_terminal()).map(|(id, _)| id.clone()).collect();
+        let theirs: Vec<String> =
+            theirs.filter(|(_, task)| !task.latest.is_terminal()).map(|(id, _)| id.clone()).collect();
         for task in theirs {
             self.agent_says(machine, &slot.framework, &task, &id, TaskState::TaskFailed, TERMINATED);
         }
@@ -153,7 +156,8 @@ impl World {
     pub(super) fn from_executor(&mut self, executor: usize, session: u64, message: FromExecutor) {
         let (machine, id) = (self.executors[executor].machine, self.executors[executor].id.clone());
         let up = self.machines[machine].up;
-        let Some(slot) = self.machines[machine].slots.get_mut(&id).filter(|slot| slot.executor == executor && up) else {
+        let Some(slot) = self.machines[machine].slots.get_mut(&id).filter(|slot| slot.executor == executor && up)
+        else {
             return;
         };
         match message {

@@ -194,7 +194,14 @@ impl World {
                 (self.machines[machine].registered, self.machines[machine].id) = (Some(epoch), Some(id));
                 for (framework, task) in unknown {
                     if !self.machines[machine].tasks.contains_key(&task) {
-                        self.agent_says(machine, &framework, &task, "", TaskState::TaskDropped, "REASON_RECONCILIATION");
+                        self.agent_says(
+                            machine,
+                            &framework,
+                            &task,
+                            "",
+                            TaskState::TaskDropped,
+                            "REASON_RECONCILIATION",
+                        );
                     }
                 }
                 for framework in frameworks_over {

@@ -31,6 +31,8 @@ const OFFER_MAX_MS: Ms = 5_000;
 #[derive(Default)]
 pub(crate) struct Checks {
     launched: BTreeSet<String>,
+    /// Executors, with the first offer of the ACCEPT that names them first.
+    executors: BTreeMap<String, String>,
     launches: BTreeMap<String, VecDeque<Ms>>,
     /// Tasks whose record was removed.
     ended: BTreeSet<String>,
@@ -62,6 +64,11 @@ impl Checks {
             return Err(format!("M14: slot {slot} was launched {} times in a minute", times.len()));
         }
         Ok(())
+    }
+
+    /// Has an earlier ACCEPT than the one of this offer brought the executor?
+    pub(crate) fn is_from_earlier(&self, executor: &str, offer: &str) -> bool {
+        self.executors.get(executor).is_none_or(|first| first != offer)
     }
 
     /// All executors of one generation do the same to a record.
@@ -127,7 +134,8 @@ impl World {
         let open = |stream: u64| self.streams.get(&stream).is_some_and(|stream| !stream.half_open);
         let heard = self.leader().and_then(|leader| self.processes[leader].subscribed).is_some_and(open);
         let offers = self.master.iter().filter(|_| heard).flat_map(|master| &master.offers);
-        let old = offers.filter(|(_, offer)| self.now > offer.at + OFFER_MAX_MS).map(|(id, offer)| (id, offer.at)).next();
+        let old =
+            offers.filter(|(_, offer)| self.now > offer.at + OFFER_MAX_MS).map(|(id, offer)| (id, offer.at)).next();
         if let Some((id, at)) = old {
             let what = format!("I5: offer {id} is held since {at}");
             self.violation(what);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use millstream_mesos_types::scheduler::Call;
+use millstream_mesos_types::{OperationKind, scheduler::Call};
 use millstream_scheduler::{
     Audit, Effects, RecordChange,
     records::{Aim, TaskRecord},
@@ -20,6 +20,7 @@ impl World {
             let what = format!("I5: {} calls without a subscription", effects.calls.len());
             return self.violation(what);
         }
+        self.remember_executors(effects);
         let results = [
             check_offers(facts, effects),
             self.check_acknowledgements(facts, effects),
@@ -27,6 +28,20 @@ impl World {
             self.check_revives(at, effects),
         ];
         results.into_iter().for_each(|result| self.hold(result));
+    }
+
+    fn remember_executors(&mut self, effects: &Effects) {
+        for call in &effects.calls {
+            let Call::Accept { accept } = call else { continue };
+            let Some(offer) = accept.offer_ids.first() else { continue };
+            for operation in &accept.operations {
+                let OperationKind::Launch { launch } = &operation.kind else { continue };
+                for executor in launch.task_infos.iter().filter_map(|task| task.executor.as_ref()) {
+                    let known = self.checks.executors.entry(executor.executor_id.value.clone());
+                    known.or_insert_with(|| offer.value.clone());
+                }
+            }
+        }
     }
 
     /// Only what has a uuid, in the step that brought it, and remembered.

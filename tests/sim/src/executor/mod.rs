@@ -154,8 +154,7 @@ impl World {
         let session = self.number();
         let executor = &mut self.executors[at];
         executor.session = Some(session);
-        let message =
-            FromExecutor::Subscribe { tasks: executor.new_tasks.clone(), updates: executor.updates.clone() };
+        let message = FromExecutor::Subscribe { tasks: executor.new_tasks.clone(), updates: executor.updates.clone() };
         self.after(1, Event::FromExecutor { executor: at, session, message });
     }
 
@@ -209,7 +208,10 @@ impl World {
             let what = format!("I2: {id} of generation {} runs in {}", shared.generation, executor.id);
             return self.violation(what);
         }
-        let grace = info.kill_policy.and_then(|policy| policy.grace_period).map_or(10_000, |g| g.nanoseconds as u64 / 1_000_000);
+        let grace = info
+            .kill_policy
+            .and_then(|policy| policy.grace_period)
+            .map_or(10_000, |g| g.nanoseconds as u64 / 1_000_000);
         let partitions = task.partitions.iter().map(|partition| (*partition, Cursor::default())).collect();
         executor.tasks.insert(id.clone(), Task { partitions, draining: false, grace_ms: grace, records: 0 });
         executor.new_tasks.push(id.clone());

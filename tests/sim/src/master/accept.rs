@@ -32,12 +32,13 @@ impl World {
             }
             return;
         };
-        // An executor may have ended while the offer was answered: then it counts again, which is nobody's fault.
-        let mut raced = false;
+        // An executor may have ended while the offer was answered, or its own launch may have failed: then it counts
+        // again, which no scheduler can know.
+        let (mut raced, offer) = (false, accept.offer_ids[0].value.clone());
         for task in launches {
-            match self.validate(&agent, &task, &left) {
+            match self.validate(&agent, &offer, &task, &left) {
                 Ok((executor, takes, new_executor)) => {
-                    raced |= new_executor && self.was_started(&executor.executor_id.value);
+                    raced |= new_executor && self.checks.is_from_earlier(&executor.executor_id.value, &offer);
                     left = left.minus(&takes);
                     self.launch(framework, &agent, task, executor, new_executor);
                 }
@@ -73,7 +74,13 @@ impl World {
         sum.filter(|_| valid)
     }
 
-    fn validate(&self, agent: &str, task: &TaskInfo, left: &Amounts) -> Result<(ExecutorInfo, Amounts, bool), Invalid> {
+    fn validate(
+        &self,
+        agent: &str,
+        offer: &str,
+        task: &TaskInfo,
+        left: &Amounts,
+    ) -> Result<(ExecutorInfo, Amounts, bool), Invalid> {
         let invalid = |error: String| Invalid { error, by_race: false };
         if task.agent_id.value != agent {
             return Err(invalid(format!("it names agent {}", task.agent_id)));
@@ -86,7 +93,9 @@ impl World {
             return Err(invalid("its ExecutorInfo differs from the one that runs".into()));
         }
         let mut takes = Amounts::of(&task.resources);
-        let by_race = running.is_none() && left.contains(&takes) && self.was_started(&executor.executor_id.value);
+        let by_race = running.is_none()
+            && left.contains(&takes)
+            && self.checks.is_from_earlier(&executor.executor_id.value, offer);
         if running.is_none() {
             takes = takes.plus(&Amounts::of(&executor.resources));
         }
@@ -94,10 +103,6 @@ impl World {
             return Err(Invalid { error: format!("it takes {takes:?} of {left:?}"), by_race });
         }
         Ok((executor, takes, running.is_none()))
-    }
-
-    fn was_started(&self, executor: &str) -> bool {
-        self.executors.iter().any(|known| known.id == executor)
     }
 
     fn launch(&mut self, framework: &str, agent: &str, task: TaskInfo, executor: ExecutorInfo, new_executor: bool) {
@@ -111,13 +116,7 @@ impl World {
             let overhead = Amounts::of(&executor.resources);
             record.executors.insert(executor_id, (framework.to_owned(), executor, overhead));
         }
-        let fresh = Task {
-            agent: agent.to_owned(),
-            takes,
-            state: TaskState::TaskStaging,
-            told: None,
-            killed: false,
-        };
+        let fresh = Task { agent: agent.to_owned(), takes, state: TaskState::TaskStaging, told: None, killed: false };
         known.tasks.insert(id.clone(), fresh);
         say!(self, "master launches {id} on {agent}");
         self.tell_agent(agent, ToAgent::Launch { framework: framework.into(), task: Box::new(task), new_executor });

@@ -59,9 +59,15 @@ impl World {
         tasks: Vec<KnownTask>,
         executors: Vec<KnownExecutor>,
     ) {
-        let id = match id {
-            Some(id) => id,
-            None => format!("A{}-{machine}", self.number()),
+        if id.is_none() {
+            self.replace_older_agents(machine, link);
+        }
+        let same = |agent: &Agent| agent.machine == machine && agent.link == link;
+        let given = self.master.as_ref().and_then(|master| master.agents.iter().find(|(_, agent)| same(agent)));
+        let id = match (id, given) {
+            (Some(id), _) => id,
+            (None, Some((id, _))) => id.clone(),
+            (None, None) => format!("A{}-{machine}", self.number()),
         };
         if self.registry.agents.get(&id).is_some_and(|known| known.admission == Admission::Gone) {
             say!(self, "agent {id} is gone for the master, and told so");
@@ -101,12 +107,23 @@ impl World {
             master.agents.insert(id.clone(), fresh);
             self.add_known(&id, tasks.iter().filter(|task| !removed.contains(&task.framework)), &executors);
         }
-        let over = executors.iter().map(|executor| &executor.framework).filter(|framework| removed.contains(*framework));
+        let over =
+            executors.iter().map(|executor| &executor.framework).filter(|framework| removed.contains(*framework));
         let frameworks_over = over.cloned().collect();
         say!(self, "agent {id} registers with {} tasks", tasks.len());
         self.tell_agent(&id, ToAgent::Registered { id: id.clone(), unknown, frameworks_over });
         for (framework, task) in kills {
             self.tell_agent(&id, ToAgent::Kill { framework, task });
+        }
+    }
+
+    /// "A new agent registered at the same address": the old one is out of the registry, its tasks are lost.
+    fn replace_older_agents(&mut self, machine: usize, link: u64) {
+        let agents = self.master.iter().flat_map(|master| &master.agents);
+        let older = agents.filter(|(_, agent)| agent.machine == machine && agent.link != link);
+        for agent in older.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.registry.agents.remove(&agent);
+            self.lose_agent(&agent, TaskState::TaskLost, "REASON_SLAVE_REMOVED");
         }
     }
 
@@ -187,14 +204,18 @@ impl World {
         if admission == Admission::Gone && registered {
             self.tell_agent(agent, ToAgent::Leave);
         }
-        self.rescind_all(agent);
-        let Some(master) = &mut self.master else { return };
-        master.recovered.remove(agent);
-        master.agents.remove(agent);
         let (state, reason) = match admission {
             Admission::Gone => (TaskState::TaskGoneByOperator, "REASON_SLAVE_REMOVED_BY_OPERATOR"),
             _ => (TaskState::TaskUnreachable, "REASON_SLAVE_REMOVED"),
         };
+        self.lose_agent(agent, state, reason);
+    }
+
+    fn lose_agent(&mut self, agent: &str, state: TaskState, reason: &str) {
+        self.rescind_all(agent);
+        let Some(master) = &mut self.master else { return };
+        master.recovered.remove(agent);
+        master.agents.remove(agent);
         let mut lost = vec![];
         for (framework, known) in &mut master.frameworks {
             known.tasks.retain(|task, record| {

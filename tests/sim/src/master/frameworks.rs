@@ -142,7 +142,12 @@ fn constraints(subscribe: &Subscribe) -> Option<RoleConstraints> {
 
 impl Framework {
     /// `min_allocatable_resources` and offer constraints.
-    pub(super) fn may_be_offered(&self, cpus: u64, mem: u64, attribute: impl Fn(&super::allocator::Named<'_>) -> Option<String>) -> bool {
+    pub(super) fn may_be_offered(
+        &self,
+        cpus: u64,
+        mem: u64,
+        attribute: impl Fn(&super::allocator::Named<'_>) -> Option<String>,
+    ) -> bool {
         let enough = self.minimum.is_empty() || self.minimum.iter().any(|(c, m)| cpus >= *c && mem >= *m);
         enough && self.constraints.as_ref().is_none_or(|constraints| super::allocator::holds(constraints, attribute))
     }

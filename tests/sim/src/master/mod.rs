@@ -191,7 +191,8 @@ impl World {
     pub(crate) fn master_dies(&mut self) {
         let Some(master) = self.master.take() else { return };
         say!(self, "master {} dies", master.epoch);
-        let streams: Vec<u64> = self.streams.iter().filter(|(_, s)| s.epoch == master.epoch).map(|(id, _)| *id).collect();
+        let streams: Vec<u64> =
+            self.streams.iter().filter(|(_, s)| s.epoch == master.epoch).map(|(id, _)| *id).collect();
         for stream in streams {
             self.cut_stream(stream);
         }
@@ -266,7 +267,13 @@ impl World {
 }
 
 /// What an agent or executor tells of a task.
-pub(crate) fn agent_status(task: &str, agent: &str, executor: &str, state: TaskState, reason: Option<&str>) -> TaskStatus {
+pub(crate) fn agent_status(
+    task: &str,
+    agent: &str,
+    executor: &str,
+    state: TaskState,
+    reason: Option<&str>,
+) -> TaskStatus {
     TaskStatus {
         task_id: TaskId::new(task),
         state,

@@ -4,7 +4,12 @@ use millstream_mesos_types::scheduler::Event as MesosEvent;
 use millstream_scheduler::{Audit, Effects, Input, Reply, step};
 
 use super::{CrashPoint, Facts, In};
-use crate::{event::Event, jobs::{Ask, Wanted}, trace::say, world::World};
+use crate::{
+    event::Event,
+    jobs::{Ask, Wanted},
+    trace::say,
+    world::World,
+};
 
 /// Pause before a failed store is tried again.
 const STORE_RETRY_MS: u64 = 1_000;

@@ -218,7 +218,8 @@ impl World {
         let led = self.leads(id);
         say!(self, "scheduler {id} dies: {why}");
         self.processes.remove(at);
-        let theirs: Vec<u64> = self.streams.iter().filter(|(_, s)| s.process == id).map(|(stream, _)| *stream).collect();
+        let theirs: Vec<u64> =
+            self.streams.iter().filter(|(_, s)| s.process == id).map(|(stream, _)| *stream).collect();
         for stream in theirs {
             if let Some(Stream { epoch, half_open, .. }) = self.streams.remove(&stream) {
                 // A half-open connection stays open at the master.
