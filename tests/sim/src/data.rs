@@ -26,7 +26,9 @@ pub(crate) struct Partition {
     applied: Vec<bool>,
     /// Lowest offset never written.
     prefix: i64,
-    pub(crate) committed: i64,
+    /// By generation. In one group for all, an executor of an older generation that wakes up commits what only it has
+    /// written: the newer one, once restarted, would pass over it, and its rows would stay below older ones for ever.
+    committed: BTreeMap<u64, i64>,
     /// Timestamp blocks by generation.
     blocks: BTreeMap<u64, Blocks>,
     /// By generation: the lowest offset it has ever written.
@@ -74,8 +76,8 @@ impl Partition {
 
     pub(crate) fn progress(&self, now: Ms) -> String {
         let generations: Vec<_> = self.blocks.iter().map(|(generation, blocks)| (generation, blocks.sealed)).collect();
-        let (end, prefix, committed) = (self.log_end(now), self.prefix, self.committed);
-        format!("end {end}, durable {prefix}, committed {committed}, generations and seals {generations:?}")
+        let (end, prefix, committed) = (self.log_end(now), self.prefix, &self.committed);
+        format!("end {end}, durable {prefix}, committed {committed:?}, generations and seals {generations:?}")
     }
 
     /// The timestamp of an offset (D1); none when a newer generation has taken over (D5).
@@ -132,8 +134,13 @@ impl Partition {
         Ok(())
     }
 
-    pub(crate) fn commit(&mut self, offset: i64) -> Result<(), String> {
-        self.committed = offset;
+    /// Where a task begins: where its generation was, else where the one before it was.
+    pub(crate) fn start(&self, generation: u64) -> i64 {
+        self.committed.range(..=generation).next_back().map_or(0, |(_, offset)| *offset)
+    }
+
+    pub(crate) fn commit(&mut self, generation: u64, offset: i64) -> Result<(), String> {
+        self.committed.insert(generation, offset);
         if offset > self.prefix {
             return Err(format!("I4: committed {offset}, but durable is only what is below {}", self.prefix));
         }

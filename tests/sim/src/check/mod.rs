@@ -6,7 +6,9 @@ mod step;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use millstream_mesos_types::TaskState;
 use millstream_protocol::ExecutorData;
+use millstream_scheduler::{TICK_MS, records::Aim};
 
 use crate::{Ms, world::World};
 
@@ -23,6 +25,10 @@ const LAUNCHES_PER_MINUTE_MAX: usize = 20;
 
 /// When nothing is wrong any more, a task that the store does not know ends within this: a report, a KILL, the grace.
 const UNKNOWN_MAX_MS: Ms = 30_000;
+
+/// A subscribed scheduler replaces an executor that is silent for longer, by its own clock: 30 s for the first report,
+/// 3 s later on, and some for the check itself.
+const SILENT_MAX_TICKS: u64 = 36_000 / TICK_MS;
 
 /// Likewise an offer is answered within this.
 const OFFER_MAX_MS: Ms = 5_000;
@@ -99,9 +105,32 @@ impl World {
     /// Every second.
     pub(crate) fn check_running(&mut self) {
         self.checks.now = self.now;
+        self.check_silence();
         if self.calm_since.is_some_and(|at| self.now > at + 2 * OFFER_MAX_MS) {
             self.check_unknown_tasks();
             self.check_offers();
+        }
+    }
+
+    /// Executors of tasks that run, whether they were heard (D6).
+    fn check_silence(&mut self) {
+        let Some(leader) = self.leader().filter(|leader| self.processes[*leader].subscribed.is_some()) else { return };
+        let mut watched = BTreeSet::new();
+        for (_, value) in self.store.records.range("task/".to_owned().."task0".to_owned()) {
+            let Ok(task) = step::read_task(value) else { continue };
+            if task.aim != Aim::Condemned && task.state != TaskState::TaskStaging {
+                watched.insert(task.executor);
+            }
+        }
+        let process = &mut self.processes[leader];
+        process.silent_since.retain(|executor, _| watched.contains(executor));
+        let ticks = process.ticks;
+        let silent = watched.into_iter().find(|executor| {
+            let since = *process.silent_since.entry(executor.clone()).or_insert(ticks);
+            ticks > since + SILENT_MAX_TICKS
+        });
+        if let Some(executor) = silent {
+            self.violation(format!("D6: executor {executor} is silent and not replaced"));
         }
     }
 

@@ -35,6 +35,7 @@ impl Cursor {
 impl World {
     pub(super) fn consume(&mut self, at: usize) {
         let Some(job) = self.executors[at].job else { return };
+        let generation = self.executors[at].generation;
         let ids: Vec<String> = self.executors[at].tasks.keys().cloned().collect();
         for id in ids {
             let Some(mut task) = self.executors[at].tasks.remove(&id) else { continue };
@@ -44,7 +45,7 @@ impl World {
                 }
                 if let Some(durable) = cursor.durable().filter(|durable| cursor.committed != Some(*durable)) {
                     cursor.committed = Some(durable);
-                    let result = self.data[job][*partition as usize].commit(durable);
+                    let result = self.data[job][*partition as usize].commit(generation, durable);
                     self.hold(result);
                 }
             }
@@ -58,13 +59,12 @@ impl World {
 
     /// Reads a batch and sends it off. Returns its records.
     fn read(&mut self, at: usize, job: usize, task: &str, number: i32, cursor: &mut Cursor) -> usize {
-        let now = self.now;
+        let (now, generation) = (self.now, self.executors[at].generation);
         let Some(partition) = self.data[job].get_mut(number as usize) else { return 0 };
-        let from = *cursor.position.get_or_insert(partition.committed);
+        let from = *cursor.position.get_or_insert(partition.start(generation));
         if cursor.under_way.len() >= UNDER_WAY_MAX || cursor.stopped {
             return 0;
         }
-        let generation = self.executors[at].generation;
         let mut rows = vec![];
         for offset in from..partition.log_end(now).min(from + BATCH) {
             match partition.stamp(generation, offset, now) {

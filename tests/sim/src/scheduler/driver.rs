@@ -41,6 +41,7 @@ impl World {
         match what {
             In::Tick => {
                 self.processes[at].tick_waits = false;
+                self.processes[at].ticks += 1;
                 self.notice_silence(at);
                 self.input(at, Input::Tick, None);
             }
@@ -97,8 +98,13 @@ impl World {
                 }
             }
             event => {
-                if let MesosEvent::Subscribed { subscribed } = &event {
-                    self.stream_opened(at, stream, &subscribed.framework_id);
+                match &event {
+                    MesosEvent::Subscribed { subscribed } => self.stream_opened(at, stream, &subscribed.framework_id),
+                    MesosEvent::Message { message } => {
+                        let process = &mut self.processes[at];
+                        process.silent_since.insert(message.executor_id.value.clone(), process.ticks);
+                    }
+                    _ => {}
                 }
                 if let Some(input) = Input::from_event(event) {
                     self.input(at, input, None);

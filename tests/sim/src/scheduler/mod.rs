@@ -100,6 +100,10 @@ pub(crate) struct Process {
     blocked: Option<(Effects, Option<(usize, Ask)>)>,
     inbox: VecDeque<In>,
     tick_waits: bool,
+    /// Ticks it has seen: its own idea of time, which stands still while it is stalled.
+    pub(crate) ticks: u64,
+    /// Since which tick an executor is silent.
+    pub(crate) silent_since: BTreeMap<String, u64>,
     /// Jobs whose topology is read.
     watched: BTreeMap<String, JobSpec>,
     /// The attempt to subscribe that counts.
@@ -194,6 +198,8 @@ impl World {
             blocked: None,
             inbox: VecDeque::new(),
             tick_waits: false,
+            ticks: 0,
+            silent_since: BTreeMap::new(),
             watched: BTreeMap::new(),
             session: 0,
             subscribed: None,

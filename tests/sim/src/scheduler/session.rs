@@ -49,6 +49,7 @@ impl World {
         process.subscribe.framework_info.id = Some(framework.clone());
         (process.subscribed, process.subscribed_at) = (Some(stream), self.now);
         process.call_under_way = false;
+        process.silent_since.clear();
     }
 
     /// The stream or the attempt has ended: again after a pause.
