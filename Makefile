@@ -8,7 +8,7 @@ export CARGO_TARGET_DIR ?= $(MILLSTREAM_CACHE)/target
 export MILLSTREAM_BIN_DIR = $(CARGO_TARGET_DIR)/release
 CARGO_FLAGS = --release --locked --workspace
 
-.PHONY: demo test bench build tools lint clean
+.PHONY: demo test bench sim sim-planted build tools lint clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -18,6 +18,16 @@ test: build
 
 bench: build
 	@exec "$(MILLSTREAM_BIN_DIR)/bench"
+
+# Seeded simulation of the scheduler: SEEDS runs, two at a time. One of them again: millstream-sim --seed N --trace.
+SEEDS ?= 1000
+sim:
+	cargo build --release --locked -p millstream-sim
+	@exec "$(MILLSTREAM_BIN_DIR)/millstream-sim" --seeds $(SEEDS)
+
+# Bugs planted in a copy of the scheduler: each must be found.
+sim-planted:
+	@exec tests/sim/planted.sh
 
 build: tools
 	cargo build $(CARGO_FLAGS) --bins

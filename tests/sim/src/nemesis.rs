@@ -17,6 +17,7 @@ use crate::{
 pub(crate) enum Fault {
     MasterFailover,
     MasterDiesAfter202,
+    AcceptLost,
     SchedulerCrash,
     SchedulerPause,
     SchedulerTakenOver,
@@ -46,9 +47,10 @@ pub(crate) enum Fault {
 
 use Fault::*;
 
-const ALL: [Fault; 27] = [
+const ALL: [Fault; 28] = [
     MasterFailover,
     MasterDiesAfter202,
+    AcceptLost,
     SchedulerCrash,
     SchedulerPause,
     SchedulerTakenOver,
@@ -97,7 +99,7 @@ impl Plan {
         let slow_per_mille = if kinds.contains(&SlowLinks) { rng.between(5, 60) } else { 0 };
         Plan {
             kinds,
-            calm_at: rng.between(60_000, 130_000),
+            calm_at: rng.between(80_000, 180_000),
             pause_max_ms: rng.between(1_500, 10_000),
             slow_per_mille,
             message_loss_per_mille: rng.between(20, 300),
@@ -124,7 +126,7 @@ impl World {
                 ExecutorCrash | ExecutorPause | EngineFails | BadBinary => self.strike_executors(kind),
                 LeaderMoves | PartitionsGrow => self.strike_topics(kind),
                 // These are on all the time.
-                SchedulerTakenOver | OthersTake | MessagesLost | SlowLinks | SlowWrites => {}
+                SchedulerTakenOver | AcceptLost | OthersTake | MessagesLost | SlowLinks | SlowWrites => {}
             }
         }
         let ms = self.rng.between(100, self.plan.pause_max_ms);

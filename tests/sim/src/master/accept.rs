@@ -1,7 +1,7 @@
 use millstream_mesos_types::{ExecutorInfo, OfferId, OperationKind, TaskInfo, TaskState, scheduler::Accept};
 
 use super::{Filter, Task};
-use crate::{amounts::Amounts, event::ToAgent, trace::say, world::World};
+use crate::{amounts::Amounts, event::ToAgent, nemesis::Fault, trace::say, world::World};
 
 /// Mesos' own default.
 const REFUSE_SECS: f64 = 5.0;
@@ -32,6 +32,10 @@ impl World {
             }
             return;
         };
+        if self.is_on(Fault::AcceptLost) && self.rng.chance(60) {
+            // Accepted for processing, and that was all (M4).
+            return self.count("ACCEPT without effect");
+        }
         // An executor may have ended while the offer was answered, or its own launch may have failed: then it counts
         // again, which no scheduler can know.
         let (mut raced, offer) = (false, accept.offer_ids[0].value.clone());
