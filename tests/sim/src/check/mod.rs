@@ -30,7 +30,10 @@ const UNKNOWN_MAX_MS: Ms = 30_000;
 /// 3 s later on, and some for the check itself.
 const SILENT_MAX_TICKS: u64 = 36_000 / TICK_MS;
 
-/// Likewise an offer is answered within this.
+/// RECONCILE is repeated until it is answered, with pauses of at most 30 s.
+const ASKED_MAX_TICKS: u64 = 36_000 / TICK_MS;
+
+/// Likewise (nothing is wrong any more) an offer is answered within this.
 const OFFER_MAX_MS: Ms = 5_000;
 
 /// What the checks remember.
@@ -106,6 +109,7 @@ impl World {
     pub(crate) fn check_running(&mut self) {
         self.checks.now = self.now;
         self.check_silence();
+        self.check_reconciliation();
         if self.calm_since.is_some_and(|at| self.now > at + 2 * OFFER_MAX_MS) {
             self.check_unknown_tasks();
             self.check_offers();
@@ -131,6 +135,18 @@ impl World {
         });
         if let Some(executor) = silent {
             self.violation(format!("D6: executor {executor} is silent and not replaced"));
+        }
+    }
+
+    /// Every task that was asked for is asked for again until somebody answers (mesos.md: high availability).
+    fn check_reconciliation(&mut self) {
+        let Some(leader) = self.leader().filter(|leader| self.processes[*leader].subscribed.is_some()) else { return };
+        let process = &mut self.processes[leader];
+        process.asked.retain(|task, _| self.store.records.contains_key(&format!("task/{task}")));
+        let forgotten = process.asked.iter().find(|(_, ticks)| process.ticks > **ticks + ASKED_MAX_TICKS);
+        if let Some((task, _)) = forgotten {
+            let what = format!("M7: RECONCILE of {task} is not answered and not repeated");
+            self.violation(what);
         }
     }
 

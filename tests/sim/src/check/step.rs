@@ -21,6 +21,7 @@ impl World {
             return self.violation(what);
         }
         self.remember_executors(effects);
+        self.remember_asked(at, facts, effects);
         let results = [
             check_offers(facts, effects),
             self.check_acknowledgements(facts, effects),
@@ -40,6 +41,19 @@ impl World {
                     let known = self.checks.executors.entry(executor.executor_id.value.clone());
                     known.or_insert_with(|| offer.value.clone());
                 }
+            }
+        }
+    }
+
+    fn remember_asked(&mut self, at: usize, facts: &Facts, effects: &Effects) {
+        let process = &mut self.processes[at];
+        if let Some((task, _)) = &facts.update {
+            process.asked.remove(task);
+        }
+        for call in &effects.calls {
+            if let Call::Reconcile { reconcile } = call {
+                let ticks = process.ticks;
+                process.asked.extend(reconcile.tasks.iter().map(|task| (task.task_id.value.clone(), ticks)));
             }
         }
     }

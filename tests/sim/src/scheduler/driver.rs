@@ -104,6 +104,13 @@ impl World {
                         let process = &mut self.processes[at];
                         process.silent_since.insert(message.executor_id.value.clone(), process.ticks);
                     }
+                    // A task that starts is a sign of life too, and its executor's first report is due from then on.
+                    MesosEvent::Update { update } if update.status.uuid.is_some() => {
+                        if let Some(executor) = &update.status.executor_id {
+                            let process = &mut self.processes[at];
+                            process.silent_since.insert(executor.value.clone(), process.ticks);
+                        }
+                    }
                     _ => {}
                 }
                 if let Some(input) = Input::from_event(event) {

@@ -104,6 +104,8 @@ pub(crate) struct Process {
     pub(crate) ticks: u64,
     /// Since which tick an executor is silent.
     pub(crate) silent_since: BTreeMap<String, u64>,
+    /// Tasks that were asked for and not answered, with the tick of the last time.
+    pub(crate) asked: BTreeMap<String, u64>,
     /// Jobs whose topology is read.
     watched: BTreeMap<String, JobSpec>,
     /// The attempt to subscribe that counts.
@@ -200,6 +202,7 @@ impl World {
             tick_waits: false,
             ticks: 0,
             silent_since: BTreeMap::new(),
+            asked: BTreeMap::new(),
             watched: BTreeMap::new(),
             session: 0,
             subscribed: None,

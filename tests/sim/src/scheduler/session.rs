@@ -50,6 +50,7 @@ impl World {
         (process.subscribed, process.subscribed_at) = (Some(stream), self.now);
         process.call_under_way = false;
         process.silent_since.clear();
+        process.asked.clear();
     }
 
     /// The stream or the attempt has ended: again after a pause.
