@@ -12,7 +12,8 @@ CARGO_FLAGS = --release --locked --workspace
 AGENTS ?= 200
 TASKS ?= 500
 
-.PHONY: demo test bench bench-agents build tools lint clean
+
+.PHONY: demo test bench bench-agents sim sim-planted build tools lint clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -25,6 +26,16 @@ bench: build
 
 bench-agents: build
 	@exec "$(MILLSTREAM_BIN_DIR)/agents" --agents $(AGENTS) --tasks $(TASKS)
+
+# Seeded simulation of the scheduler: SEEDS runs, two at a time. One of them again: millstream-sim --seed N --trace.
+SEEDS ?= 1000
+sim:
+	cargo build --release --locked -p millstream-sim
+	@exec "$(MILLSTREAM_BIN_DIR)/millstream-sim" --seeds $(SEEDS)
+
+# Bugs planted in a copy of the scheduler: each must be found.
+sim-planted:
+	@exec tests/sim/planted.sh
 
 build: tools
 	cargo build $(CARGO_FLAGS) --bins

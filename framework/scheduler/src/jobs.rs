@@ -106,8 +106,9 @@ pub(crate) fn stop(state: &mut State, effects: &mut Effects, name: &String) {
         effects.reply = Some(Reply::Unchanged);
         return;
     }
-    if job.next.is_some() {
-        // Perhaps of the topic of the version that will not come.
+    if job.next.as_ref().is_some_and(|next| next.spec.source != job.spec.source || next.spec.sink != job.spec.sink) {
+        // It is of the topic of the version that will not come. Any other is kept: what is watched stays the same, and
+        // nobody would tell it again.
         state.topologies.remove(name);
     }
     let job = state.store.job_mut(name).expect("found above");

@@ -1,7 +1,11 @@
 //! A scheduler's way to its store, on which it may die.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
+use futures_util::{
+    FutureExt as _,
+    future::{BoxFuture, ready},
+};
 use millstream_daemon::store::{Memory, StateStore, StoreError};
 use millstream_scheduler::RecordChange;
 use serde_json::Value;
@@ -17,18 +21,18 @@ pub struct Guarded {
 }
 
 impl StateStore for Guarded {
-    fn load(&self) -> Result<std::collections::BTreeMap<String, Value>, StoreError> {
+    fn load(&self) -> BoxFuture<'_, Result<BTreeMap<String, Value>, StoreError>> {
         self.store.load()
     }
 
-    fn apply(&self, changes: &[RecordChange]) -> Result<(), StoreError> {
+    fn apply<'a>(&'a self, changes: &'a [RecordChange]) -> BoxFuture<'a, Result<(), StoreError>> {
         let keys: Vec<_> = changes.iter().map(describe).collect();
         let what = format!("store {}", keys.join(" "));
-        let applied = self.life.write(step(changes), &what, || self.store.apply(changes));
-        applied.unwrap_or_else(|| {
-            let source = std::io::Error::other("the process is dead");
-            Err(StoreError::Folder { path: "nowhere".into(), source })
-        })
+        let apply = || self.store.apply(changes).now_or_never().expect("memory is ready at once");
+        let applied = self.life.write(step(changes), &what, apply);
+        let dead =
+            || StoreError::Folder { path: "nowhere".into(), source: std::io::Error::other("the process is dead") };
+        Box::pin(ready(applied.unwrap_or_else(|| Err(dead()))))
     }
 }
 

@@ -91,7 +91,7 @@ impl Proxy {
         let (head, body) = request.into_parts();
         let body = body.collect().await.map_err(|_| Cut)?.to_bytes();
         let call: Value = serde_json::from_slice(&body).map_err(|_| Cut)?;
-        let records = self.store.load().expect("in memory");
+        let records = self.store.load().await.expect("in memory");
         self.life.calls(promises::launched(&call), promises::broken(&call, &records));
         let step = match call["type"].as_str() {
             Some("ACCEPT") => Some(Step::Accept),

@@ -64,12 +64,12 @@ pub async fn run(faults: [Point; 2], executor: &Path) -> Outcome {
     let work_dir = folder.path().canonicalize().expect("just made");
     let options = LocalOptions { agents: AGENTS, port: 0, agent_port: 0, ..LocalOptions::new(&work_dir) };
     let local = Local::start(options).await.expect("free ports");
-    let store = store_with_job();
+    let store = store_with_job().await;
     let script = Script::new(faults, &work_dir);
     let calm = schedulers(&local, &script, &store, executor);
     let (missing, mut wrong, last) = match tokio::time::timeout(TRIAL_MAX, calm).await {
         Ok((missing, Ok(last))) => {
-            let records = store.load().expect("in memory");
+            let records = store.load().await.expect("in memory");
             (missing, oracle::complaints(&records, &local.master_url, &work_dir).await, Some(last))
         }
         Ok((missing, Err(error))) => (missing, vec![error], None),
@@ -145,7 +145,7 @@ impl Scheduler {
 }
 
 /// A store in which a job waits for its places. Its topic is never looked at: the secret is not set.
-fn store_with_job() -> Arc<Memory> {
+async fn store_with_job() -> Arc<Memory> {
     let unset = json!({ "env": "MILLSTREAM_TEST_SECRET_THAT_IS_NOT_SET" });
     let spec = serde_json::from_value(json!({
         "name": "flights",
@@ -167,7 +167,7 @@ fn store_with_job() -> Arc<Memory> {
         Input::Deploy { spec: Box::new(spec.expect("a job")), toml: "# flights".into() },
         Input::Topology { job: "flights".into(), topology },
     ] {
-        store.apply(&step(&mut state, input, now).records).expect("in memory");
+        store.apply(&step(&mut state, input, now).records).await.expect("in memory");
     }
     store
 }

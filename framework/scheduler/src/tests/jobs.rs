@@ -83,6 +83,21 @@ fn the_last_word_counts_while_a_job_drains() {
 }
 
 #[test]
+fn a_stop_keeps_the_topology_that_nobody_tells_again() {
+    let mut world = World::running(3);
+    let mut larger = job();
+    larger.tasks.mem_bytes *= 2;
+    world.deploy(larger);
+    world.deploy(job());
+    // The same topic is watched before and after, and its watch has said all it has to say.
+    world.input(Input::Stop { job: JOB.into() });
+    world.deploy(job());
+    world.deliver();
+    assert_eq!(phase(&world), JobPhase::Running);
+    assert_eq!(World::launches(&world.offer_all()).len(), 3);
+}
+
+#[test]
 fn a_deleted_jobs_name_never_gets_its_generations_again() {
     let mut world = World::running(1);
     world.input(Input::Stop { job: JOB.into() });
