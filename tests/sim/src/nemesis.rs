@@ -18,6 +18,7 @@ pub(crate) enum Fault {
     MasterFailover,
     MasterDiesAfter202,
     AcceptLost,
+    RegistryForgets,
     SchedulerCrash,
     SchedulerPause,
     SchedulerTakenOver,
@@ -47,10 +48,11 @@ pub(crate) enum Fault {
 
 use Fault::*;
 
-const ALL: [Fault; 28] = [
+const ALL: [Fault; 29] = [
     MasterFailover,
     MasterDiesAfter202,
     AcceptLost,
+    RegistryForgets,
     SchedulerCrash,
     SchedulerPause,
     SchedulerTakenOver,
@@ -118,7 +120,8 @@ impl World {
         let kinds: Vec<Fault> = self.plan.kinds.iter().copied().collect();
         if let Some(kind) = self.rng.pick(&kinds).copied() {
             match kind {
-                MasterFailover | MasterDiesAfter202 | StreamCut | StreamHalfOpen | Rescind | Teardown => {
+                MasterFailover | MasterDiesAfter202 | RegistryForgets | StreamCut | StreamHalfOpen | Rescind
+                | Teardown => {
                     self.strike_masters(kind);
                 }
                 SchedulerCrash | SchedulerPause | StoreFails | WallClock => self.strike_schedulers(kind),
@@ -143,6 +146,14 @@ impl World {
                 self.master_dies();
             }
             MasterDiesAfter202 => master.dies_after_202 = true,
+            RegistryForgets => {
+                // `--registry_max_agent_age`, early: their tasks are TASK_UNKNOWN now, and may come back all the same.
+                let before = self.registry.agents.len();
+                self.registry.agents.retain(|_, known| known.admission != Admission::Unreachable);
+                if self.registry.agents.len() < before {
+                    self.count("registry forgets unreachable agents");
+                }
+            }
             StreamCut => {
                 if let Some(stream) = stream.filter(|stream| !self.streams[stream].half_open) {
                     self.count("stream cut");
@@ -312,7 +323,7 @@ impl World {
             master.dies_after_202 = false;
         }
         for at in 0..self.processes.len() {
-            self.processes[at].crash_at = None;
+            (self.processes[at].crash_at, self.processes[at].crash_after_calls) = (None, None);
             let process = self.processes[at].id;
             self.after(500, Event::Resume { process });
         }

@@ -153,7 +153,7 @@ impl World {
         }
     }
 
-    pub(super) fn from_executor(&mut self, executor: usize, session: u64, message: FromExecutor) {
+    pub(super) fn hear_executor(&mut self, executor: usize, session: u64, message: FromExecutor) {
         let (machine, id) = (self.executors[executor].machine, self.executors[executor].id.clone());
         let up = self.machines[machine].up;
         let Some(slot) = self.machines[machine].slots.get_mut(&id).filter(|slot| slot.executor == executor && up)

@@ -109,16 +109,14 @@ impl World {
                 let for_it = matches!(message, ToAgent::Registered { .. } | ToAgent::Leave);
                 let heard = known.link == link && known.up && !known.cut;
                 if heard && (for_it || known.registered == Some(epoch)) {
-                    self.to_agent(machine, epoch, message);
+                    self.hear_master(machine, epoch, message);
                 }
             }
             Event::Register { machine, link } => self.register(machine, link),
             Event::AgentUp { machine } => self.agent_up(machine),
             Event::AgentRecovered { machine, link } => self.agent_recovered(machine, link),
-            Event::Heal { machine, link } => {
-                if self.machines[machine].link == link && self.machines[machine].cut {
-                    self.heal(machine);
-                }
+            Event::Heal { machine, link } if self.machines[machine].link == link && self.machines[machine].cut => {
+                self.heal(machine);
             }
             Event::RetryUpdate { machine, task, token } => {
                 let due = self.machines[machine].tasks.get(&task).is_some_and(|task| task.token == token);
@@ -133,7 +131,7 @@ impl World {
                 }
             }
             Event::ShutdownTimeout { executor } => self.destroy(executor),
-            Event::FromExecutor { executor, session, message } => self.from_executor(executor, session, message),
+            Event::FromExecutor { executor, session, message } => self.hear_executor(executor, session, message),
             Event::ExecutorExited { executor, status } => self.executor_exited(executor, status),
             Event::DrainOver { machine } => self.machines[machine].draining = false,
             _ => {}
@@ -188,7 +186,7 @@ impl World {
         self.after(ms, Event::Register { machine, link });
     }
 
-    fn to_agent(&mut self, machine: usize, epoch: u64, message: ToAgent) {
+    fn hear_master(&mut self, machine: usize, epoch: u64, message: ToAgent) {
         match message {
             ToAgent::Registered { id, unknown, frameworks_over } => {
                 (self.machines[machine].registered, self.machines[machine].id) = (Some(epoch), Some(id));

@@ -17,7 +17,7 @@ const REVIVE_EVERY_MS: Ms = 5_000;
 
 /// Calls of one process in a minute, acknowledgements not counted: about twice what the worst of the first 10,000 seeds
 /// needs. A loop makes thousands.
-const CALLS_PER_MINUTE_MAX: u64 = 1_500;
+const CALLS_PER_MINUTE_MAX: u64 = 600;
 
 /// Launches of one slot in a minute: ends that are nobody's fault are tried again at once, three times; then every
 /// failure doubles the pause, which a restart of the scheduler forgets.

@@ -111,17 +111,17 @@ impl World {
         }
         match event {
             Event::ExecutorStarts { executor } => self.executor_starts(executor),
-            Event::ToExecutor { executor, session, message } => self.to_executor(executor, session, message),
+            Event::ToExecutor { executor, session, message } => self.hear_agent(executor, session, message),
             Event::ExecutorSubscribes { executor } => self.executor_subscribes(executor),
             Event::Beat { executor } => self.beat(executor),
             Event::Wake { executor } => {
                 say!(self, "executor {} wakes up", self.executors[executor].id);
                 self.executors[executor].paused_until = None;
             }
-            Event::RecoveryTimeout { executor, losses } => {
-                if self.executors[executor].session.is_none() && self.executors[executor].losses == losses {
-                    self.leave_executor(executor, "the agent is away for too long");
-                }
+            Event::RecoveryTimeout { executor, losses }
+                if self.executors[executor].session.is_none() && self.executors[executor].losses == losses =>
+            {
+                self.leave_executor(executor, "the agent is away for too long");
             }
             Event::GraceOver { executor, task } => self.task_drained(executor, &task),
             Event::Exit { executor } => self.exit(executor, 0),
@@ -158,7 +158,7 @@ impl World {
         self.after(1, Event::FromExecutor { executor: at, session, message });
     }
 
-    fn to_executor(&mut self, at: usize, session: u64, message: ToExecutor) {
+    fn hear_agent(&mut self, at: usize, session: u64, message: ToExecutor) {
         if self.executors[at].session != Some(session) {
             return;
         }

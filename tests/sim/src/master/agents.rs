@@ -13,7 +13,7 @@ use crate::{
 };
 
 impl World {
-    pub(super) fn from_agent(&mut self, machine: usize, link: u64, message: FromAgent) {
+    pub(super) fn hear_from_agent(&mut self, machine: usize, link: u64, message: FromAgent) {
         let agent = self.machines[machine].id.clone();
         let registered = |world: &World| {
             let known = world.master.as_ref().and_then(|master| master.agents.get(agent.as_ref()?));

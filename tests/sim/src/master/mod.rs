@@ -116,51 +116,48 @@ pub(crate) struct Offered {
 
 impl World {
     pub(crate) fn master_event(&mut self, event: Event) {
+        let meant_for = match &event {
+            Event::Processes { epoch, .. }
+            | Event::StreamGone { epoch, .. }
+            | Event::Heartbeat { epoch, .. }
+            | Event::Allocate { epoch }
+            | Event::ReregistrationOver { epoch }
+            | Event::PingsMissed { epoch, .. }
+            | Event::ToMaster { epoch, .. } => Some(*epoch),
+            _ => None,
+        };
+        if meant_for.is_some() && meant_for != self.epoch() {
+            return; // that master is dead
+        }
         match event {
             Event::Elected => self.elected(),
             Event::SubscribeArrives { process, session, subscribe } => {
                 self.subscribe_arrives(process, session, *subscribe);
             }
             Event::CallArrives { process, stream, call } => self.call_arrives(process, stream, *call),
-            Event::Processes { epoch, stream, call } => {
-                if self.epoch() == Some(epoch) {
-                    self.process_call(stream, *call);
-                }
-            }
-            Event::StreamGone { epoch, stream } => {
-                if self.epoch() == Some(epoch) {
-                    self.framework_disconnected(stream);
-                }
-            }
-            Event::Heartbeat { epoch, stream } => {
-                let connected = |master: &Master| master.frameworks.values().any(|f| f.stream == Some(stream));
-                if self.epoch() == Some(epoch) && self.master.as_ref().is_some_and(connected) {
-                    self.send(stream, MesosEvent::Heartbeat);
-                    self.after(HEARTBEAT_MS, Event::Heartbeat { epoch, stream });
-                }
-            }
+            Event::Processes { stream, call, .. } => self.process_call(stream, *call),
+            Event::StreamGone { stream, .. } => self.framework_disconnected(stream),
+            Event::Heartbeat { epoch, stream } => self.heartbeat(epoch, stream),
             Event::Allocate { epoch } => {
-                if self.epoch() == Some(epoch) {
-                    self.allocate();
-                    self.after(ALLOCATION_MS, Event::Allocate { epoch });
-                }
+                self.allocate();
+                self.after(ALLOCATION_MS, Event::Allocate { epoch });
             }
-            Event::ReregistrationOver { epoch } => {
-                if self.epoch() == Some(epoch) {
-                    self.reregistration_over();
-                }
-            }
-            Event::PingsMissed { epoch, agent, link } => {
-                if self.epoch() == Some(epoch) {
-                    self.pings_missed(&agent, link);
-                }
-            }
-            Event::ToMaster { epoch, machine, link, message } => {
-                if self.epoch() == Some(epoch) && self.machines[machine].link == link && !self.machines[machine].cut {
-                    self.from_agent(machine, link, message);
-                }
+            Event::ReregistrationOver { .. } => self.reregistration_over(),
+            Event::PingsMissed { agent, link, .. } => self.pings_missed(&agent, link),
+            Event::ToMaster { machine, link, message, .. }
+                if self.machines[machine].link == link && !self.machines[machine].cut =>
+            {
+                self.hear_from_agent(machine, link, message);
             }
             _ => {}
+        }
+    }
+
+    fn heartbeat(&mut self, epoch: u64, stream: u64) {
+        let connected = |master: &Master| master.frameworks.values().any(|framework| framework.stream == Some(stream));
+        if self.master.as_ref().is_some_and(connected) {
+            self.send(stream, MesosEvent::Heartbeat);
+            self.after(HEARTBEAT_MS, Event::Heartbeat { epoch, stream });
         }
     }
 

@@ -119,24 +119,17 @@ pub(crate) struct Process {
     calls: VecDeque<(u64, Call)>,
     call_under_way: bool,
     pub(crate) crash_at: Option<CrashPoint>,
-    crash_after_calls: Option<usize>,
+    pub(crate) crash_after_calls: Option<usize>,
 }
 
 impl World {
     pub(crate) fn scheduler_event(&mut self, event: Event) {
         match event {
             Event::Start => self.start_process(),
-            Event::TakeOver { process } => {
-                if self.processes.iter().any(|p| p.id == process && p.paused) && self.leads(process) {
-                    self.count("scheduler taken over while paused");
-                    self.start_process();
-                }
-            }
-            Event::Tick { process } => {
-                if self.process(process).is_some() {
-                    self.after(TICK_MS, Event::Tick { process });
-                    self.deliver(process, In::Tick);
-                }
+            Event::TakeOver { process } => self.take_over(process),
+            Event::Tick { process } if self.process(process).is_some() => {
+                self.after(TICK_MS, Event::Tick { process });
+                self.deliver(process, In::Tick);
             }
             Event::StreamSays { process, stream, event } => {
                 let open = self.streams.get(&stream).filter(|s| s.cut_at.is_none_or(|at| at >= self.now));
@@ -180,6 +173,14 @@ impl World {
 
     fn leads(&self, id: u64) -> bool {
         self.leader().is_some_and(|at| self.processes[at].id == id)
+    }
+
+    /// The standby leads when the leader is silent.
+    fn take_over(&mut self, id: u64) {
+        if self.process(id).is_some_and(|at| self.processes[at].paused) && self.leads(id) {
+            self.count("scheduler taken over while paused");
+            self.start_process();
+        }
     }
 
     fn start_process(&mut self) {
