@@ -80,6 +80,9 @@ const ALL: [Fault; 29] = [
     SlowWrites,
 ];
 
+/// When all is calm people wait so long before they look whether what they deployed was taken back.
+const LOOKS_AGAIN_MS: Ms = 60_000;
+
 /// The mix of a seed.
 pub(crate) struct Plan {
     pub(crate) kinds: BTreeSet<Fault>,
@@ -356,6 +359,13 @@ impl World {
         for job in 0..self.jobs.len() {
             if self.jobs[job].asking.is_none() && self.calm_since.is_none() {
                 self.jobs[job].asking = self.new_ask(self.jobs[job].wanted);
+            }
+            if let (None, Wanted::Running(version), Some(since)) =
+                (self.jobs[job].asking, self.jobs[job].wanted, self.calm_since)
+                && self.now > since + LOOKS_AGAIN_MS
+                && self.was_taken_back(job)
+            {
+                self.jobs[job].asking = Some(Ask::Deploy(version));
             }
             if let (Some(ask), Some(leader)) = (self.jobs[job].asking, self.leader()) {
                 let id = self.processes[leader].id;

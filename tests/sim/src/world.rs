@@ -130,7 +130,12 @@ impl World {
 
     fn is_over(&mut self) -> bool {
         let Some(calm) = self.calm_since else { return false };
-        if self.healed_at.is_none_or(|at| self.now < at + AFTER_HEALING_MS) && self.now < calm + HEAL_MAX_MS {
+        let is_late = self.now >= calm + HEAL_MAX_MS;
+        if !is_late && self.healed_at.is_none_or(|at| self.now < at + AFTER_HEALING_MS) {
+            return false;
+        }
+        if !is_late && self.trouble().is_some() {
+            self.healed_at = None; // since the last look
             return false;
         }
         self.outcome.healed_in_ms = self.healed_at.unwrap_or(self.now) - calm;

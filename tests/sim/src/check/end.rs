@@ -41,6 +41,8 @@ impl World {
                         Some(format!("runs {} of {} tasks: {}", view.running, view.slots, view.summary))
                     } else if waits {
                         None
+                    } else if let Some(task) = self.old_task(number, version) {
+                        Some(format!("runs {task}, which is not of version {version}"))
                     } else {
                         self.lag(number)
                     }
@@ -57,6 +59,24 @@ impl World {
         let record = self.store.records.get(&format!("job/{}", self.jobs[job].name));
         let record = record.and_then(|record| serde_json::from_value::<JobRecord>(record.clone()).ok());
         record.is_some_and(|record| record.spec == self.jobs[job].versions[version])
+    }
+
+    /// A task that runs another version than is wanted.
+    fn old_task(&self, job: usize, version: usize) -> Option<String> {
+        let wanted = &self.jobs[job].versions[version];
+        let theirs = self.executors.iter().filter(|executor| executor.is_alive() && executor.job == Some(job));
+        let old = theirs.filter(|executor| {
+            executor
+                .spec
+                .as_ref()
+                .is_some_and(|spec| (&spec.tasks, &spec.transform) != (&wanted.tasks, &wanted.transform))
+        });
+        old.flat_map(|executor| executor.tasks.keys()).next().cloned()
+    }
+
+    /// In the calm: was what people wanted given up? They look, and deploy it again.
+    pub(crate) fn was_taken_back(&self, job: usize) -> bool {
+        matches!(self.jobs[job].wanted, Wanted::Running(version) if !self.runs_version(job, version))
     }
 
     /// Tasks that run and should not, or the other way round.

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use millstream_mesos_types::{TaskInfo, TaskState, TaskStatus};
 use millstream_protocol::{ExecutorData, REPORT_INTERVAL_MS, TaskData, VERSION};
+use millstream_spec::JobSpec;
 
 use crate::{
     Ms,
@@ -43,6 +44,8 @@ pub(crate) struct Executor {
     /// Number of the job, once its first task has come.
     pub(crate) job: Option<usize>,
     pub(crate) generation: u64,
+    /// What its job was told to be.
+    pub(crate) spec: Option<JobSpec>,
     sequence: u64,
     idle_since: Ms,
     /// No more tasks are taken; it ends by then.
@@ -71,6 +74,7 @@ impl Executor {
             updates: vec![],
             job: None,
             generation: 0,
+            spec: None,
             sequence: 0,
             idle_since: 0,
             leaving: None,
@@ -204,6 +208,7 @@ impl World {
         let executor = &mut self.executors[at];
         if executor.job.is_none() {
             (executor.job, executor.generation) = (Some(job), shared.generation);
+            executor.spec = Some(shared.job);
         } else if (executor.job, executor.generation) != (Some(job), shared.generation) {
             let what = format!("I2: {id} of generation {} runs in {}", shared.generation, executor.id);
             return self.violation(what);
