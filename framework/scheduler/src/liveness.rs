@@ -1,5 +1,7 @@
 //! Reports, and their absence (delivery.md D6: a wrong suspicion costs work, never data).
 
+use std::collections::BTreeSet;
+
 use millstream_protocol::{MISSED_REPORTS, PartitionStatus, REPORT_INTERVAL_MS, Report, TaskReport, VERSION};
 
 use crate::{
@@ -12,6 +14,14 @@ use crate::{
 
 /// Silence after which an executor that has reported in this subscription is replaced.
 const SILENCE_MS: u64 = MISSED_REPORTS as u64 * REPORT_INTERVAL_MS;
+
+/// Silence that is allowed while many agents are silent at once: then it is more likely the machines, the network or the
+/// master that are slow (hundreds of executors starting together), and replacing them all would make it worse.
+const SILENCE_OF_MANY_MS: u64 = 5 * SILENCE_MS;
+
+/// Silent agents at once, as a part of those with executors, that are many; and how many never are.
+const MANY_SHARE: usize = 100;
+const FEW_AGENTS: usize = 2;
 
 /// Silence that is allowed before the first report: after a subscription, agents may have to register again first, and
 /// until then the master passes nothing on.
@@ -107,11 +117,24 @@ pub(crate) fn replace_silent(state: &mut State, effects: &mut Effects) {
         }
         Some((id.clone(), now - since))
     };
-    let silent: Vec<_> = state.executors.iter().filter_map(silent).collect();
+    let mut silent: Vec<_> = state.executors.iter().filter_map(silent).collect();
+    if are_many(state, &silent) {
+        silent.retain(|(_, silence_ms)| *silence_ms > SILENCE_OF_MANY_MS);
+    }
     for (executor, silence_ms) in silent {
         let message = format!("no report for {silence_ms} ms");
         ending::lose_executor(state, effects, &executor, End::condemned(EndCause::Silent, &message, true));
     }
+}
+
+fn are_many(state: &State, silent: &[(String, u64)]) -> bool {
+    if silent.len() <= FEW_AGENTS {
+        return false;
+    }
+    let agent = |id: &String| state.store.executor(id).map(|record| record.agent.as_str());
+    let agents: BTreeSet<_> = silent.iter().filter_map(|(id, _)| agent(id)).collect();
+    let all: BTreeSet<_> = state.store.executors().values().map(|record| record.agent.as_str()).collect();
+    agents.len() > FEW_AGENTS.max(all.len() / MANY_SHARE)
 }
 
 /// Should an executor with this task report? Not one that was only just launched: the launch timeout looks after it.

@@ -45,12 +45,13 @@ pub(crate) fn answer(state: &mut State, effects: &mut Effects, offers: Vec<Offer
     for launch in plan.launches {
         launches.entry((launch.agent.clone(), launch.role.clone())).or_default().push(launch);
     }
+    let now = state.now();
     for wait in plan.waits {
         let Some(wish) = parse_request(&wait.request).and_then(|key| state.slots.get_mut(&key)) else { continue };
         for (reason, count) in &wait.agents {
             *wish.refused.entry(*reason).or_default() += count;
         }
-        wish.wait = Some(wait);
+        (wish.wait, wish.wait_said_at) = (Some(wait), now);
     }
     let remainder_ms = remainder_filter_ms(state, launches.values().map(Vec::len).sum());
     for (key, launches) in launches {

@@ -83,6 +83,8 @@ pub(crate) struct SlotWish {
     pub(crate) failures: u32,
     pub(crate) last_failure: String,
     pub(crate) wait: Option<Wait>,
+    /// When `wait` was said.
+    pub(crate) wait_said_at: u64,
     pub(crate) refused: BTreeMap<ReasonKind, usize>,
     pub(crate) bytes_per_sec: Option<f64>,
 }

@@ -21,7 +21,6 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
         Input::Rescind { offer_id } => effects.audit.push(Audit::OfferRescinded { offer: offer_id }),
         Input::InverseOffers(list) => maintenance::answer(state, &mut effects, list),
         Input::RescindInverseOffer { offer_id } => maintenance::rescinded(state, &mut effects, offer_id),
-        // Answered by the next commits; unanswered ones come again.
         Input::OperationStatus(_) => {}
         Input::Update(status) => updates::update(state, &mut effects, status),
         Input::Message { agent_id, executor_id, data } => {
@@ -49,8 +48,10 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
             // The master gave another id than it was asked for: what ran under the old one is not ours any more.
             framework_removed(state, effects);
         }
-        state.store.set_framework(Some(framework_id.clone()));
     }
+    // Stored also when it is known: a leader that was paused and has a successor fails at this fenced write, before any call
+    // of its old state leaves (it would kill the successor's tasks as strangers).
+    state.store.set_framework(Some(framework_id.clone()));
     let now = state.now();
     state.subscribed_at = Some(now);
     state.manners.subscribed();

@@ -43,6 +43,12 @@ impl Block {
     /// Seals the list of a generation that was never used.
     pub const UNUSED: Block = Block { from: 0, len: 0, anchor_us: 0 };
 
+    /// Of a list's first block: an offset at or before the one at which its generation began, which lies in the block and,
+    /// when it was made, at most [`LEN_MAX`] before its end (see [`propose`]).
+    pub fn began_from(&self) -> i64 {
+        (self.len - LEN_MAX).max(0)
+    }
+
     /// First offset after the block.
     pub fn end(&self) -> i64 {
         self.from + self.len

@@ -241,3 +241,12 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_first_block_tells_where_its_generation_began() {
+    for (position, ahead) in [(0, 1), (5, 64), (3_000_000, 64), (3_000_000, LEN_MAX)] {
+        let first = propose(None, None, position, ahead, 0);
+        let began = first.began_from();
+        assert!(began <= position && position - began <= LEN_MAX, "{position}: {began}");
+    }
+}

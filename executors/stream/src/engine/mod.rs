@@ -246,7 +246,7 @@ async fn commit_for_ever(engine: std::sync::Weak<Engine>) {
         if offsets.is_empty() {
             continue;
         }
-        match start::commit(&ready.consumer, &ready.source.topic, &offsets, CommitMode::Async) {
+        match start::commit(&ready.consumer, &ready.source.topic, ready.generation, &offsets, CommitMode::Async) {
             Ok(()) => committed.extend(offsets),
             Err(error) => {
                 tracing::warn!(%error, "commit failed");
@@ -268,8 +268,8 @@ async fn commit_last(ready: Arc<Ready>, partitions: &[Arc<PartitionState>]) -> b
     if offsets.is_empty() {
         return true;
     }
-    let topic = ready.source.topic.clone();
-    match ready.ask(move |consumer| start::commit(consumer, &topic, &offsets, CommitMode::Sync)).await {
+    let (topic, generation) = (ready.source.topic.clone(), ready.generation);
+    match ready.ask(move |consumer| start::commit(consumer, &topic, generation, &offsets, CommitMode::Sync)).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(%error, "last commit failed");

@@ -10,7 +10,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::{PartitionState, Stop, backoff::Backoff, causes, setup::Ready};
 use crate::{
-    blocks::{Speed, Window, ahead, keeper::load, store::CassandraList},
+    blocks::{
+        Speed, Window, ahead,
+        keeper::{List as _, load},
+        store::CassandraList,
+    },
     sink::work::with_tracker,
     source::start::{self, Facts, StartError},
     tracker::Tracker,
@@ -127,22 +131,50 @@ impl From<KafkaError> for BeginError {
 async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), BeginError> {
     let (partition, source) = (state.partition, &ready.source);
     let (topic, start_at) = (source.topic.clone(), source.start);
-    let facts: Facts = ready.ask(move |consumer| start::ask(consumer, &topic, partition, start_at)).await?;
+    let mut facts: Facts = ready.ask(move |consumer| start::ask(consumer, &topic, partition, start_at)).await?;
     state.set_log_end(Some(facts.log_end));
+    let list = CassandraList::new(ready.blocks.clone(), partition);
+    let not_ours = facts.committed.is_some_and(|committed| committed.is_older_than(ready.generation));
+    if not_ours {
+        facts = not_beyond_our_begin(ready, &list, facts, partition).await?;
+    }
     let position = start::decide(facts, source.start).map_err(BeginError::Start)?;
-    if position.is_new {
-        let topic = source.topic.clone();
-        let offsets = [(partition, position.offset)];
-        ready.ask(move |consumer| start::commit(consumer, &topic, &offsets, CommitMode::Sync)).await?;
+    if position.is_new || not_ours {
+        commit(ready, partition, position.offset).await?;
     }
     let backlog = Some((facts.log_end - position.offset).max(0));
     let ahead = ahead(Speed { backlog, ..Speed::default() }, None);
-    let list = CassandraList::new(ready.blocks.clone(), partition);
     match load(&list, ready.generation, position.offset, ahead).await {
         Ok(blocks) => Ok((position.offset, Window::new(blocks))),
         Err(error) if error.is_transient() => Err(BeginError::Later(causes(&error))),
         Err(error) => Err(BeginError::Refused(causes(&error))),
     }
+}
+
+/// When this generation has begun already, an executor of an older one that woke up late has committed: how far this one has
+/// come is not known any more, and what it has not written must not be passed over.
+async fn not_beyond_our_begin(
+    ready: &Ready,
+    list: &CassandraList,
+    facts: Facts,
+    partition: i32,
+) -> Result<Facts, BeginError> {
+    let first = list.newest_from(ready.generation, 0).await.map_err(|error| BeginError::Later(causes(&error)))?;
+    let Some(first) = first else { return Ok(facts) };
+    let back = facts.back_to(first.began_from());
+    tracing::warn!(
+        partition,
+        committed = facts.committed.map(|committed| committed.offset),
+        from = back.committed.map(|committed| committed.offset),
+        "an executor of an older version has committed since this one began; reading again from before its begin"
+    );
+    Ok(back)
+}
+
+async fn commit(ready: &Ready, partition: i32, offset: i64) -> Result<(), KafkaError> {
+    let (topic, generation) = (ready.source.topic.clone(), ready.generation);
+    let offsets = [(partition, offset)];
+    ready.ask(move |consumer| start::commit(consumer, &topic, generation, &offsets, CommitMode::Sync)).await
 }
 
 /// Nobody reads a stopped partition, so statistics do not tell its end any more; its lag must grow all the same.
@@ -156,9 +188,7 @@ async fn look_at_log_end(ready: &Ready, state: &PartitionState) {
 async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool) {
     let durable = state.durable();
     if let Some(durable) = durable {
-        let (topic, offsets) = (ready.source.topic.clone(), [(state.partition, durable)]);
-        let committed = ready.ask(move |consumer| start::commit(consumer, &topic, &offsets, CommitMode::Sync)).await;
-        if let Err(error) = committed {
+        if let Err(error) = commit(ready, state.partition, durable).await {
             tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
         }
     }
@@ -171,8 +201,13 @@ async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: boo
         }
         let (topic, partition) = (ready.source.topic.clone(), state.partition);
         match ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await {
-            Ok(committed) if committed != *stopped_at.get_or_insert(committed) => return,
-            Ok(_) | Err(_) => {}
+            Ok(committed) => {
+                let committed = committed.map(|committed| committed.offset);
+                if committed != *stopped_at.get_or_insert(committed) {
+                    return;
+                }
+            }
+            Err(_) => {}
         }
     }
 }

@@ -15,11 +15,30 @@ use super::SourceConsumer;
 /// For one question to a broker.
 const TIMEOUT: Duration = Duration::from_secs(10);
 
+/// Before the generation of the executor in a commit's metadata.
+const TAG: &str = "generation=";
+
+/// What the group has committed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Committed {
+    /// Where to begin.
+    pub offset: i64,
+    /// Generation of the job whose executor said so; none when a person or another tool did.
+    pub generation: Option<u64>,
+}
+
+impl Committed {
+    /// An executor of an older generation said so: right only as long as the newer one has not begun (delivery.md, D5).
+    pub fn is_older_than(&self, generation: u64) -> bool {
+        self.generation.is_some_and(|by| by < generation)
+    }
+}
+
 /// What Kafka says about a partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Facts {
-    /// The group's committed offset.
-    pub committed: Option<i64>,
+    /// What the group has committed.
+    pub committed: Option<Committed>,
     /// Oldest offset in the log.
     pub log_start: i64,
     /// Offset after the last committed record in the log.
@@ -27,6 +46,16 @@ pub struct Facts {
     /// Offset of the first record at or after the job's start time, when the job has one; none when there is no such
     /// record yet.
     pub at_start_time: Option<i64>,
+}
+
+impl Facts {
+    /// Begins no later than at this offset, as far as the log goes back.
+    pub fn back_to(mut self, offset: i64) -> Facts {
+        if let Some(committed) = &mut self.committed {
+            committed.offset = committed.offset.min(offset.max(self.log_start));
+        }
+        self
+    }
 }
 
 /// Where to begin.
@@ -68,7 +97,7 @@ pub enum StartError {
 /// Decides. Pure.
 pub fn decide(facts: Facts, start: Start) -> Result<Position, StartError> {
     let Facts { committed, log_start, log_end, at_start_time } = facts;
-    match committed {
+    match committed.map(|committed| committed.offset) {
         Some(committed) if committed < log_start => Err(StartError::Gap { committed, log_start }),
         Some(committed) if committed > log_end => Err(StartError::BeyondEnd { committed, log_end }),
         Some(offset) => Ok(Position { offset, is_new: false }),
@@ -99,20 +128,35 @@ pub fn log_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaR
     Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.1)
 }
 
-/// The group's committed offset. Blocks.
-pub fn committed(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<Option<i64>> {
+/// What the group has committed. Blocks.
+pub fn committed(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<Option<Committed>> {
     let mut list = TopicPartitionList::new();
     list.add_partition(topic, partition);
-    offset_of(&consumer.committed_offsets(list, TIMEOUT)?, topic, partition)
+    let list = consumer.committed_offsets(list, TIMEOUT)?;
+    let Some(offset) = offset_of(&list, topic, partition)? else { return Ok(None) };
+    let generation = list.find_partition(topic, partition).and_then(|element| generation_in(element.metadata()));
+    Ok(Some(Committed { offset, generation }))
 }
 
-/// Commits offsets and waits for the answer. Blocks.
-pub fn commit(consumer: &SourceConsumer, topic: &str, offsets: &[(i32, i64)], mode: CommitMode) -> KafkaResult<()> {
+/// Commits offsets in the name of a generation. Blocks until the answer when `mode` says so.
+pub fn commit(
+    consumer: &SourceConsumer,
+    topic: &str,
+    generation: u64,
+    offsets: &[(i32, i64)],
+    mode: CommitMode,
+) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(offsets.len());
     for (partition, offset) in offsets {
-        list.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+        let mut element = list.add_partition(topic, *partition);
+        element.set_offset(Offset::Offset(*offset))?;
+        element.set_metadata(format!("{TAG}{generation}"));
     }
     consumer.commit(&list, mode)
+}
+
+fn generation_in(metadata: &str) -> Option<u64> {
+    metadata.strip_prefix(TAG)?.parse().ok()
 }
 
 fn offset_at(consumer: &SourceConsumer, topic: &str, partition: i32, timestamp_ms: i64) -> KafkaResult<Option<i64>> {
@@ -136,6 +180,28 @@ mod tests {
 
     const FACTS: Facts = Facts { committed: None, log_start: 10, log_end: 20, at_start_time: Some(15) };
 
+    impl Facts {
+        fn committed_at(self, offset: i64) -> Facts {
+            Facts { committed: Some(Committed { offset, generation: Some(1) }), ..self }
+        }
+    }
+
+    #[test]
+    fn a_commit_tells_whose_it_is() {
+        let by = |metadata: &str| Committed { offset: 1, generation: generation_in(metadata) };
+        assert!(by("generation=2").is_older_than(3));
+        assert!(!by("generation=3").is_older_than(3) && !by("generation=4").is_older_than(3));
+        assert!(!by("").is_older_than(3) && !by("by hand").is_older_than(3), "a person's word counts");
+    }
+
+    #[test]
+    fn a_generation_that_has_begun_goes_back_to_its_begin() {
+        let facts = FACTS.committed_at(18);
+        assert_eq!(decide(facts.back_to(15), Start::Earliest), at(15, false));
+        assert_eq!(decide(facts.back_to(19), Start::Earliest), at(18, false), "never forward");
+        assert_eq!(decide(facts.back_to(3), Start::Earliest), at(10, false), "what is left of it");
+    }
+
     fn at(offset: i64, is_new: bool) -> Result<Position, StartError> {
         Ok(Position { offset, is_new })
     }
@@ -144,7 +210,7 @@ mod tests {
     fn what_is_committed_comes_first() {
         for start in [Start::Earliest, Start::Latest, Start::TimestampMs(0)] {
             for committed in [10, 12, 20] {
-                assert_eq!(decide(Facts { committed: Some(committed), ..FACTS }, start), at(committed, false));
+                assert_eq!(decide(FACTS.committed_at(committed), start), at(committed, false));
             }
         }
     }
@@ -159,10 +225,10 @@ mod tests {
 
     #[test]
     fn nothing_is_skipped_silently() {
-        let gap = decide(Facts { committed: Some(7), ..FACTS }, Start::Earliest).unwrap_err();
+        let gap = decide(FACTS.committed_at(7), Start::Earliest).unwrap_err();
         assert_eq!(gap, StartError::Gap { committed: 7, log_start: 10 });
         assert!(gap.to_string().contains("3 records in [7, 10) are gone"), "{gap}");
-        let beyond = decide(Facts { committed: Some(21), ..FACTS }, Start::Latest).unwrap_err();
+        let beyond = decide(FACTS.committed_at(21), Start::Latest).unwrap_err();
         assert_eq!(beyond, StartError::BeyondEnd { committed: 21, log_end: 20 });
     }
 }

@@ -70,10 +70,12 @@ fn silence_while_disconnected_does_not_count_and_agents_have_time_to_register_ag
     world.pass_silently(29_000);
     assert!((0..3).all(|slot| world.task_of(slot).is_some()));
     world.report_all();
-    world.pass_silently(2_750);
+    let one = world.task_of(0).expect("a task");
+    world.tasks.remove(&one);
+    world.pass(2_750);
     assert!((0..3).all(|slot| world.task_of(slot).is_some()));
-    world.pass_silently(1_000);
-    assert!((0..3).all(|slot| world.task_of(slot).is_none()), "having reported, three misses count again");
+    world.pass(1_000);
+    assert_eq!(world.task_of(0), None, "having reported, three misses count again");
 }
 
 #[test]
@@ -144,4 +146,16 @@ fn what_is_no_report_is_refused_and_counted() {
         let effects = world.input(message);
         assert!(matches!(&effects.audit[..], [Audit::ReportRefused { .. }]), "{:?}", effects.audit);
     }
+}
+
+#[test]
+fn agents_that_are_silent_all_at_once_are_given_more_time() {
+    let mut world = World::running(3);
+    world.pass_silently(14_000);
+    assert!((0..3).all(|slot| world.task_of(slot).is_some()), "three of three agents: something else is slow");
+    world.report_all();
+    world.pass_silently(14_000);
+    assert!((0..3).all(|slot| world.task_of(slot).is_some()));
+    world.pass_silently(2_000);
+    assert!((0..3).all(|slot| world.task_of(slot).is_none()), "but not for ever");
 }

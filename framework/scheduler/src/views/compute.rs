@@ -14,6 +14,9 @@ use crate::{
     tier,
 };
 
+/// So long a reason that is about one moment is shown; offers that may be good come again within 5 s.
+const MOMENT_MS: u64 = 10_000;
+
 /// The scheduler at a glance.
 pub fn overview(state: &State) -> OverviewView {
     OverviewView {
@@ -261,8 +264,18 @@ fn reason(state: &State, key: &SlotKey) -> Reason {
     if not_before > state.now() {
         return Reason::Backoff { until_ms: not_before };
     }
-    let said = state.slots.get(key).and_then(|wish| wish.wait.as_ref()).map(|wait| wait.reason.clone());
-    said.filter(|reason| !matches!(reason, Reason::Backoff { .. })).unwrap_or(Reason::NoOffers)
+    let wish = state.slots.get(key);
+    let said = wish.and_then(|wish| Some((wish.wait.as_ref()?.reason.clone(), wish.wait_said_at)));
+    said.filter(|(reason, at)| still_holds(reason, state.now() - at)).map_or(Reason::NoOffers, |(reason, _)| reason)
+}
+
+/// What was only so in that moment is no reason any more when no offers have come since (a quota, other frameworks).
+fn still_holds(reason: &Reason, age_ms: u64) -> bool {
+    match reason {
+        Reason::Backoff { .. } => false,
+        Reason::Outbid | Reason::LaunchRate => age_ms < MOMENT_MS,
+        _ => true,
+    }
 }
 
 fn state_text(state: &State, key: &SlotKey) -> String {

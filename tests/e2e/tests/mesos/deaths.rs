@@ -13,6 +13,8 @@ use crate::run::{A_WHILE, Run, gone};
 const PAUSE: Duration = Duration::from_secs(20);
 /// Long enough to be replaced (three missed reports), too short for Mesos to end it by force (the grace is 10 s).
 const SHORT_PAUSE: Duration = Duration::from_secs(7);
+/// Tries to restart an agent before its executor is missed.
+const RESTARTS: usize = 4;
 /// For an executor that learns it was replaced.
 const LEAVES_WITHIN: Duration = Duration::from_secs(10);
 
@@ -41,15 +43,27 @@ fn a_killed_executor_is_replaced() -> Result<()> {
 #[test]
 fn a_killed_agent_that_comes_back_keeps_its_executor() -> Result<()> {
     with(Mesos::Real, async |servers| {
-        let run = Run::start(servers, "kill-agent").await?;
-        let agent = run.agent_of(servers, &run.victim()?.id).await?;
-        let mesos = servers.mesos.as_mut().context("no Mesos")?;
-        mesos.kill_agent(agent, Signal::SIGKILL)?;
-        mesos.restart_agent(agent).await?;
-        tokio::time::sleep(A_WHILE).await;
-        mesos.wait_for_agents(3).await?;
-        let after = servers.placed_without(&run.job, &[]).await?;
-        ensure!(after == run.executors, "before {:?}, after {after:?}", run.executors);
+        let mut run = Run::start(servers, "kill-agent").await?;
+        let mut kept = false;
+        for _ in 0..RESTARTS {
+            let agent = run.agent_of(servers, &run.victim()?.id).await?;
+            let mesos = servers.mesos.as_mut().context("no Mesos")?;
+            mesos.kill_agent(agent, Signal::SIGKILL)?;
+            mesos.restart_agent(agent).await?;
+            tokio::time::sleep(A_WHILE).await;
+            mesos.wait_for_agents(3).await?;
+            let after = servers.placed_without(&run.job, &[]).await?;
+            kept = after == run.executors;
+            if kept {
+                break;
+            }
+            // An agent that takes longer than three reports to start is a lost one: right, but not what is asked here.
+            let why = servers.millstream.api().why(&run.job).await?;
+            let cause = why["recent_failures"][0]["cause"].clone();
+            ensure!(cause == "silent", "before {:?}, after {after:?}: {why}", run.executors);
+            run.executors = after;
+        }
+        ensure!(kept, "no agent of {RESTARTS} came back before its executor was missed: is this machine very busy?");
         run.exact(servers).await.map(drop)
     })
 }

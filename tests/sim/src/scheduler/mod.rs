@@ -294,7 +294,9 @@ impl World {
 /// As a cluster's operator would set it, but for the drain's grace.
 fn settings() -> Settings {
     let framework = FrameworkSettings { role: ROLE.into(), ..FrameworkSettings::default() };
-    Settings { framework, executor: ExecutorProgram::Path("/opt/millstream-executor".into()), ..Settings::default() }
+    let executor = ExecutorProgram::Path("/opt/millstream-executor".into());
+    // The virtual agents have no ports to offer.
+    Settings { framework, executor, executor_port: false, ..Settings::default() }
 }
 
 /// What an input brings, as far as it is checked.
