@@ -48,6 +48,8 @@ pub(crate) struct Checks {
     /// What a generation means, by job and generation.
     meanings: BTreeMap<(String, u64), String>,
     last_revive: BTreeMap<u64, Ms>,
+    /// Offers that were accepted, whether the ACCEPT arrived or not.
+    accepted: BTreeSet<String>,
     calls: BTreeMap<u64, (u64, u64)>,
     unknown_since: BTreeMap<String, Ms>,
     now: Ms,

@@ -23,7 +23,7 @@ impl World {
         self.remember_executors(effects);
         self.remember_asked(at, facts, effects);
         let results = [
-            check_offers(facts, effects),
+            check_offers(&mut self.checks.accepted, facts, effects),
             self.check_acknowledgements(facts, effects),
             self.check_ends(effects),
             self.check_revives(at, effects),
@@ -140,11 +140,16 @@ impl World {
 }
 
 /// Every offer is answered once, in the step that brings it.
-fn check_offers(facts: &Facts, effects: &Effects) -> Result<(), String> {
+fn check_offers(accepted: &mut BTreeSet<String>, facts: &Facts, effects: &Effects) -> Result<(), String> {
     let mut answered: Vec<&str> = vec![];
     for call in &effects.calls {
         match call {
-            Call::Accept { accept } => answered.extend(accept.offer_ids.iter().map(|id| id.value.as_str())),
+            Call::Accept { accept } => {
+                answered.extend(accept.offer_ids.iter().map(|id| id.value.as_str()));
+                accepted.extend(accept.offer_ids.iter().map(|id| id.value.clone()));
+            }
+            // Of a launch that never arrived: given back.
+            Call::Decline { decline } if decline.offer_ids.iter().all(|id| accepted.contains(&id.value)) => {}
             Call::Decline { decline } => answered.extend(decline.offer_ids.iter().map(|id| id.value.as_str())),
             _ => {}
         }
