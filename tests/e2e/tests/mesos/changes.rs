@@ -1,0 +1,82 @@
+//! Changes of running jobs under load, and the program that agents fetch.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result, ensure};
+use millstream_e2e::{Mesos, Servers, with};
+use millstream_testbed::{Millstream, SchedulerOptions, eventually};
+use serde_json::Value;
+
+use crate::run::Run;
+
+/// Three tasks in turn, each well for some seconds before the next one goes.
+const CHANGED_WITHIN: Duration = Duration::from_secs(120);
+
+/// The deployed job file with another text in it.
+async fn changed(servers: &Servers, run: &Run, from: &str, to: &str) -> Result<String> {
+    let job = job(servers, &run.job).await?;
+    let file = job["toml"].as_str().context("no file")?;
+    ensure!(file.contains(from), "{file}");
+    Ok(file.replace(from, to))
+}
+
+async fn job(servers: &Servers, job: &str) -> Result<Value> {
+    servers.millstream.api().get(&format!("/api/v1/jobs/{job}")).await
+}
+
+#[test]
+fn a_changed_meaning_goes_task_by_task_and_the_table_is_exact() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "changed").await?;
+        // Another text, the same values.
+        let file = changed(servers, &run, "balance * 2 AS doubled", "balance + balance AS doubled").await?;
+        servers.millstream.deploy(&run.job, &file).await?;
+        eventually("the change is done", CHANGED_WITHIN, async || {
+            let job = job(servers, &run.job).await?;
+            ensure!(job["running"].as_u64() >= Some(2), "more than one task is away at once: {job}");
+            Ok((job["generation"] == 2 && job["rollout"].is_null() && job["running"] == 3).then_some(()))
+        })
+        .await?;
+        servers.placed_without(&run.job, &run.pids()).await?;
+        run.exact(servers).await.map(drop)
+    })
+}
+
+#[test]
+fn a_version_that_stops_at_records_is_taken_back() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "taken-back").await?;
+        // Some records have no name.
+        let file = changed(servers, &run, "name = \"text\"", "name = { type = \"text\", required = true }").await?;
+        servers.millstream.deploy(&run.job, &file).await?;
+        let reason = eventually("the change is taken back", CHANGED_WITHIN, async || {
+            let job = job(servers, &run.job).await?;
+            let back = job["rollout"]["state"] == "rolled_back" && job["running"] == 3;
+            Ok(back.then(|| job["rollout"]["reason"].as_str().unwrap_or_default().to_owned()))
+        })
+        .await?;
+        ensure!(reason.contains("partition"), "{reason}");
+        let stayed = servers.executors_of(&run.job).await?;
+        let stayed = run.pids().iter().filter(|pid| stayed.values().any(|executor| executor.pid == **pid)).count();
+        ensure!(stayed == 2, "{stayed} of 3 executors were left alone");
+        run.exact(servers).await.map(drop)
+    })
+}
+
+#[test]
+fn agents_fetch_the_executor_from_the_scheduler() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let options = SchedulerOptions { args: vec!["--serve-executor".into()], ..SchedulerOptions::default() };
+        let mesos = millstream_testbed::Mesos::start(Default::default()).await?;
+        let millstream = Millstream::scheduler(&mesos, options).await?;
+        servers
+            .with_scheduler(Some(mesos), millstream, async |servers| {
+                let run = Run::start(servers, "fetched").await?;
+                let victim = run.victim()?;
+                let program = std::fs::read_link(format!("/proc/{}/exe", victim.pid)).context("its program")?;
+                ensure!(program.starts_with(&victim.sandbox), "{} is not in {:?}", program.display(), victim.sandbox);
+                run.exact(servers).await.map(drop)
+            })
+            .await
+    })
+}
