@@ -1,10 +1,10 @@
-//! Changes of running jobs under load, and the program that agents fetch.
+//! Changes of running jobs under load.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Mesos, Servers, with};
-use millstream_testbed::{Millstream, SchedulerOptions, eventually};
+use millstream_testbed::eventually;
 use serde_json::Value;
 
 use crate::run::Run;
@@ -60,23 +60,5 @@ fn a_version_that_stops_at_records_is_taken_back() -> Result<()> {
         let stayed = run.pids().iter().filter(|pid| stayed.values().any(|executor| executor.pid == **pid)).count();
         ensure!(stayed == 2, "{stayed} of 3 executors were left alone");
         run.exact(servers).await.map(drop)
-    })
-}
-
-#[test]
-fn agents_fetch_the_executor_from_the_scheduler() -> Result<()> {
-    with(Mesos::Real, async |servers| {
-        let options = SchedulerOptions { args: vec!["--serve-executor".into()], ..SchedulerOptions::default() };
-        let mesos = millstream_testbed::Mesos::start(Default::default()).await?;
-        let millstream = Millstream::scheduler(&mesos, options).await?;
-        servers
-            .with_scheduler(Some(mesos), millstream, async |servers| {
-                let run = Run::start(servers, "fetched").await?;
-                let victim = run.victim()?;
-                let program = std::fs::read_link(format!("/proc/{}/exe", victim.pid)).context("its program")?;
-                ensure!(program.starts_with(&victim.sandbox), "{} is not in {:?}", program.display(), victim.sandbox);
-                run.exact(servers).await.map(drop)
-            })
-            .await
     })
 }

@@ -114,6 +114,8 @@ pub(crate) struct Process {
     pub(crate) subscribed: Option<u64>,
     subscribed_at: Ms,
     heard_at: Ms,
+    /// SUBSCRIBE is under way.
+    subscribing: bool,
     backoff_ms: Ms,
     /// With the stream they were made for.
     calls: VecDeque<(u64, Call)>,
@@ -209,6 +211,7 @@ impl World {
             subscribed: None,
             subscribed_at: 0,
             heard_at: self.now,
+            subscribing: false,
             backoff_ms: 0,
             calls: VecDeque::new(),
             call_under_way: false,

@@ -39,6 +39,8 @@ impl World {
             // the old one would kill tasks that it does not know.
             return self.crash(id, "it leads no more");
         }
+        // From here on the session waits for a heartbeat, as it does on an open stream.
+        (self.processes[at].subscribing, self.processes[at].heard_at) = (true, self.now);
         let subscribe = Box::new(self.processes[at].subscribe.clone());
         let ms = self.latency();
         self.after(ms, Event::SubscribeArrives { process: id, session, subscribe });
@@ -48,6 +50,7 @@ impl World {
         let process = &mut self.processes[at];
         process.subscribe.framework_info.id = Some(framework.clone());
         (process.subscribed, process.subscribed_at) = (Some(stream), self.now);
+        process.subscribing = false;
         process.call_under_way = false;
         process.silent_since.clear();
         process.asked.clear();
@@ -63,7 +66,7 @@ impl World {
             process.backoff_ms = 0;
         }
         process.backoff_ms = (process.backoff_ms * 2).clamp(BACKOFF_MIN_MS, BACKOFF_MAX_MS / 2);
-        process.session = session;
+        (process.session, process.subscribing) = (session, false);
         let (id, pause) = (process.id, process.backoff_ms);
         let jitter = self.rng.below(pause);
         self.after(pause + jitter, Event::Subscribe { process: id, session });
@@ -84,7 +87,7 @@ impl World {
     pub(super) fn notice_silence(&mut self, at: usize) {
         let process = &self.processes[at];
         let patience = HEARTBEAT_MS * MISSED_HEARTBEATS;
-        if process.subscribed.is_some() && self.now > process.heard_at + patience {
+        if (process.subscribed.is_some() || process.subscribing) && self.now > process.heard_at + patience {
             say!(self, "scheduler {} hears no heartbeat", process.id);
             let session = process.session;
             self.processes[at].inbox.push_front(super::In::Ends(session));
