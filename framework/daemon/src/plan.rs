@@ -57,6 +57,7 @@ fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings
         not_before_ms: 0,
         avoid_agents: vec![],
         revocable: spec.tasks.revocable,
+        volume: None,
     };
     let problem = Problem {
         now_ms: 0,

@@ -69,6 +69,10 @@ pub(super) async fn put(
         Reply::Updating { generation, rolling: true, .. } => (DeployOutcome::Rolling, generation),
         Reply::Updating { generation, .. } => (DeployOutcome::Updating, generation),
         Reply::TextOnly => (DeployOutcome::TextOnly, current),
+        Reply::Refused { reason } => {
+            let remedy = "leave out `tasks.volume`, or give the scheduler a role of its own";
+            return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, reason, remedy));
+        }
         _ => (DeployOutcome::Unchanged, current),
     };
     let warnings = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
