@@ -28,7 +28,8 @@ const RUN_MAX: usize = 256;
 /// possible get a place and all of them together cost least (exact for sizes and caps that fit evenly; see `flow`). A
 /// request is only refused a place that it could have when an earlier one took it. Among equal costs what is revocable comes
 /// first (if the request allows it), then what is reserved for the role, then an agent that runs the job's executor already,
-/// then the fullest, then by name. A request whose volume is offered goes there first. The result does not depend on the order of offers.
+/// then the fullest, then by name. A request whose volume is offered goes there first. The result does not depend on the
+/// order of offers.
 ///
 /// The reason shown for a wait or a decline is the one nearest to success, which is the later in [`ReasonKind`]; only a
 /// request in back-off shows that, whatever else there is.

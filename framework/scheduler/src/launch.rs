@@ -18,7 +18,8 @@ use crate::{
     volumes,
 };
 
-/// Stores the intent and makes the task, with the operations that must come before it; none when (against the plan) it does not fit or is not wanted any more.
+/// Stores the intent and makes the task, with the operations that must come before it; none when (against the plan) it does
+/// not fit or is not wanted any more.
 pub(crate) fn launch(
     state: &mut State,
     effects: &mut Effects,

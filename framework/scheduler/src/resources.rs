@@ -25,24 +25,24 @@ pub(crate) struct Usable {
 /// Sums of what is unreserved or reserved for the role.
 pub(crate) fn usable<'a>(resources: impl IntoIterator<Item = &'a Resource>, role: &str) -> Usable {
     // Memory is summed before it becomes bytes: it is rounded down once, as what tasks take is rounded up to whole MiB.
-    let (mut sum, mut mem_milli, mut disk_milli) = (Usable::default(), [0, 0, 0], [0, 0, 0]);
+    let (mut sum, mut mem_milli, mut disk_milli) = (Usable::default(), [0, 0, 0], 0);
     for resource in resources.into_iter().filter(|resource| is_usable(resource, role)) {
         let revocable = resource.is_revocable();
         let reserved = !revocable && resource.is_reserved();
         let mut sums = [(!revocable, &mut sum.firm), (reserved, &mut sum.reserved), (revocable, &mut sum.revocable)];
-        let sums = sums.iter_mut().zip(&mut mem_milli).zip(&mut disk_milli);
-        for (((_, sum), mem_milli), disk_milli) in sums.filter(|(((counts, _), _), _)| *counts) {
+        for ((_, sum), mem_milli) in sums.iter_mut().zip(&mut mem_milli).filter(|((counts, _), _)| *counts) {
             match resource.name.as_str() {
                 "cpus" => sum.cpus_milli += thousandths(resource),
                 "mem" => *mem_milli += thousandths(resource),
-                "disk" => *disk_milli += thousandths(resource),
+                // Neither reserved nor revocable.
+                "disk" => disk_milli += thousandths(resource),
                 _ => sum.ports = sum.ports.saturating_add(count(resource)),
             }
         }
     }
     let bytes = mem_milli.map(|milli| milli * MIB / 1_000);
     (sum.firm.mem_bytes, sum.reserved.mem_bytes, sum.revocable.mem_bytes) = (bytes[0], bytes[1], bytes[2]);
-    sum.firm.disk_bytes = disk_milli[0] * MIB / 1_000;
+    sum.firm.disk_bytes = disk_milli * MIB / 1_000;
     sum
 }
 
@@ -297,6 +297,25 @@ mod tests {
         let odd = ports(&[(0, 5), (9, 8), (65_535, 70_000), (65_535, 65_535)], json!({}));
         assert_eq!(usable([&odd], "a").firm.ports, 1);
         assert_eq!(first_port(&Pool::new([&odd], "a").take_ports(1).expect("one")), Some(65_535));
+    }
+
+    #[test]
+    fn volumes_are_made_of_plain_unreserved_disk_of_all_offers_of_an_agent() {
+        let special = json!({ "source": { "type": "MOUNT", "mount": { "root": "/mnt" } } });
+        let all = [
+            scalar("disk", 600_000, json!({})),
+            scalar("disk", 500_000, json!({})),
+            scalar("disk", 4_000_000, json!({ "disk": special })),
+            scalar("disk", 4_000_000, reserved(&["a"])),
+        ];
+        assert_eq!(usable(&all, "a").firm.disk_bytes, 1_100 * MIB);
+        assert_eq!(usable(&all, "*").firm.disk_bytes, 0, "nothing can be reserved for it");
+        let mut pool = Pool::new(&all, "a");
+        assert!(pool.take_disk(1_101 * MIB).is_none());
+        let taken = pool.take_disk(1_000 * MIB - 1).expect("there is more");
+        assert_eq!((thousandths(&taken), taken.is_reserved()), (1_000_000, false));
+        assert!(pool.take_disk(101 * MIB).is_none());
+        assert!(pool.take_disk(100 * MIB).is_some());
     }
 
     #[test]

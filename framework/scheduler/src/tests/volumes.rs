@@ -175,11 +175,14 @@ fn volumes_of_a_deleted_job_are_destroyed_and_then_nothing_is_wanted() {
     only_volumes(&world, 3, 100.0);
     assert_eq!(volumes(&world).len(), 3, "a stopped job may come back to them");
     world.count(|_| true);
+    assert!(!world.state.subscribe().framework_info.offer_filters.is_empty(), "as it was last wanted");
     world.input(Input::Delete { job: JOB.into() });
+    assert!(world.state.subscribe().framework_info.offer_filters.is_empty(), "little may be free beside a volume");
+    world.pass(6_000);
+    assert_eq!(world.count(|call| matches!(call, Call::Revive { .. })), 1);
     // The scheduler dies with the volumes given up; so much is on record.
     world.restart();
     assert!(world.state.subscribe().suppressed_roles.is_empty());
-    assert!(world.state.subscribe().framework_info.offer_filters.is_empty());
     world.subscribe();
     world.live(1);
     assert_eq!(volumes(&world), []);

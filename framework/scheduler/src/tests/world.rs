@@ -411,11 +411,11 @@ impl World {
     pub(super) fn obey(&mut self, call: &Call) {
         match call {
             Call::Accept { accept } => {
-                let tasks = accept.operations.iter().filter_map(|operation| match &operation.kind {
+                let mut tasks = accept.operations.iter().filter_map(|operation| match &operation.kind {
                     OperationKind::Launch { launch } => launch.task_infos.first(),
                     _ => None,
                 });
-                let agent = tasks.last().map(|task| task.agent_id.value.clone());
+                let agent = tasks.next().map(|task| task.agent_id.value.clone());
                 for operation in &accept.operations {
                     match &operation.kind {
                         OperationKind::Launch { launch } => {
