@@ -56,6 +56,12 @@ fn log_task(audit: &Audit) {
         Audit::ExecutorLost { job, executor, agent, cause, tasks } => {
             warn!(job, executor, agent, cause = cause.as_str(), tasks, "executor lost");
         }
+        Audit::VolumeMade { job, slot, volume, agent, size_bytes } => {
+            info!(job, slot, volume, agent, size_bytes, "volume made");
+        }
+        Audit::VolumeGivenUp { job, slot, volume, agent } => info!(job, slot, volume, agent, "volume given up"),
+        Audit::VolumeRemoved { volume, agent } => info!(volume, agent, "volume is destroyed"),
+        Audit::OperationFailed { operation, state, message } => warn!(operation, ?state, message, "operation failed"),
         Audit::AgentLost { agent, executors } => warn!(agent, executors, "agent lost"),
         Audit::UnknownTask { task, agent } => warn!(task, agent, "unknown task killed"),
         Audit::UnknownExecutor { executor, agent } => warn!(executor, agent, "unknown executor shut down"),

@@ -3,7 +3,7 @@
 mod deploy;
 mod role;
 
-pub(crate) use deploy::{Named, refused};
+pub(crate) use deploy::{Named, no_volumes, refused};
 pub(crate) use role::{Leading, Role};
 
 use std::{

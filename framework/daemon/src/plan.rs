@@ -10,13 +10,13 @@ use axum::{
     http::StatusCode,
 };
 use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Topology, group_partitions};
-use millstream_scheduler::{Settings, guessed_bytes_per_sec, job_wishes, task_resources};
+use millstream_scheduler::{Settings, guessed_bytes_per_sec, job_wishes, task_resources, volume_refusal};
 use millstream_spec::{JobSpec, TaskCount};
 
 use crate::{
     api::{PlanView, PlannedTask, RefusedAgent},
     chain, check,
-    http::{Api, Failure, Named, refused},
+    http::{Api, Failure, Named, no_volumes, refused},
 };
 
 pub(crate) async fn post(
@@ -32,6 +32,9 @@ pub(crate) async fn post(
     };
     let topology = millstream_topology::snapshot(&checked.file.spec).await.map_err(|error| unreadable(&error))?;
     let settings = api.settings().await?;
+    if let Some(reason) = volume_refusal(&checked.file.spec, &settings) {
+        return Err(no_volumes(reason));
+    }
     let agents = agents::free(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
     let change = api.change(&checked.file.spec, &shown, &toml).await?;
     Ok(Json(PlanView { change, ..view(&checked.file.spec, topology, agents, &settings) }))
@@ -57,6 +60,7 @@ fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings
         not_before_ms: 0,
         avoid_agents: vec![],
         revocable: spec.tasks.revocable,
+        volume: None,
     };
     let problem = Problem {
         now_ms: 0,

@@ -71,7 +71,7 @@ fn resources(problem: &Problem, plan: &Plan, wrong: &mut Vec<String>) {
     let pairs = pairs(problem, plan);
     for (request, offer) in &pairs {
         let way = launches[request.id.as_str()].revocable;
-        let mut need = request.resources;
+        let mut need = request.resources_on(offer);
         let running = offer.executors_of.iter().any(|e| e.job == request.job && e.revocable == way);
         if !running && executors.insert((&offer.agent, &request.job, way)) {
             let overhead = problem.jobs.get(&request.job).map(|j| j.executor_overhead).unwrap_or_default();
@@ -124,7 +124,7 @@ fn wishes(problem: &Problem, plan: &Plan, wrong: &mut Vec<String>) {
         });
         let distance = view.cost(request, &view.tiers(&offer.place)).source_distance;
         let least = view.least_source_distance(request);
-        let from = good_from(wishes.goal, &problem.distances, request, distance, least);
+        let from = good_from(wishes.goal, &problem.distances, request, offer, distance, least);
         if from > now {
             wrong.push(format!("{} is launched on {}, good from {from}, at {now}", request.id, offer.agent));
         }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use crate::{
-    Decline, Filter, Plan, Problem, Reason, ReasonKind, Wait,
+    Decline, Filter, Plan, Problem, Reason, ReasonKind, Request, Wait,
     check::violations,
     flow::Flow,
     room::{Ask, Rank},
@@ -28,20 +28,26 @@ const RUN_MAX: usize = 256;
 /// possible get a place and all of them together cost least (exact for sizes and caps that fit evenly; see `flow`). A
 /// request is only refused a place that it could have when an earlier one took it. Among equal costs what is revocable comes
 /// first (if the request allows it), then what is reserved for the role, then an agent that runs the job's executor already,
-/// then the fullest, then by name. The result does not depend on the order of offers.
+/// then the fullest, then by name. A request whose volume is offered goes there first. The result does not depend on the
+/// order of offers.
 ///
 /// The reason shown for a wait or a decline is the one nearest to success, which is the later in [`ReasonKind`]; only a
 /// request in back-off shows that, whatever else there is.
 pub fn plan(problem: &Problem) -> Plan {
     let mut round = Round::new(problem);
     let mut first = 0;
-    for run in
-        problem.requests.chunk_by(|a, b| (&a.job, a.revocable) == (&b.job, b.revocable) && a.resources == b.resources)
-    {
+    let alike = |a: &Request, b: &Request| {
+        (&a.job, a.revocable, a.volume.is_some()) == (&b.job, b.revocable, b.volume.is_some())
+            && a.resources == b.resources
+    };
+    for run in problem.requests.chunk_by(alike) {
         let all: Vec<usize> = (first..first + run.len()).collect();
         first += run.len();
         for run in all.chunks(RUN_MAX) {
-            assign_together(&mut round, run);
+            // Whoever has a volume is not to be moved for others' sake, and needs different things in different places.
+            if problem.requests[run[0]].volume.is_none() {
+                assign_together(&mut round, run);
+            }
             assign_one_by_one(&mut round, run);
         }
     }
@@ -211,15 +217,17 @@ fn patience_is_over(round: &Round, class: usize) -> bool {
 }
 
 fn cheapest(round: &Round, class: usize, caps: CapRule) -> Option<usize> {
-    let (job, ask) = (round.classes[class].job, round.ask(class));
+    let job = round.classes[class].job;
     let partitions = round.classes[class].sample.partitions.len();
     (0..round.slots.len()).filter(|slot| round.refusal(class, *slot, caps).is_none()).min_by_key(|slot| {
         let over = match caps {
             CapRule::Strict => 0,
             CapRule::Ignored => round.held.overshoot(&round.jobs[job].caps, job, round.slots[*slot].spot, partitions),
         };
+        let ask = round.ask_in(class, *slot);
+        let away = !round.classes[class].sample.is_at_home(round.slots[*slot].offer);
         let rank = round.slots[*slot].room.rank(&ask);
-        (over, round.cost(class, *slot).key(), pack_order(round, &ask, *slot, rank))
+        (over, away, round.cost(class, *slot).key(), pack_order(round, &ask, *slot, rank))
     })
 }
 

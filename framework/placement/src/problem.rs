@@ -128,6 +128,23 @@ pub struct Request {
     /// Revocable resources will do, and are used first.
     #[serde(default)]
     pub revocable: bool,
+    /// The persistent volume it had before, by id. The agent that offers it is the nearest place of all, and the volume is
+    /// all the disk the request needs there; other agents must wait until `deadline_ms`.
+    #[serde(default)]
+    pub volume: Option<String>,
+}
+
+impl Request {
+    /// Its volume is there.
+    pub fn is_at_home(&self, offer: &AgentOffer) -> bool {
+        self.volume.as_ref().is_some_and(|volume| offer.volumes.contains(volume))
+    }
+
+    /// What it takes of an offer.
+    pub fn resources_on(&self, offer: &AgentOffer) -> Resources {
+        let disk_bytes = if self.is_at_home(offer) { 0 } else { self.resources.disk_bytes };
+        Resources { disk_bytes, ..self.resources }
+    }
 }
 
 /// CPUs, memory, disk, ports.
@@ -194,6 +211,9 @@ pub struct AgentOffer {
     /// What is free and may be taken back at any time; not in `resources`.
     #[serde(default)]
     pub revocable: Resources,
+    /// Ids of persistent volumes; their disk is not in `resources`, since it serves nobody else.
+    #[serde(default)]
+    pub volumes: BTreeSet<String>,
     /// Executors that are there already.
     pub executors_of: Vec<ExecutorOf>,
     /// Maintenance begins then (same clock as `now_ms`); none when none is planned.

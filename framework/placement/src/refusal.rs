@@ -109,8 +109,19 @@ pub(crate) fn missing(need: &Resources, have: &Resources) -> Option<Reason> {
 }
 
 /// When a place becomes good enough whose records come from `distance` (mean) away: at once up to the goal's distance, or up
-/// to the `least` that is possible anywhere; then tier by tier in equal steps; the farthest at the deadline.
-pub(crate) fn good_from(goal: Tier, distances: &Distances, request: &Request, distance: f64, least: f64) -> u64 {
+/// to the `least` that is possible anywhere; then tier by tier in equal steps; the farthest at the deadline. A request with a
+/// volume is at home at once, and anywhere else at the deadline.
+pub(crate) fn good_from(
+    goal: Tier,
+    distances: &Distances,
+    request: &Request,
+    offer: &AgentOffer,
+    distance: f64,
+    least: f64,
+) -> u64 {
+    if request.volume.is_some() {
+        return if request.is_at_home(offer) { 0 } else { request.deadline_ms };
+    }
     // Means of equal distances may differ in their last bits.
     const SLACK: f64 = 1e-9;
     let wider: Vec<Tier> = Tier::ALL.into_iter().filter(|tier| *tier > goal).collect();

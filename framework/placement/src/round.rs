@@ -123,16 +123,20 @@ impl<'a> Round<'a> {
         &class.costs[self.jobs[class.job].sight_of[slot]]
     }
 
-    /// What one task of the class asks for.
+    /// What one task of the class asks for anywhere but where its volume is.
     pub(crate) fn ask(&self, class: usize) -> Ask<'a> {
+        self.ask_for(class, self.classes[class].sample.resources)
+    }
+
+    /// What one task of the class asks for in the slot.
+    pub(crate) fn ask_in(&self, class: usize, slot: usize) -> Ask<'a> {
+        self.ask_for(class, self.classes[class].sample.resources_on(self.slots[slot].offer))
+    }
+
+    fn ask_for(&self, class: usize, size: Resources) -> Ask<'a> {
         let class = &self.classes[class];
         let job = &self.jobs[class.job];
-        Ask {
-            job: job.name,
-            size: class.sample.resources,
-            overhead: job.wishes.executor_overhead,
-            revocable: class.sample.revocable,
-        }
+        Ask { job: job.name, size, overhead: job.wishes.executor_overhead, revocable: class.sample.revocable }
     }
 
     /// Why a request of the class gets no place in the slot now; the first no in the order of [`crate::ReasonKind`].
@@ -149,7 +153,7 @@ impl<'a> Round<'a> {
         if request.avoid_agents.contains(&offer.agent) {
             return Some(Reason::Avoided);
         }
-        let ask = self.ask(class_number);
+        let ask = self.ask_in(class_number, slot_number);
         if let Some(reason) = slot.whole.missing(&ask) {
             return Some(reason);
         }
@@ -159,7 +163,7 @@ impl<'a> Round<'a> {
             return Some(Reason::SpreadCap { tier });
         }
         let distance = self.cost(class_number, slot_number).source_distance;
-        let good_from = good_from(job.wishes.goal, &self.problem.distances, request, distance, class.least);
+        let good_from = good_from(job.wishes.goal, &self.problem.distances, request, offer, distance, class.least);
         let now = self.problem.now_ms;
         if good_from > now.max(request.not_before_ms) {
             return Some(Reason::Locality { until_ms: good_from });
@@ -176,7 +180,7 @@ impl<'a> Round<'a> {
     /// Takes the room. The caller has asked [`Round::refusal`].
     pub(crate) fn launch(&mut self, request: usize, slot: usize) {
         let class = self.class_of[request];
-        let ask = self.ask(class);
+        let ask = self.ask_in(class, slot);
         let job_number = self.classes[class].job;
         let asked = &self.problem.requests[request];
         let cost = self.cost(class, slot).clone();
@@ -222,7 +226,8 @@ impl<'a> Job<'a> {
 }
 
 /// All that makes a difference between two requests.
-type ClassKey<'k> = (usize, ([u64; 4], bool), Vec<Option<&'k Sources>>, u64, [u64; 3], Vec<&'k str>);
+type ClassKey<'k> =
+    (usize, ([u64; 4], bool, Option<&'k String>), Vec<Option<&'k Sources>>, u64, [u64; 3], Vec<&'k str>);
 
 fn classes<'a>(
     problem: &'a Problem,
@@ -239,7 +244,7 @@ fn classes<'a>(
         let Resources { cpus_milli, mem_bytes, disk_bytes, ports } = request.resources;
         let key = (
             job,
-            ([cpus_milli, mem_bytes, disk_bytes, ports.into()], request.revocable),
+            ([cpus_milli, mem_bytes, disk_bytes, ports.into()], request.revocable, request.volume.as_ref()),
             jobs[job].view.sources(request),
             request.bytes_in_per_sec.to_bits(),
             [request.wait_from_ms, request.deadline_ms, request.not_before_ms],

@@ -36,6 +36,7 @@ fn offer(n: usize, cpus_milli: u64) -> AgentOffer {
         resources: Resources { cpus_milli, mem_bytes: 64 * GIB, ..Resources::default() },
         reserved: Resources::default(),
         revocable: Resources::default(),
+        volumes: Default::default(),
         executors_of: vec![],
         unavailable_from_ms: None,
     }
@@ -54,6 +55,7 @@ fn request(id: &str, partitions: &[i32]) -> Request {
         not_before_ms: 0,
         avoid_agents: vec![],
         revocable: false,
+        volume: None,
     }
 }
 

@@ -1,4 +1,4 @@
-use millstream_mesos_types::{TaskState, scheduler::Call};
+use millstream_mesos_types::{OperationState, TaskState, scheduler::Call};
 use millstream_placement::{ReasonKind, Tier};
 use millstream_protocol::PartitionStatus;
 use serde::Serialize;
@@ -56,6 +56,11 @@ pub enum Reply {
     NoSuchJob,
     /// Only a stopped job can be deleted.
     NotStopped,
+    /// It cannot run as the scheduler is set up; nothing was changed.
+    Refused {
+        /// Why.
+        reason: &'static str,
+    },
 }
 
 /// Why a task ended or was given up. Closed: label of the failure metric.
@@ -280,6 +285,28 @@ pub enum Audit {
         from: u64,
         to: u64,
         reason: String,
+    },
+    VolumeMade {
+        job: String,
+        slot: u32,
+        volume: String,
+        agent: String,
+        size_bytes: u64,
+    },
+    VolumeGivenUp {
+        job: String,
+        slot: u32,
+        volume: String,
+        agent: String,
+    },
+    VolumeRemoved {
+        volume: String,
+        agent: String,
+    },
+    OperationFailed {
+        operation: String,
+        state: OperationState,
+        message: String,
     },
     JobStopped {
         job: String,

@@ -10,6 +10,7 @@ use crate::{
     records::{Aim, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
     rollout,
     state::SlotWish,
+    volumes,
 };
 
 /// First pause after a failure, in milliseconds; doubles with each further one.
@@ -23,6 +24,10 @@ const FORGIVE_AFTER_MS: u64 = 60_000;
 
 /// Does what [`rollout::change`] says.
 pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, toml: String) {
+    if let Some(reason) = volumes::volume_refusal(&spec, &state.settings) {
+        effects.reply = Some(Reply::Refused { reason });
+        return;
+    }
     let name = spec.name.0.clone();
     let (change, wall_ms) = (rollout::change(state, &spec, &toml), state.clock.wall_ms);
     if let Some(job) = state.store.job(&name).filter(|_| change != Change::Nothing) {
@@ -125,6 +130,7 @@ pub(crate) fn delete(state: &mut State, effects: &mut Effects, name: &String) {
             state.store.retire_job(name);
             state.jobs.remove(name);
             state.topologies.remove(name);
+            volumes::review(state, effects, name);
             effects.audit.push(Audit::JobDeleted { job: name.clone() });
             Reply::Deleted
         }
@@ -177,6 +183,7 @@ fn make_slots(state: &mut State, effects: &mut Effects, name: &String) {
         state.pending.insert(key);
         state.manners.want();
     }
+    volumes::review(state, effects, name);
 }
 
 /// Asks all tasks of the job to flush, commit and leave.

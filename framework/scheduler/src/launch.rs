@@ -1,8 +1,8 @@
 //! From a planned launch to the intent in the store and the TaskInfo in the ACCEPT.
 
 use millstream_mesos_types::{
-    AgentId, Base64, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, KillPolicy, Offer, TaskId,
-    TaskInfo, TaskState, Uri, Variable,
+    AgentId, Base64, CommandInfo, DurationInfo, Environment, ExecutorId, ExecutorInfo, KillPolicy, Offer, Operation,
+    TaskId, TaskInfo, TaskState, Uri, Variable,
 };
 use millstream_placement::{JobTopology, Launch, Place, Revocable, Tier};
 use millstream_protocol::{ExecutorData, Location, TaskData, VERSION};
@@ -15,9 +15,11 @@ use crate::{
     resources::{Pool, first_port, revocable_of},
     rollout::Wanted,
     state::{ExecutorWatch, TaskWatch},
+    volumes,
 };
 
-/// Stores the intent and makes the task; none when (against the plan) it does not fit or is not wanted any more.
+/// Stores the intent and makes the task, with the operations that must come before it; none when (against the plan) it does
+/// not fit or is not wanted any more.
 pub(crate) fn launch(
     state: &mut State,
     effects: &mut Effects,
@@ -26,11 +28,15 @@ pub(crate) fn launch(
     offer: &Offer,
     place: &Place,
     pool: &mut Pool,
-) -> Option<TaskInfo> {
+) -> Option<(TaskInfo, Vec<Operation>)> {
     let job = state.store.job(&key.0)?.clone();
     let slot = state.store.slot(key).filter(|slot| slot.task.is_none())?.clone();
     let wanted = job.wanted(&slot);
-    let resources = pool.take(&offers::task_resources(wanted.spec), planned.revocable)?;
+    let mut resources = pool.take(&offers::task_resources(wanted.spec), planned.revocable)?;
+    let volume = match wanted.spec.tasks.volume_bytes {
+        Some(size_bytes) => Some(volumes::take(state, key, size_bytes, pool)?),
+        None => None,
+    };
     let agent = offer.agent_id.value.clone();
 
     let known = state.store.executors().iter().find(|(_, record)| {
@@ -44,6 +50,8 @@ pub(crate) fn launch(
         Some((id, record)) => (id.clone(), record.info.clone()),
         None => new_executor(state, key, &wanted, offer, place, planned.revocable, pool)?,
     };
+    let (volume, operations) = volumes::claim(state, effects, key, &agent, volume);
+    resources.extend(volume);
     let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
     let data = TaskData { version: VERSION, partitions: slot.partitions.clone() };
@@ -84,7 +92,7 @@ pub(crate) fn launch(
         source_tier: planned.source_tier,
         sink_tier: planned.sink_tier,
     });
-    Some(TaskInfo {
+    let info = TaskInfo {
         name: format!("{} {}", key.0, key.1),
         task_id: TaskId::new(id),
         agent_id: AgentId::new(agent),
@@ -92,7 +100,8 @@ pub(crate) fn launch(
         executor: Some(info),
         data: Some(json(&data)),
         kill_policy: Some(KillPolicy { grace_period: Some(grace(state)) }),
-    })
+    };
+    Some((info, operations))
 }
 
 fn new_executor(

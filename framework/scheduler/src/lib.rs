@@ -9,7 +9,8 @@
 //! * [`records`]: the durable forms; `store`: them in memory, with what a step has changed; `state`: all of it
 //! * `jobs` (deploy, stop, delete, slots), `offers` (plan, accept, decline), `launch` (task and executor infos),
 //!   `resources` (cutting them out of offers), `updates` (task states), `liveness` (reports and silence), `ending`
-//!   (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse offers), `reconcile`,
+//!   (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse offers), `volumes`
+//!   (persistent ones) and `operations` (what became of them), `reconcile`,
 //!   `manners` (SUPPRESS, REVIVE, UPDATE_FRAMEWORK), `wishes` (what the master is told to offer)
 //! * [`views`]: what people and machines may ask
 //!
@@ -25,6 +26,7 @@ mod liveness;
 mod maintenance;
 mod manners;
 mod offers;
+mod operations;
 mod reconcile;
 pub mod records;
 mod resources;
@@ -35,6 +37,7 @@ mod step;
 mod store;
 mod updates;
 pub mod views;
+mod volumes;
 mod wishes;
 
 #[cfg(test)]
@@ -51,3 +54,4 @@ pub use rollout::{Change, change};
 pub use settings::*;
 pub use state::{RestoreError, State};
 pub use step::step;
+pub use volumes::volume_refusal;

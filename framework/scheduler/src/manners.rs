@@ -66,7 +66,7 @@ pub(crate) fn settle(state: &mut State, effects: &mut Effects) {
         return;
     }
     let due = state.manners.last_said.is_none_or(|at| state.now() >= at + REVIVE_EVERY_MS);
-    let wanted = !state.pending.is_empty();
+    let wanted = state.wants_offers();
     // Wishes are made of all that waits: not at each report of each executor.
     let look = state.manners.looked_at.is_none_or(|at| state.now() >= at + TICK_MS);
     if due && (look || state.manners.new_want) {

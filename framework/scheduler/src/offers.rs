@@ -19,6 +19,7 @@ use crate::{
     records::SlotKey,
     resources::{Pool, revocable_of, whole_mib},
     rollout::{self, Wanted},
+    volumes,
 };
 
 /// Bytes per second of a partition nobody has measured yet. Only its ratio to other jobs' matters.
@@ -64,7 +65,11 @@ pub(crate) fn answer(state: &mut State, effects: &mut Effects, offers: Vec<Offer
     for declined in plan.declines {
         if let Some(group) = groups.remove(&(declined.agent, declined.role)) {
             let ms = filter_ms(state, declined.filter);
-            decline(state, effects, &group, declined.reason.kind(), ms);
+            let removals = volumes::removals(state, effects, &group.offers);
+            match removals.is_empty() {
+                true => decline(state, effects, &group, declined.reason.kind(), ms),
+                false => drop(accept_with(state, effects, group, 0, removals, ms)),
+            }
         }
     }
     // Nothing is left when the plan keeps its promise; an offer is never kept all the same.
@@ -172,7 +177,8 @@ pub fn task_resources(spec: &spec::JobSpec) -> Resources {
     Resources {
         cpus_milli: (spec.tasks.cpus * 1_000.0).round() as u64,
         mem_bytes: whole_mib(spec.tasks.mem_bytes),
-        ..Resources::default()
+        disk_bytes: whole_mib(spec.tasks.volume_bytes.unwrap_or(0)),
+        ports: 0,
     }
 }
 
@@ -184,6 +190,7 @@ pub fn guessed_bytes_per_sec(partitions: usize) -> f64 {
 fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
     let (wanted, slot, wish) = (wanted(state, key)?, state.store.slot(key)?, state.slots.get(key)?);
     let avoid = wish.avoid.iter().filter(|(_, until)| *until > now);
+    let avoid_agents: Vec<String> = avoid.map(|(agent, _)| agent.clone()).collect();
     Some(Request {
         id: format!("{}/{}", key.0, key.1),
         job: wanted.placed_as(),
@@ -193,7 +200,8 @@ fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
         wait_from_ms: wish.since,
         deadline_ms: wish.since + wanted.spec.placement.max_wait_ms,
         not_before_ms: state.jobs.get(&key.0).map_or(0, |job| job.not_before),
-        avoid_agents: avoid.map(|(agent, _)| agent.clone()).collect(),
+        volume: volumes::home(state, key, wanted.spec.tasks.volume_bytes, &avoid_agents),
+        avoid_agents,
         revocable: wanted.spec.tasks.revocable,
     })
 }
@@ -211,35 +219,50 @@ fn parse_request(id: &str) -> Option<SlotKey> {
 fn accept(
     state: &mut State,
     effects: &mut Effects,
-    mut group: Group,
+    group: Group,
     launches: &[millstream_placement::Launch],
     remainder_ms: u64,
 ) -> Group {
     let mut pool = Pool::new(group.offers.iter().flat_map(|offer| &offer.resources), &group.view.role);
     let offer = &group.offers[0];
-    let tasks: Vec<_> = launches
+    let (tasks, before): (Vec<_>, Vec<_>) = launches
         .iter()
         .filter_map(|planned| {
             let key = parse_request(&planned.request)?;
             launch::launch(state, effects, &key, planned, offer, &group.view.place, &mut pool)
         })
-        .collect();
+        .unzip();
     if tasks.is_empty() {
         return group;
     }
+    for task in &tasks {
+        let offer_ids = group.offers.iter().map(|offer| offer.id.clone()).collect();
+        state.tasks.entry(task.task_id.value.clone()).or_default().offers = offer_ids;
+    }
+    let count = tasks.len();
+    let mut operations: Vec<_> = before.into_iter().flatten().chain([Operation::launch(tasks)]).collect();
+    operations.extend(volumes::removals(state, effects, &group.offers));
+    accept_with(state, effects, group, count, operations, remainder_ms)
+}
+
+/// One ACCEPT of all the group's offers.
+fn accept_with(
+    state: &mut State,
+    effects: &mut Effects,
+    mut group: Group,
+    tasks: usize,
+    operations: Vec<Operation>,
+    remainder_ms: u64,
+) -> Group {
     let until = state.now() + remainder_ms;
     state.manners.filtered(until);
     effects.audit.push(Audit::OffersAccepted {
         agent: group.view.agent.clone(),
         role: group.view.role.clone(),
         offers: group.offers.len(),
-        tasks: tasks.len(),
+        tasks,
     });
     let offer_ids: Vec<_> = std::mem::take(&mut group.offers).into_iter().map(|offer| offer.id).collect();
-    for task in &tasks {
-        state.tasks.entry(task.task_id.value.clone()).or_default().offers = offer_ids.clone();
-    }
-    let operations = vec![Operation::launch(tasks)];
     effects.calls.push(Call::Accept { accept: Accept { offer_ids, operations, filters: filters(remainder_ms) } });
     group
 }

@@ -18,16 +18,16 @@ pub(crate) const LAUNCH_TIMEOUT_MS: u64 = 4_000;
 const LAUNCH_DOUBLINGS_MAX: u32 = 4;
 
 /// First pause between two explicit reconciliations of what is not answered yet; doubles.
-const BACKOFF_MIN_MS: u64 = 1_000;
+pub(crate) const BACKOFF_MIN_MS: u64 = 1_000;
 
 /// Longest such pause. The master is silent about agents that have not registered again (10 minutes or more).
-const BACKOFF_MAX_MS: u64 = 30_000;
+pub(crate) const BACKOFF_MAX_MS: u64 = 30_000;
 
 /// Time between two reconciliations of everything.
 const ALL_EVERY_MS: u64 = 15 * 60_000;
 
-/// Tasks named in one call, so that it stays far below Mesos' message limits.
-const TASKS_PER_CALL: usize = 1_000;
+/// Tasks or operations named in one call, so that it stays far below Mesos' message limits.
+pub(crate) const PER_CALL: usize = 1_000;
 
 /// One run at a time: what has been asked for and not answered.
 #[derive(Debug, Clone, Default)]
@@ -98,7 +98,7 @@ pub(crate) fn tick(state: &mut State, effects: &mut Effects) {
 
 fn call(state: &State, effects: &mut Effects, tasks: Vec<String>) {
     effects.audit.push(Audit::Reconciling { tasks: tasks.len() });
-    for chunk in tasks.chunks(TASKS_PER_CALL) {
+    for chunk in tasks.chunks(PER_CALL) {
         let tasks = chunk.iter().map(|id| ReconcileTask {
             task_id: TaskId::new(id),
             agent_id: state.store.task(id).map(|task| AgentId::new(&task.agent)),

@@ -1,11 +1,12 @@
 //! The durable forms: what [`crate::State::restore`] needs to go on after a crash.
 //!
-//! Keys: `framework`, `counter`, `job/{name}`, `retired/{name}`, `slot/{name}/{index}`, `task/{id}`, `executor/{id}`.
+//! Keys: `framework`, `counter`, `job/{name}`, `retired/{name}`, `slot/{name}/{index}`, `task/{id}`, `executor/{id}`,
+//! `volume/{id}`.
 //! Values are JSON; a field may be added with a default, never renamed.
 
 use std::fmt;
 
-use millstream_mesos_types::{Base64, ExecutorInfo, TaskState};
+use millstream_mesos_types::{Base64, ExecutorInfo, OperationState, TaskState};
 use millstream_placement::{Place, Tier};
 use millstream_protocol::Location;
 use millstream_spec::JobSpec;
@@ -31,6 +32,8 @@ pub enum Key {
     Task(String),
     /// [`ExecutorRecord`]
     Executor(String),
+    /// [`VolumeRecord`]
+    Volume(String),
 }
 
 impl fmt::Display for Key {
@@ -43,6 +46,7 @@ impl fmt::Display for Key {
             Key::Slot((job, index)) => write!(f, "slot/{job}/{index}"),
             Key::Task(id) => write!(f, "task/{id}"),
             Key::Executor(id) => write!(f, "executor/{id}"),
+            Key::Volume(id) => write!(f, "volume/{id}"),
         }
     }
 }
@@ -61,6 +65,7 @@ impl Key {
             }
             Some(("task", id)) => Key::Task(id.into()),
             Some(("executor", id)) => Key::Executor(id.into()),
+            Some(("volume", id)) => Key::Volume(id.into()),
             _ => return None,
         })
     }
@@ -73,7 +78,7 @@ pub struct FrameworkRecord {
     pub id: String,
 }
 
-/// Makes task and executor ids unique for ever.
+/// Makes ids of tasks, executors, volumes and operations unique for ever.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CounterRecord {
     /// Next number never used.
@@ -253,4 +258,73 @@ pub struct ExecutorRecord {
     /// Given up: gets no new task.
     #[serde(default)]
     pub lost: bool,
+}
+
+/// A persistent volume, from the intent to make it until its disk is given back. Its id begins with job and slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeRecord {
+    /// Its job.
+    pub job: String,
+    /// The slot whose tasks get it, one after the other.
+    pub slot: u32,
+    /// Where it is.
+    pub agent: String,
+    /// Its size as the job asked for it.
+    pub size_bytes: u64,
+    /// Since when nobody wants it any more, in milliseconds since the epoch; it is destroyed when it is offered.
+    #[serde(default)]
+    pub given_up_ms: Option<u64>,
+    /// RESERVE and CREATE; then the last DESTROY and UNRESERVE.
+    pub operations: Vec<OperationRecord>,
+}
+
+impl VolumeRecord {
+    /// All that makes it is known to be done.
+    pub fn is_made(&self) -> bool {
+        let mut making = self.operations.iter().filter(|operation| operation.of.makes());
+        making.all(|operation| operation.outcome == Some(OperationState::OperationFinished))
+    }
+}
+
+/// An operation of which the master tells the outcome.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OperationRecord {
+    /// Mesos' OperationID.
+    pub id: String,
+    /// What it does.
+    pub of: OperationOf,
+    /// How it ended. OPERATION_UNKNOWN: the master does not know it.
+    #[serde(default)]
+    pub outcome: Option<OperationState>,
+}
+
+/// What an operation does to a volume.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationOf {
+    /// Makes disk ours.
+    Reserve,
+    /// Makes a volume of it.
+    Create,
+    /// Makes disk of the volume.
+    Destroy,
+    /// Gives the disk back.
+    Unreserve,
+}
+
+impl OperationOf {
+    /// Part of the operation's id.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            OperationOf::Reserve => "reserve",
+            OperationOf::Create => "create",
+            OperationOf::Destroy => "destroy",
+            OperationOf::Unreserve => "unreserve",
+        }
+    }
+
+    /// Is it on the way to a volume, not away from it?
+    pub fn makes(self) -> bool {
+        matches!(self, OperationOf::Reserve | OperationOf::Create)
+    }
 }

@@ -1,8 +1,12 @@
 //! Cutting what tasks take out of what was offered: exact, in thousandths, as Mesos counts, and ports one by one.
 
+use std::collections::BTreeMap;
+
 use millstream_mesos_types::{Range, Ranges, Resource, ResourceType, Scalar};
 use millstream_placement::{Resources, Revocable};
 use serde_json::Value;
+
+use crate::volumes::{id_of, is_plain_disk};
 
 /// Bytes of a MiB, Mesos' unit of memory.
 const MIB: u64 = 1 << 20;
@@ -21,7 +25,7 @@ pub(crate) struct Usable {
 /// Sums of what is unreserved or reserved for the role.
 pub(crate) fn usable<'a>(resources: impl IntoIterator<Item = &'a Resource>, role: &str) -> Usable {
     // Memory is summed before it becomes bytes: it is rounded down once, as what tasks take is rounded up to whole MiB.
-    let (mut sum, mut mem_milli) = (Usable::default(), [0, 0, 0]);
+    let (mut sum, mut mem_milli, mut disk_milli) = (Usable::default(), [0, 0, 0], 0);
     for resource in resources.into_iter().filter(|resource| is_usable(resource, role)) {
         let revocable = resource.is_revocable();
         let reserved = !revocable && resource.is_reserved();
@@ -30,12 +34,15 @@ pub(crate) fn usable<'a>(resources: impl IntoIterator<Item = &'a Resource>, role
             match resource.name.as_str() {
                 "cpus" => sum.cpus_milli += thousandths(resource),
                 "mem" => *mem_milli += thousandths(resource),
+                // Neither reserved nor revocable.
+                "disk" => disk_milli += thousandths(resource),
                 _ => sum.ports = sum.ports.saturating_add(count(resource)),
             }
         }
     }
     let bytes = mem_milli.map(|milli| milli * MIB / 1_000);
     (sum.firm.mem_bytes, sum.reserved.mem_bytes, sum.revocable.mem_bytes) = (bytes[0], bytes[1], bytes[2]);
+    sum.firm.disk_bytes = disk_milli * MIB / 1_000;
     sum
 }
 
@@ -65,6 +72,7 @@ pub fn role_may_use(role: &str, reserved_for: &str) -> bool {
 /// What is left of some offers.
 pub(crate) struct Pool {
     left: Vec<(Resource, Left)>,
+    volumes: BTreeMap<String, Resource>,
 }
 
 /// What is left of one resource.
@@ -75,16 +83,18 @@ enum Left {
 }
 
 impl Pool {
-    pub(crate) fn new<'a>(resources: impl IntoIterator<Item = &'a Resource>, role: &str) -> Pool {
+    pub(crate) fn new<'a>(resources: impl IntoIterator<Item = &'a Resource> + Clone, role: &str) -> Pool {
+        let volumes = resources.clone().into_iter().filter_map(|resource| Some((id_of(resource)?, resource.clone())));
+        let volumes = volumes.collect();
         let usable = resources.into_iter().filter(|resource| is_usable(resource, role));
         let mut left: Vec<_> = usable.map(|resource| (resource.clone(), Left::all(resource))).collect();
         // What is reserved for us is of no use to others: take it first.
         left.sort_by_key(|(resource, _)| !resource.is_reserved());
-        Pool { left }
+        Pool { left, volumes }
     }
 
     /// Takes `wanted` out, each piece as it was offered but for its amount; none (and nothing taken) when there is not
-    /// enough. All of one name is revocable, or nothing of it. Disk is never asked for.
+    /// enough. All of one name is revocable, or nothing of it. Disk is not taken here: it must become a volume first.
     pub(crate) fn take(&mut self, wanted: &Resources, revocable: Revocable) -> Option<Vec<Resource>> {
         let before = self.left.clone();
         let cpus = self.take_scalar("cpus", wanted.cpus_milli, revocable.cpus);
@@ -97,6 +107,24 @@ impl Pool {
                 None
             }
         }
+    }
+
+    /// One piece of unreserved disk of at least this size.
+    pub(crate) fn take_disk(&mut self, bytes: u64) -> Option<Resource> {
+        let before = self.left.clone();
+        let milli = bytes.div_ceil(MIB) * 1_000;
+        let Some(taken) = self.take_scalar("disk", milli, false) else {
+            self.left = before;
+            return None;
+        };
+        // Pieces of several offers of the agent are alike: Mesos adds them up.
+        let piece = taken.into_iter().next()?;
+        Some(Resource { scalar: Some(Scalar { value: milli as f64 / 1_000.0 }), ..piece })
+    }
+
+    /// A volume as it was offered.
+    pub(crate) fn take_volume(&mut self, id: &str) -> Option<Resource> {
+        self.volumes.remove(id)
     }
 
     fn take_scalar(&mut self, name: &str, mut milli: u64, revocable: bool) -> Option<Vec<Resource>> {
@@ -159,6 +187,8 @@ fn cut(ranges: &mut Vec<Range>, wanted: &mut u64) -> Vec<Range> {
 fn is_usable(resource: &Resource, role: &str) -> bool {
     let known = match resource.name.as_str() {
         "cpus" | "mem" => resource.kind == ResourceType::Scalar,
+        // Only for volumes, and nothing can be reserved for everybody's role.
+        "disk" => resource.kind == ResourceType::Scalar && is_plain_disk(resource) && role != "*",
         "ports" => resource.kind == ResourceType::Ranges && !resource.is_revocable(),
         _ => false,
     };
@@ -267,6 +297,25 @@ mod tests {
         let odd = ports(&[(0, 5), (9, 8), (65_535, 70_000), (65_535, 65_535)], json!({}));
         assert_eq!(usable([&odd], "a").firm.ports, 1);
         assert_eq!(first_port(&Pool::new([&odd], "a").take_ports(1).expect("one")), Some(65_535));
+    }
+
+    #[test]
+    fn volumes_are_made_of_plain_unreserved_disk_of_all_offers_of_an_agent() {
+        let special = json!({ "source": { "type": "MOUNT", "mount": { "root": "/mnt" } } });
+        let all = [
+            scalar("disk", 600_000, json!({})),
+            scalar("disk", 500_000, json!({})),
+            scalar("disk", 4_000_000, json!({ "disk": special })),
+            scalar("disk", 4_000_000, reserved(&["a"])),
+        ];
+        assert_eq!(usable(&all, "a").firm.disk_bytes, 1_100 * MIB);
+        assert_eq!(usable(&all, "*").firm.disk_bytes, 0, "nothing can be reserved for it");
+        let mut pool = Pool::new(&all, "a");
+        assert!(pool.take_disk(1_101 * MIB).is_none());
+        let taken = pool.take_disk(1_000 * MIB - 1).expect("there is more");
+        assert_eq!((thousandths(&taken), taken.is_reserved()), (1_000_000, false));
+        assert!(pool.take_disk(101 * MIB).is_none());
+        assert!(pool.take_disk(100 * MIB).is_some());
     }
 
     #[test]

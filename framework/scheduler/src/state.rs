@@ -9,11 +9,12 @@ use millstream_spec::JobSpec;
 use serde_json::Value;
 
 use crate::{
-    Audit, Effects, EndCause, Now, Settings,
+    Audit, Effects, EndCause, Now, Settings, operations,
     reconcile::Reconciliation,
     records::{Aim, JobPhase, SlotKey},
     store::Store,
     views::FailureView,
+    volumes,
     wishes::Wishes,
 };
 
@@ -46,6 +47,9 @@ pub struct State {
     pub(crate) maintenance: BTreeMap<String, crate::maintenance::Maintenance>,
     pub(crate) manners: crate::manners::Manners,
     pub(crate) reconciliation: Reconciliation,
+    pub(crate) operations: operations::Reconciliation,
+    /// Volumes that are to be destroyed when they are offered.
+    pub(crate) given_up: BTreeSet<String>,
     /// When a KILL or SHUTDOWN was last sent for ids the store does not know.
     pub(crate) strangers: BTreeMap<String, u64>,
 }
@@ -175,8 +179,11 @@ impl State {
             maintenance: BTreeMap::new(),
             manners: Default::default(),
             reconciliation: Default::default(),
+            operations: Default::default(),
+            given_up: BTreeSet::new(),
             strangers: BTreeMap::new(),
         };
+        state.given_up = volumes::given_up(state.store.volumes());
         for (id, task) in state.store.tasks() {
             state.tasks.insert(id.clone(), TaskWatch::default());
             state.executors.entry(task.executor.clone()).or_default().tasks.insert(id.clone());
@@ -205,12 +212,17 @@ impl State {
 
     /// How to subscribe now. What changes later is said by UPDATE_FRAMEWORK.
     pub fn subscribe(&self) -> Subscribe {
-        Wishes::now(self, self.manners.wishes()).subscription(self, self.pending.is_empty())
+        Wishes::now(self, self.manners.wishes()).subscription(self, !self.wants_offers())
     }
 
     /// Is there a subscription?
     pub fn is_subscribed(&self) -> bool {
         self.subscribed_at.is_some()
+    }
+
+    /// A slot waits for a task, or a volume to be destroyed.
+    pub(crate) fn wants_offers(&self) -> bool {
+        !self.pending.is_empty() || !self.given_up.is_empty()
     }
 
     /// What does not change.

@@ -1,8 +1,8 @@
 //! One input, one step, one frame.
 
 use crate::{
-    Audit, Effects, EndCause, Input, Now, State, ending, jobs, liveness, maintenance, manners, offers, reconcile,
-    records::Aim, rollout, updates,
+    Audit, Effects, EndCause, Input, Now, State, ending, jobs, liveness, maintenance, manners, offers, operations,
+    reconcile, records::Aim, rollout, updates, volumes,
 };
 
 /// Takes in what happened: changes the state and says what to store, to send and to tell. The caller applies the records
@@ -16,12 +16,13 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
         Input::FrameworkRemoved => framework_removed(state, &mut effects),
         Input::Offers(list) => {
             maintenance::offered(state, &mut effects, &list);
+            volumes::seen(state, &list);
             offers::answer(state, &mut effects, list);
         }
         Input::Rescind { offer_id } => effects.audit.push(Audit::OfferRescinded { offer: offer_id }),
         Input::InverseOffers(list) => maintenance::answer(state, &mut effects, list),
         Input::RescindInverseOffer { offer_id } => maintenance::rescinded(state, &mut effects, offer_id),
-        Input::OperationStatus(_) => {}
+        Input::OperationStatus(status) => operations::status(state, &mut effects, status),
         Input::Update(status) => updates::update(state, &mut effects, status),
         Input::Message { agent_id, executor_id, data } => {
             liveness::message(state, &mut effects, agent_id, executor_id, &data);
@@ -65,12 +66,14 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
     }
     effects.audit.push(Audit::Subscribed { framework_id, known, tasks: state.store.tasks().len() });
     reconcile::start(state, effects);
+    operations::start(state, effects);
     ending::look_after(state, effects);
 }
 
 fn disconnected(state: &mut State, effects: &mut Effects) {
     if state.subscribed_at.take().is_some() {
         state.reconciliation.stop();
+        state.operations.stop();
         // What still holds is said again after the next subscription.
         state.maintenance.clear();
         effects.audit.push(Audit::Disconnected);
@@ -82,6 +85,7 @@ fn framework_removed(state: &mut State, effects: &mut Effects) {
     effects.audit.push(Audit::FrameworkRemoved { tasks: tasks.len() });
     state.subscribed_at = None;
     state.reconciliation.stop();
+    state.operations.stop();
     state.store.set_framework(None);
     for (id, aim) in tasks {
         if aim != Aim::Condemned {
@@ -95,10 +99,12 @@ fn framework_removed(state: &mut State, effects: &mut Effects) {
 
 fn tick(state: &mut State, effects: &mut Effects) {
     jobs::forgive(state);
+    volumes::tick(state);
     if state.is_subscribed() {
         liveness::replace_silent(state, effects);
         ending::look_after(state, effects);
         reconcile::tick(state, effects);
+        operations::tick(state, effects);
         maintenance::tick(state, effects);
         rollout::advance(state, effects);
     }

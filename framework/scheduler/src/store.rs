@@ -9,6 +9,7 @@ use crate::{
     RecordChange, RestoreError,
     records::{
         CounterRecord, ExecutorRecord, FrameworkRecord, JobRecord, Key, RetiredRecord, SlotKey, SlotRecord, TaskRecord,
+        VolumeRecord,
     },
 };
 
@@ -22,6 +23,7 @@ pub(crate) struct Store {
     slots: BTreeMap<SlotKey, SlotRecord>,
     tasks: BTreeMap<String, TaskRecord>,
     executors: BTreeMap<String, ExecutorRecord>,
+    volumes: BTreeMap<String, VolumeRecord>,
     dirty: BTreeSet<Key>,
 }
 
@@ -59,6 +61,7 @@ impl Store {
         slot, slot_mut, insert_slot, remove_slot, slots: SlotKey => SlotRecord, Key::Slot;
         task, task_mut, insert_task, remove_task, tasks: String => TaskRecord, Key::Task;
         executor, executor_mut, insert_executor, remove_executor, executors: String => ExecutorRecord, Key::Executor;
+        volume, volume_mut, insert_volume, remove_volume, volumes: String => VolumeRecord, Key::Volume;
     }
 
     pub(crate) fn framework(&self) -> Option<&str> {
@@ -97,6 +100,16 @@ impl Store {
         self.slots.range((job.clone(), 0)..).take_while(move |((name, _), _)| *name == job)
     }
 
+    /// All tasks of a slot, condemned ones too: their ids begin with job and index.
+    pub(crate) fn tasks_of<'a>(&'a self, (job, index): &SlotKey) -> impl Iterator<Item = (&'a String, &'a TaskRecord)> {
+        starting_with(&self.tasks, format!("{job}.{index}."))
+    }
+
+    /// Volumes whose id begins so.
+    pub(crate) fn volumes_with(&self, start: String) -> impl Iterator<Item = (&String, &VolumeRecord)> {
+        starting_with(&self.volumes, start)
+    }
+
     /// What changed since the last call.
     pub(crate) fn take_changes(&mut self) -> Vec<RecordChange> {
         let dirty = std::mem::take(&mut self.dirty);
@@ -111,6 +124,7 @@ impl Store {
         keys.extend(self.slots.keys().cloned().map(Key::Slot));
         keys.extend(self.tasks.keys().cloned().map(Key::Task));
         keys.extend(self.executors.keys().cloned().map(Key::Executor));
+        keys.extend(self.volumes.keys().cloned().map(Key::Volume));
         keys.iter().filter_map(|key| Some((key.to_string(), self.value(key)?))).collect()
     }
 
@@ -126,6 +140,7 @@ impl Store {
             Key::Slot(key) => json(self.slots.get(key)),
             Key::Task(id) => json(self.tasks.get(id)),
             Key::Executor(id) => json(self.executors.get(id)),
+            Key::Volume(id) => json(self.volumes.get(id)),
         }
     }
 
@@ -146,8 +161,14 @@ impl Store {
                 Key::Slot(key) => drop(store.slots.insert(key, read(&text, value)?)),
                 Key::Task(id) => drop(store.tasks.insert(id, read(&text, value)?)),
                 Key::Executor(id) => drop(store.executors.insert(id, read(&text, value)?)),
+                Key::Volume(id) => drop(store.volumes.insert(id, read(&text, value)?)),
             }
         }
         Ok(store)
     }
+}
+
+/// Names of jobs have no dots: what begins with a job and a dot is that job's.
+fn starting_with<T>(records: &BTreeMap<String, T>, start: String) -> impl Iterator<Item = (&String, &T)> {
+    records.range(start.clone()..).take_while(move |(id, _)| id.starts_with(&start))
 }

@@ -13,5 +13,6 @@ mod rollout;
 mod stored;
 mod updates;
 mod views;
+mod volumes;
 mod wishes;
 mod world;

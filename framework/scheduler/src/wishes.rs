@@ -41,14 +41,18 @@ pub(crate) struct Wishes {
 
 impl Wishes {
     /// Wishes of now. While nothing waits, sizes and constraints stay as they were: SUPPRESS says that nothing is wanted.
+    /// Volumes to be destroyed may be on any agent, however little of it is free.
     pub(crate) fn now(state: &State, last: &Wishes) -> Wishes {
+        if !state.given_up.is_empty() {
+            return Wishes { revocable: revocable(state), ..Wishes::default() };
+        }
         let waiting = waiting(state);
         if waiting.is_empty() {
             return Wishes { revocable: revocable(state), ..last.clone() };
         }
         Wishes {
             revocable: revocable(state),
-            sizes: sizes(waiting.iter().map(|spec| offers::task_resources(spec)).collect()),
+            sizes: sizes(waiting.iter().map(|spec| size(spec)).collect()),
             groups: groups(&waiting),
         }
     }
@@ -95,6 +99,11 @@ fn waiting(state: &State) -> Vec<&JobSpec> {
         }
     }
     waiting
+}
+
+/// Without disk: where its volume is, a task needs none.
+fn size(spec: &JobSpec) -> Resources {
+    Resources { disk_bytes: 0, ..offers::task_resources(spec) }
 }
 
 /// Without those another one implies: enough for the larger is enough for the smaller. An executor's own share is left out,

@@ -255,6 +255,9 @@ pub struct Tasks {
     /// Revocable resources will do: they are used first, and a task that loses them starts again elsewhere.
     #[serde(default)]
     pub revocable: bool,
+    /// A persistent volume for each task, in bytes: disk that outlives the task and comes back to its slot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_bytes: Option<u64>,
 }
 
 /// How the topic's partitions are divided into tasks.

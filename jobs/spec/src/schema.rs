@@ -303,6 +303,9 @@ pub struct Tasks {
     /// starts again elsewhere. Default: false.
     #[schemars(default)]
     pub revocable: Option<bool>,
+    /// Disk of each task that outlives it and comes back to its successor, with its unit, at least 1MiB. Default: none.
+    #[schemars(default)]
+    pub volume: Option<String>,
 }
 
 /// Number of tasks.

@@ -69,6 +69,7 @@ pub(super) async fn put(
         Reply::Updating { generation, rolling: true, .. } => (DeployOutcome::Rolling, generation),
         Reply::Updating { generation, .. } => (DeployOutcome::Updating, generation),
         Reply::TextOnly => (DeployOutcome::TextOnly, current),
+        Reply::Refused { reason } => return Err(no_volumes(reason)),
         _ => (DeployOutcome::Unchanged, current),
     };
     let warnings = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
@@ -79,6 +80,12 @@ pub(super) async fn put(
 async fn ensure_blocks_table(sink: &CassandraSink) -> Result<(), CassandraError> {
     let session = connect(sink, &Near::default()).await?;
     blocks::ensure_table(&session, &sink.keyspace).await
+}
+
+/// The scheduler's role can have no persistent volumes.
+pub(crate) fn no_volumes(reason: &str) -> Failure {
+    let remedy = "leave out `tasks.volume`, or give the scheduler a role of its own";
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, reason, remedy)
 }
 
 /// A refused job file, each fault as `millstream validate` prints it.

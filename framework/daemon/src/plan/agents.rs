@@ -135,6 +135,7 @@ impl Slave {
             reserved,
             // The list does not tell what is lent.
             revocable: Resources::default(),
+            volumes: Default::default(),
             executors_of: vec![],
             unavailable_from_ms: None,
         }

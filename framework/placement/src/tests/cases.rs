@@ -376,3 +376,44 @@ fn one_executor_does_not_mix_what_is_revocable_with_what_is_not() {
         vec![ExecutorOf { job: "flights".into(), revocable: Revocable { cpus: true, mem: false } }];
     assert_eq!(plan(&problem).launches[0].revocable, Revocable { cpus: true, mem: false });
 }
+
+#[test]
+fn a_task_returns_to_its_volume_and_waits_for_it_only_until_its_deadline() {
+    let disk = |request: Request| Request {
+        resources: Resources { disk_bytes: GIB, ..cpus(500) },
+        volume: Some("v".into()),
+        ..request
+    };
+    let with_disk = |n, disk_bytes| {
+        let offer = offer(n, 4000);
+        AgentOffer { resources: Resources { disk_bytes, ..offer.resources }, ..offer }
+    };
+    let mut home = with_disk(3, 0);
+    home.volumes.insert("v".into());
+    // The leader is on a1, which has disk enough; the volume's agent has none but the volume itself.
+    let mut problem = problem(vec![disk(request("t", &[0]))], vec![with_disk(1, 9 * GIB), home], topology(1, 1, false));
+    assert_eq!(places(&plan(&problem)), ["t@a3"]);
+    problem.now_ms = 4_000;
+    assert_eq!(places(&plan(&problem)), ["t@a3"], "whenever it is offered");
+
+    problem.offers.pop();
+    problem.now_ms = 3_999;
+    assert_eq!(plan(&problem).waits[0].reason, Reason::Locality { until_ms: 4_000 });
+    problem.now_ms = 4_000;
+    assert_eq!(places(&plan(&problem)), ["t@a1"]);
+}
+
+#[test]
+fn a_volume_is_disk_for_its_own_task_only() {
+    let wants = |id: &str, volume: Option<&str>| Request {
+        resources: Resources { disk_bytes: GIB, ..cpus(500) },
+        volume: volume.map(str::to_owned),
+        ..request(id, &[0])
+    };
+    let mut home = offer(1, 4000);
+    home.volumes.insert("v".into());
+    let problem = problem(vec![wants("other", None), wants("own", Some("v"))], vec![home], topology(1, 1, false));
+    let plan = plan(&problem);
+    assert_eq!(places(&plan), ["own@a1"]);
+    assert_eq!(plan.waits[0].reason, Reason::Disk { need_bytes: GIB, have_bytes: 0 });
+}

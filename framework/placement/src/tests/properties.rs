@@ -44,11 +44,12 @@ prop_compose! {
         (wait_from_ms, wait) in (0..10_000u64, 0..10_000u64),
         not_before_ms in prop_oneof![3 => Just(0u64), 1 => 0..20_000u64],
         avoid in prop::option::of(1..8usize),
-        revocable in any::<bool>(),
+        (revocable, volume) in (any::<bool>(), prop::option::weighted(0.3, 0..4usize)),
     ) -> Request {
         Request {
             id: String::new(), job: format!("j{job}"), partitions, resources, bytes_in_per_sec, wait_from_ms,
             deadline_ms: wait_from_ms + wait, not_before_ms, avoid_agents: avoid.map(|n| format!("a{n}")).into_iter().collect(), revocable,
+            volume: volume.map(|n| format!("v{n}")),
         }
     }
 }
@@ -59,11 +60,12 @@ prop_compose! {
         other_role in prop::bool::weighted(0.2),
         (resources, reserved, revocable) in (any_resources(30), any_resources(30), any_resources(20)),
         executor_of in prop::option::of((0..3usize, any::<bool>(), any::<bool>())),
+        volumes in prop::collection::btree_set((0..4usize).prop_map(|n| format!("v{n}")), 0..2),
         unavailable_from_ms in prop::option::weighted(0.1, 0..200_000_000u64),
     ) -> AgentOffer {
         AgentOffer {
             role: if other_role { "other".into() } else { "streams".into() },
-            reserved: least(&resources, &reserved), resources, revocable, unavailable_from_ms,
+            reserved: least(&resources, &reserved), resources, revocable, volumes, unavailable_from_ms,
             executors_of: executor_of.into_iter().map(|(j, cpus, mem)| executor(j, cpus, mem)).collect(),
             ..offer(n, 0)
         }
@@ -164,7 +166,7 @@ proptest! {
             let asked = problem.requests.iter().find(|r| r.id == launch.request).expect("asked");
             let offer = next.offers.iter_mut().find(|o| o.agent == launch.agent && o.role == launch.role).expect("offered");
             let overhead = problem.jobs[&asked.job].executor_overhead;
-            let mut need = asked.resources;
+            let mut need = asked.resources_on(offer);
             let executor = ExecutorOf { job: asked.job.clone(), revocable: launch.revocable };
             if !offer.executors_of.contains(&executor) {
                 need = need.plus(&overhead);

@@ -5,7 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_mesos_types::{Attribute, DomainInfo, Offer};
 use millstream_placement::{AgentOffer, ExecutorOf, Place};
 
-use crate::resources::{self, Usable};
+use crate::{
+    resources::{self, Usable},
+    volumes,
+};
 
 /// Place of an agent. Rack: its TEXT attribute `rack`. Region and zone: its fault domain, else attributes of these names.
 pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], domain: Option<&DomainInfo>) -> Place {
@@ -42,6 +45,7 @@ pub fn agent_offer(
         resources: firm,
         reserved,
         revocable,
+        volumes: offers.iter().flat_map(|offer| &offer.resources).filter_map(volumes::id_of).collect(),
         executors_of,
         unavailable_from_ms: offers
             .iter()

@@ -73,7 +73,7 @@ fn action() -> impl Strategy<Value = Action> {
         1 => Just(Action::Disconnect),
         2 => Just(Action::Subscribe),
         2 => Just(Action::Restart),
-        3 => (0u8..7).prop_map(Action::Deploy),
+        3 => (0u8..9).prop_map(Action::Deploy),
         1 => Just(Action::Stop),
         1 => Just(Action::Delete),
         2 => (0usize..3, 0u64..1_200).prop_map(|(agent, secs)| Action::PlanMaintenance(agent, secs)),
@@ -93,6 +93,7 @@ fn spec(variant: u8) -> millstream_spec::JobSpec {
         3 => spec = job_that(FAILS),
         4 => spec = job_that(STOPS),
         5 => spec = job_that(STALLS),
+        6 | 7 => spec.tasks.volume_bytes = Some(u64::from(variant) << 20),
         _ => spec.tasks.count = millstream_spec::TaskCount::Fixed(2),
     }
     spec
@@ -208,6 +209,7 @@ proptest! {
     #[test]
     fn invariants_hold_and_the_world_heals(actions in prop::collection::vec(action(), 1..80)) {
         let mut world = World::with_job(4);
+        world.agents.values_mut().for_each(|agent| agent.disk = 1_000.0);
         for action in actions {
             apply(&mut world, action);
         }
@@ -220,5 +222,8 @@ proptest! {
         // The last version deployed has gone over everything.
         prop_assert_eq!(view.rollout, None);
         prop_assert!(world.tasks.values().all(|task| task.told.job == job()));
+        // No volume is left of versions that wanted some.
+        prop_assert!(world.agents.values().all(|agent| (agent.disk, agent.reserved.len()) == (1_000.0, 0)));
+        prop_assert!(world.state.store.volumes().is_empty());
     }
 }

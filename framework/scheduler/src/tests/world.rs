@@ -21,6 +21,7 @@ pub(super) struct Running {
     pub(super) cpus: f64,
     pub(super) mem: f64,
     pub(super) state: TaskState,
+    pub(super) volumes: Vec<Resource>,
     /// What its executor was told.
     pub(super) told: ExecutorData,
     pub(super) partitions: Vec<i32>,
@@ -29,6 +30,10 @@ pub(super) struct Running {
 #[derive(Default)]
 pub(super) struct Agent {
     pub(super) free: (f64, f64),
+    /// Unreserved, in MiB.
+    pub(super) disk: f64,
+    /// Reserved disk and volumes that no task holds.
+    pub(super) reserved: Vec<Resource>,
     /// An operator drains it: nothing of it is offered.
     pub(super) draining: bool,
     /// Its planned maintenance, and until when the framework does not want to be asked again.
@@ -50,6 +55,10 @@ pub(super) struct World {
     /// between records and calls, after the calls).
     pub(super) dies_after: Option<usize>,
     pub(super) dead: bool,
+    /// The master refuses all operations but launches.
+    pub(super) refuses_operations: bool,
+    /// Outcomes that have not been acknowledged.
+    pub(super) outcomes: BTreeMap<String, OperationStatus>,
     ids: BTreeSet<String>,
     /// What last ran on each partition of each job: blocks of older generations are sealed by newer ones.
     epochs: BTreeMap<(String, i32), ExecutorData>,
@@ -73,6 +82,8 @@ impl World {
             audit: vec![],
             dies_after: None,
             dead: false,
+            refuses_operations: false,
+            outcomes: BTreeMap::new(),
             ids: BTreeSet::new(),
             epochs: BTreeMap::new(),
             accepted: BTreeSet::new(),
@@ -139,6 +150,7 @@ impl World {
             Input::Offers(offers) => (offers.iter().map(|offer| offer.id.clone()).collect(), vec![], None),
             Input::InverseOffers(offers) => (vec![], offers.iter().map(|offer| offer.id.clone()).collect(), None),
             Input::Update(status) => (vec![], vec![], status.uuid.clone()),
+            Input::OperationStatus(status) => (vec![], vec![], status.uuid.as_ref().map(|uuid| uuid.value.clone())),
             _ => (vec![], vec![], None),
         };
         let effects = step(&mut self.state, input, self.now);
@@ -151,7 +163,7 @@ impl World {
         self.calls.extend(effects.calls.iter().cloned());
         self.audit.extend(effects.audit.iter().cloned());
         check_answers(&effects, &mut self.accepted, offers, inverse);
-        self.check_acknowledgements(&effects, uuid);
+        check_acknowledgements(&effects, uuid);
         self.check_store();
         assert!(
             self.state.is_subscribed() || effects.calls.is_empty(),
@@ -278,7 +290,8 @@ impl World {
         let unavailability = self.agents[agent].maintenance.map(|(unavailability, _)| unavailability);
         let (cpus, mem) = self.agents[agent].free;
         let number = agent.trim_start_matches("agent-");
-        serde_json::from_value(json!({
+        let disk = self.agents[agent].disk_resources();
+        let mut offer: Offer = serde_json::from_value(json!({
             "id": { "value": format!("offer-{}", self.numbers) },
             "framework_id": { "value": FRAMEWORK },
             "agent_id": { "value": agent },
@@ -293,7 +306,9 @@ impl World {
                 { "name": "ports", "type": "RANGES", "ranges": { "range": [{ "begin": 1, "end": 9 }] } },
             ],
         }))
-        .expect("an offer")
+        .expect("an offer");
+        offer.resources.extend(disk);
+        offer
     }
 
     /// One event with an offer of each agent.
@@ -365,6 +380,7 @@ impl World {
         let Some(task) = self.tasks.remove(id) else { return };
         let agent = self.agents.get_mut(&task.agent).expect("a known agent");
         agent.free = (agent.free.0 + task.cpus, agent.free.1 + task.mem);
+        agent.reserved.extend(task.volumes);
         if !self.tasks.values().any(|other| other.executor == task.executor)
             && let Some(info) = agent.executors.remove(&task.executor)
         {
@@ -392,13 +408,38 @@ impl World {
     }
 
     /// The master does what it is told.
-    fn obey(&mut self, call: &Call) {
+    pub(super) fn obey(&mut self, call: &Call) {
         match call {
             Call::Accept { accept } => {
+                let mut tasks = accept.operations.iter().filter_map(|operation| match &operation.kind {
+                    OperationKind::Launch { launch } => launch.task_infos.first(),
+                    _ => None,
+                });
+                let agent = tasks.next().map(|task| task.agent_id.value.clone());
                 for operation in &accept.operations {
-                    if let OperationKind::Launch { launch } = &operation.kind {
-                        launch.task_infos.iter().for_each(|info| self.launch(info));
+                    match &operation.kind {
+                        OperationKind::Launch { launch } => {
+                            launch.task_infos.iter().for_each(|info| self.launch(info));
+                        }
+                        _ => self.operate(agent.as_deref(), operation),
                     }
+                }
+            }
+            Call::AcknowledgeOperationStatus { acknowledge_operation_status: acknowledge } => {
+                self.outcomes.remove(&acknowledge.operation_id.value);
+            }
+            Call::ReconcileOperations { reconcile_operations } => {
+                for asked in &reconcile_operations.operations {
+                    let known = self.outcomes.get(&asked.operation_id.value).cloned();
+                    let unknown = OperationStatus {
+                        operation_id: Some(asked.operation_id.clone()),
+                        state: OperationState::OperationUnknown,
+                        message: None,
+                        uuid: None,
+                        agent_id: asked.agent_id.clone(),
+                    };
+                    let status = OperationStatus { uuid: None, ..known.unwrap_or(unknown) };
+                    self.queue.push_back(Input::OperationStatus(status));
                 }
             }
             Call::Kill { kill } => self.end(&kill.task_id.value, TaskState::TaskKilled),
@@ -421,7 +462,42 @@ impl World {
         }
     }
 
+    /// RESERVE, CREATE, DESTROY or UNRESERVE. What takes something away names an agent by what it has.
+    fn operate(&mut self, agent: Option<&str>, operation: &Operation) {
+        self.numbers += 1;
+        let with = |agents: &BTreeMap<String, Agent>, resource: &Resource| {
+            agents.iter().find(|(_, agent)| agent.reserved.contains(resource)).map(|(id, _)| id.clone())
+        };
+        let known = match &operation.kind {
+            OperationKind::Destroy { destroy } => with(&self.agents, &destroy.volumes[0]),
+            OperationKind::Unreserve { unreserve } => with(&self.agents, &unreserve.resources[0]),
+            _ => agent.map(str::to_owned),
+        };
+        let id = known.filter(|_| !self.refuses_operations);
+        let agent = id.as_ref().and_then(|id| self.agents.get_mut(id));
+        let done = agent.is_some_and(|agent| agent.convert(&operation.kind));
+        let status = OperationStatus {
+            operation_id: operation.id.clone(),
+            state: if done { OperationState::OperationFinished } else { OperationState::OperationError },
+            message: None,
+            // The master itself refuses, and says so once.
+            uuid: done.then(|| Uuid { value: Base64(self.numbers.to_be_bytes().to_vec()) }),
+            agent_id: id.map(AgentId::new),
+        };
+        if let Some(operation_id) = operation.id.as_ref().filter(|_| done) {
+            self.outcomes.insert(operation_id.value.clone(), status.clone());
+        }
+        self.queue.push_back(Input::OperationStatus(status));
+    }
+
     fn launch(&mut self, info: &TaskInfo) {
+        let volumes: Vec<_> = info.resources.iter().filter(|resource| resource.name == "disk").cloned().collect();
+        let kept = &mut self.agents.get_mut(&info.agent_id.value).expect("a known agent").reserved;
+        if volumes.iter().any(|volume| !kept.contains(volume)) {
+            let status = self.status(&info.task_id.value, TaskState::TaskError, Some("REASON_TASK_INVALID"));
+            return self.queue.push_back(Input::Update(status));
+        }
+        kept.retain(|resource| !volumes.contains(resource));
         let (cpus, mem) = (scalar_sum(&info.resources, "cpus"), scalar_sum(&info.resources, "mem"));
         let executor = info.executor.clone().expect("a custom executor");
         let agent = self.agents.get_mut(&info.agent_id.value).expect("a known agent");
@@ -442,7 +518,7 @@ impl World {
         let data: TaskData = serde_json::from_slice(&info.data.as_ref().expect("data").0).expect("task data");
         self.check_epoch(&told, &data.partitions);
         let state = TaskState::TaskStaging;
-        let running = Running { agent, executor: name, cpus, mem, state, told, partitions: data.partitions };
+        let running = Running { agent, executor: name, cpus, mem, state, volumes, told, partitions: data.partitions };
         assert!(self.ids.insert(info.task_id.value.clone()), "task id {} was used before", info.task_id);
         self.tasks.insert(info.task_id.value.clone(), running);
     }
@@ -470,14 +546,6 @@ impl World {
             let status = self.status(id, state, None);
             self.set_state(id, state);
             self.queue.push_back(Input::Update(status));
-        }
-    }
-
-    fn check_acknowledgements(&self, effects: &Effects, uuid: Option<Base64>) {
-        for call in &effects.calls {
-            if let Call::Acknowledge { acknowledge } = call {
-                assert_eq!(Some(&acknowledge.uuid), uuid.as_ref(), "only what has a uuid is acknowledged");
-            }
         }
     }
 
@@ -533,6 +601,52 @@ impl World {
     /// How many calls of a kind have been sent since the last look.
     pub(super) fn count(&mut self, is: impl Fn(&Call) -> bool) -> usize {
         std::mem::take(&mut self.calls).iter().filter(|call| is(call)).count()
+    }
+}
+
+fn check_acknowledgements(effects: &Effects, uuid: Option<Base64>) {
+    for call in &effects.calls {
+        let acknowledged = match call {
+            Call::Acknowledge { acknowledge } => &acknowledge.uuid,
+            Call::AcknowledgeOperationStatus { acknowledge_operation_status: acknowledge } => &acknowledge.uuid,
+            _ => continue,
+        };
+        assert_eq!(Some(acknowledged), uuid.as_ref(), "only what has a uuid is acknowledged");
+    }
+}
+
+impl Agent {
+    fn disk_resources(&self) -> Vec<Resource> {
+        let role = Some(AllocationInfo { role: "stream".into() });
+        let free = (self.disk > 0.0).then(|| Resource::scalar("disk", self.disk, role));
+        free.into_iter().chain(self.reserved.iter().cloned()).collect()
+    }
+
+    /// Is it valid? Then it is done.
+    fn convert(&mut self, operation: &OperationKind) -> bool {
+        let plain = |volume: &Resource| {
+            let mut disk = volume.clone();
+            disk.rest.remove("disk");
+            disk
+        };
+        let (taken, made) = match operation {
+            OperationKind::Reserve { reserve } => (None, Some(reserve.resources[0].clone())),
+            OperationKind::Unreserve { unreserve } => (Some(unreserve.resources[0].clone()), None),
+            OperationKind::Create { create } => (Some(plain(&create.volumes[0])), Some(create.volumes[0].clone())),
+            OperationKind::Destroy { destroy } => (Some(destroy.volumes[0].clone()), Some(plain(&destroy.volumes[0]))),
+            OperationKind::Launch { .. } | OperationKind::Unknown => return false,
+        };
+        let amount = |resource: &Option<Resource>| resource.as_ref().map_or(0.0, |r| r.scalar.expect("disk").value);
+        let free = self.disk + amount(&taken) - amount(&made);
+        match taken.map(|taken| self.reserved.iter().position(|resource| *resource == taken)) {
+            Some(None) => return false,
+            Some(Some(at)) => drop(self.reserved.remove(at)),
+            None if free < 0.0 => return false,
+            None => {}
+        }
+        self.disk = free;
+        self.reserved.extend(made);
+        true
     }
 }
 

@@ -1,5 +1,7 @@
 //! `[tasks]`
 
+use std::ops::RangeInclusive;
+
 use toml::de::DeValue;
 
 use super::{
@@ -26,20 +28,33 @@ const MIN_MEM_BYTES: u64 = 32 << 20;
 /// More memory than any host has: a slip, which would wait for ever.
 const MAX_MEM_BYTES: u64 = 64 << 40;
 
+/// Less holds nothing worth keeping, and Mesos counts disk in MiB.
+const MIN_VOLUME_BYTES: u64 = 1 << 20;
+
+/// More disk than any host has: a slip, which would wait for ever.
+const MAX_VOLUME_BYTES: u64 = 1_024 << 40;
+
 /// Most tasks of one job: a scheduler is meant to carry 100,000 in all.
 const MAX_COUNT: i64 = 10_000;
 
 pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<Tasks> {
     let Some(section) = section else {
         let (cpus, mem_bytes) = (DEFAULT_CPUS, DEFAULT_MEM_BYTES);
-        return Some(Tasks { count: TaskCount::default(), cpus, mem_bytes, revocable: false });
+        return Some(Tasks { count: TaskCount::default(), cpus, mem_bytes, revocable: false, volume_bytes: None });
     };
     section.check_keys(r);
     let count = section.optional("count").map_or(Some(TaskCount::default()), |e| count(&e, r));
     let cpus = section.optional("cpus").map_or(Some(DEFAULT_CPUS), |e| cpus(&e, r));
     let mem_bytes = section.optional("mem").map_or(Some(DEFAULT_MEM_BYTES), |e| mem_bytes(&e, r));
     let revocable = section.optional("revocable").map_or(Some(false), |e| revocable(&e, r));
-    Some(Tasks { count: count?, cpus: cpus?, mem_bytes: mem_bytes?, revocable: revocable? })
+    let volume_bytes = section.optional("volume").map_or(Some(None), |e| volume_bytes(&e, r).map(Some));
+    Some(Tasks {
+        count: count?,
+        cpus: cpus?,
+        mem_bytes: mem_bytes?,
+        revocable: revocable?,
+        volume_bytes: volume_bytes?,
+    })
 }
 
 fn count(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<TaskCount> {
@@ -92,6 +107,28 @@ fn revocable(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<bool> {
 }
 
 fn mem_bytes(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<u64> {
+    const OUTSIDE: Outside = Outside {
+        message: "`tasks.mem` must be between 32MiB and 64TiB",
+        help: "it is the memory of one task; 256MiB is plenty for most",
+    };
+    size_bytes(entry, r, MIN_MEM_BYTES..=MAX_MEM_BYTES, OUTSIDE)
+}
+
+fn volume_bytes(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<u64> {
+    const OUTSIDE: Outside = Outside {
+        message: "`tasks.volume` must be between 1MiB and 1024TiB",
+        help: "it is the disk that is kept for one task; leave it out for none",
+    };
+    size_bytes(entry, r, MIN_VOLUME_BYTES..=MAX_VOLUME_BYTES, OUTSIDE)
+}
+
+/// What is said of a size outside its range.
+struct Outside {
+    message: &'static str,
+    help: &'static str,
+}
+
+fn size_bytes(entry: &Entry<'_>, r: &mut Report<'_>, range: RangeInclusive<u64>, outside: Outside) -> Option<u64> {
     const HELP: &str = "write a size with its unit, as in \"256MiB\" or \"1GB\"";
     if let DeValue::Integer(i) = entry.value() {
         return entry.wrong_type(r, "a size with its unit", &format!("write \"{}MiB\" for mebibytes", i.as_str()));
@@ -104,11 +141,8 @@ fn mem_bytes(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<u64> {
             return None;
         }
     };
-    if !(MIN_MEM_BYTES..=MAX_MEM_BYTES).contains(&bytes) {
-        r.push(
-            Diagnostic::error(text.span, "`tasks.mem` must be between 32MiB and 64TiB")
-                .help("it is the memory of one task; 256MiB is plenty for most"),
-        );
+    if !range.contains(&bytes) {
+        r.push(Diagnostic::error(text.span, outside.message).help(outside.help));
         return None;
     }
     Some(bytes)
