@@ -113,13 +113,6 @@ impl Driver {
                     Some((job, topology)) => self.topology(job, topology, &mut calls).await,
                     None => false,
                 },
-                () = calls.broken() => {
-                    // The master may never get an answer to its offers: only a new stream voids them.
-                    tracing::warn!("a call got lost on the way; subscribing again");
-                    self.input(Input::Disconnected, &mut calls).await;
-                    (events, calls) = self.connect();
-                    false
-                },
                 Some(ask) = asks.recv() => self.ask(ask, &mut calls).await,
                 _ = tick.tick() => self.input(Input::Tick, &mut calls).await.jobs_changed,
             };

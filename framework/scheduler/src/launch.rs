@@ -39,9 +39,8 @@ pub(crate) fn launch(
     };
     let agent = offer.agent_id.value.clone();
 
-    let known = state.store.executors().iter().find(|(_, record)| {
-        record.agent == agent
-            && record.job == key.0
+    let known = state.store.executors_on(&agent).find(|(_, record)| {
+        record.job == key.0
             && (record.version, record.generation) == (wanted.version, wanted.generation)
             && !record.lost
             && revocable_of(&record.info.resources) == planned.revocable

@@ -64,7 +64,7 @@ fn task_report(state: &mut State, effects: &mut Effects, id: &String, report: Ta
     let now = state.now();
     let (Some(record), Some(watch)) = (state.store.task(id), state.tasks.get_mut(id)) else { return };
     watch.launch_deadline = None;
-    for partition in &report.partitions {
+    for partition in report.partitions.iter().filter(|report| record.partitions.contains(&report.partition)) {
         let before = watch.statuses.insert(partition.partition, partition.status);
         if before != Some(partition.status) && (before.is_some() || partition.status != PartitionStatus::Starting) {
             effects.audit.push(Audit::PartitionChanged {
@@ -133,8 +133,7 @@ fn are_many(state: &State, silent: &[(String, u64)]) -> bool {
     }
     let agent = |id: &String| state.store.executor(id).map(|record| record.agent.as_str());
     let agents: BTreeSet<_> = silent.iter().filter_map(|(id, _)| agent(id)).collect();
-    let all: BTreeSet<_> = state.store.executors().values().map(|record| record.agent.as_str()).collect();
-    agents.len() > FEW_AGENTS.max(all.len() / MANY_SHARE)
+    agents.len() > FEW_AGENTS.max(state.store.agents() / MANY_SHARE)
 }
 
 /// Should an executor with this task report? Not one that was only just launched: the launch timeout looks after it.

@@ -4,10 +4,8 @@
 //! anything on the agent (hierarchical.cpp, `generateInverseOffers`), and after a failover of either side. An answered one
 //! is never rescinded when its maintenance is cancelled; that it is not sent again is all there is to see.
 
-use std::collections::BTreeMap;
-
 use millstream_mesos_types::{
-    Filters, InverseOffer, Offer, OfferId,
+    Filters, InverseOffer, Offer, OfferId, Unavailability,
     scheduler::{Call, InverseOfferAnswer},
 };
 use millstream_spec::ConstraintTest;
@@ -46,10 +44,8 @@ pub(crate) struct Maintenance {
 /// Answers each, and asks tasks to leave where it is time.
 pub(crate) fn answer(state: &mut State, effects: &mut Effects, offers: Vec<InverseOffer>) {
     let (mut accepted, mut declined) = (vec![], vec![]);
-    let here = tasks_on(state, |agent| offers.iter().any(|o| o.agent_id.as_ref().is_some_and(|id| id.value == *agent)));
     for offer in offers {
-        let tasks = offer.agent_id.as_ref().and_then(|id| here.get(&id.value));
-        match take_in(state, effects, &offer, tasks.map_or(&[][..], |tasks| tasks)) {
+        match take_in(state, effects, &offer) {
             None => accepted.push(offer.id),
             Some(_) => declined.push(offer.id),
         }
@@ -68,14 +64,20 @@ pub(crate) fn answer(state: &mut State, effects: &mut Effects, offers: Vec<Inver
 }
 
 /// Remembers it; returns why it is declined.
-fn take_in(state: &mut State, effects: &mut Effects, offer: &InverseOffer, tasks: &[String]) -> Option<String> {
+fn take_in(state: &mut State, effects: &mut Effects, offer: &InverseOffer) -> Option<String> {
     let start_ms = millis(offer.unavailability.start.nanoseconds);
     let Some(agent) = offer.agent_id.as_ref().map(|id| id.value.clone()) else {
         let reason = "it names no agent".to_owned();
         effects.audit.push(Audit::InverseOfferDeclined { agent: String::new(), tasks: 0, reason: reason.clone() });
         return Some(reason);
     };
-    let refused = refusal(state, tasks, start_ms);
+    if is_over(&offer.unavailability, state.clock.wall_ms) {
+        // The machine is still in the operator's schedule. Nothing is to be left any more.
+        state.maintenance.remove(&agent);
+        return None;
+    }
+    let tasks = tasks_on(state, &agent);
+    let refused = refusal(state, &tasks, start_ms);
     let tasks = tasks.len();
     let known = state.maintenance.get(&agent);
     if known.is_none_or(|known| known.start_ms != start_ms || known.refused.is_some() != refused.is_some()) {
@@ -91,6 +93,12 @@ fn take_in(state: &mut State, effects: &mut Effects, offer: &InverseOffer, tasks
         state.maintenance.insert(agent, maintenance);
     }
     refused
+}
+
+/// Whether its time has passed: operators leave machines in the schedule until they take them out by hand.
+pub(crate) fn is_over(unavailability: &Unavailability, wall_ms: u64) -> bool {
+    let start_ms = millis(unavailability.start.nanoseconds);
+    unavailability.duration.is_some_and(|duration| start_ms + millis(duration.nanoseconds) <= wall_ms)
 }
 
 fn millis(nanoseconds: i64) -> u64 {
@@ -115,13 +123,9 @@ fn time_to_leave_ms(state: &State, tasks: usize) -> u64 {
     tasks.div_ceil(LEAVING_MAX) as u64 * (state.settings.grace_ms + ending::DRAIN_SLACK_MS)
 }
 
-/// Tasks on such agents that are their slots' current ones. One look at all executors, however many agents there are.
-fn tasks_on(state: &State, is_meant: impl Fn(&String) -> bool) -> BTreeMap<String, Vec<String>> {
-    let mut tasks: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for (id, record) in state.store.executors().iter().filter(|(_, record)| is_meant(&record.agent)) {
-        tasks.entry(record.agent.clone()).or_default().extend(state.current_tasks(id));
-    }
-    tasks
+/// Tasks on an agent that are their slots' current ones.
+fn tasks_on(state: &State, agent: &str) -> Vec<String> {
+    state.store.executors_on(agent).flat_map(|(id, _)| state.current_tasks(id)).collect()
 }
 
 /// Does its job allow this very host only? Then nothing is won by stopping it early.
@@ -144,7 +148,7 @@ pub(crate) fn rescinded(state: &mut State, effects: &mut Effects, offer: String)
     effects.audit.push(Audit::InverseOfferRescinded { offer });
 }
 
-/// An agent that is offered without unavailability has none planned any more.
+/// An agent that is offered without unavailability has none planned any more, unless it is over.
 pub(crate) fn offered(state: &mut State, effects: &mut Effects, offers: &[Offer]) {
     for offer in offers.iter().filter(|offer| offer.unavailability.is_none()) {
         if state.maintenance.remove(&offer.agent_id.value).is_some() {
@@ -154,7 +158,8 @@ pub(crate) fn offered(state: &mut State, effects: &mut Effects, offers: &[Offer]
 }
 
 pub(crate) fn tick(state: &mut State, effects: &mut Effects) {
-    let now = state.now();
+    let (now, wall_ms) = (state.now(), state.clock.wall_ms);
+    state.maintenance.retain(|_, maintenance| maintenance.end_ms.is_none_or(|end| wall_ms < end));
     state.maintenance.retain(|agent, maintenance| {
         let cancelled = now >= maintenance.last_seen + CANCELLED_AFTER_MS;
         if cancelled {
@@ -167,16 +172,13 @@ pub(crate) fn tick(state: &mut State, effects: &mut Effects) {
 
 /// Asks the next tasks to leave, wherever it is time. Where it was too late to promise, the sooner the better.
 fn leave(state: &mut State, effects: &mut Effects) {
-    if state.maintenance.is_empty() {
-        return;
-    }
     let wall_ms = state.clock.wall_ms;
-    let here = tasks_on(state, |agent| state.maintenance.contains_key(agent));
     for (agent, maintenance) in state.maintenance.clone() {
-        let Some(tasks) = here.get(&agent).filter(|tasks| !tasks.is_empty()) else {
+        let tasks = tasks_on(state, &agent);
+        if tasks.is_empty() {
             state.maintenance.remove(&agent);
             continue;
-        };
+        }
         // Half of the time is left for places to be found.
         let lead_ms = LEAD_MS.max(2 * time_to_leave_ms(state, tasks.len()));
         if wall_ms + lead_ms < maintenance.start_ms {

@@ -5,7 +5,7 @@ pub(crate) mod view;
 use std::collections::BTreeMap;
 
 use millstream_mesos_types::{
-    AgentId, Filters, Offer, OfferId, Operation,
+    Filters, Offer, OfferId, Operation, Unavailability,
     scheduler::{Accept, Call, Decline},
 };
 use millstream_placement::{
@@ -15,7 +15,7 @@ use millstream_placement::{
 use millstream_spec as spec;
 
 use crate::{
-    Audit, Effects, State, launch,
+    Audit, Effects, State, launch, maintenance,
     records::SlotKey,
     resources::{Pool, revocable_of, whole_mib},
     rollout::{self, Wanted},
@@ -87,24 +87,32 @@ fn group(state: &State, offers: Vec<Offer>) -> BTreeMap<(String, String), Group>
             .map_or_else(|| state.settings.framework.role.clone(), |info| info.role.clone());
         by_agent.entry((offer.agent_id.value.clone(), role)).or_default().push(offer);
     }
-    let mut executors: BTreeMap<&str, Vec<ExecutorOf>> = BTreeMap::new();
-    for record in state.store.executors().values() {
-        if !record.lost {
-            let job = rollout::placed_as(&record.job, record.version);
-            let revocable = revocable_of(&record.info.resources);
-            executors.entry(&record.agent).or_default().push(ExecutorOf { job, revocable });
-        }
-    }
-    let (now, wall_ms) = (state.now(), state.clock.wall_ms);
-    let at = |start_ms: i64| now.saturating_add_signed(start_ms.saturating_sub_unsigned(wall_ms));
     by_agent
         .into_iter()
         .filter_map(|((agent, role), offers)| {
-            let executors_of = executors.get(agent.as_str()).cloned().unwrap_or_default();
-            let view = view::agent_offer(&role, &offers, executors_of, at)?;
+            let at = |unavailability: &Unavailability| maintenance_at_ms(state, unavailability);
+            let view = view::agent_offer(&role, &offers, executors_of(state, &agent), at)?;
             Some(((agent, role), Group { offers, view }))
         })
         .collect()
+}
+
+/// When a maintenance begins, on the scheduler's clock; none when it is over.
+fn maintenance_at_ms(state: &State, unavailability: &Unavailability) -> Option<u64> {
+    let (now, wall_ms) = (state.now(), state.clock.wall_ms);
+    let start_ms = unavailability.start.nanoseconds / 1_000_000;
+    let at = now.saturating_add_signed(start_ms.saturating_sub_unsigned(wall_ms));
+    (!maintenance::is_over(unavailability, wall_ms)).then_some(at)
+}
+
+/// The executors on an agent that may get further tasks.
+fn executors_of(state: &State, agent: &str) -> Vec<ExecutorOf> {
+    let live = state.store.executors_on(agent).filter(|(_, record)| !record.lost);
+    let of = live.map(|(_, record)| ExecutorOf {
+        job: rollout::placed_as(&record.job, record.version),
+        revocable: revocable_of(&record.info.resources),
+    });
+    of.collect()
 }
 
 /// What is wanted now, and what is offered.
@@ -229,7 +237,11 @@ fn accept(
         .iter()
         .filter_map(|planned| {
             let key = parse_request(&planned.request)?;
-            launch::launch(state, effects, &key, planned, offer, &group.view.place, &mut pool)
+            // What does not fit after all must not use up what the next one needs.
+            let mut left = pool.clone();
+            let launched = launch::launch(state, effects, &key, planned, offer, &group.view.place, &mut left)?;
+            pool = left;
+            Some(launched)
         })
         .unzip();
     if tasks.is_empty() {
@@ -280,7 +292,7 @@ fn decline(state: &mut State, effects: &mut Effects, group: &Group, reason: Reas
     let until = state.now() + ms;
     state.manners.filtered(until);
     effects.audit.push(Audit::OffersDeclined {
-        agent: AgentId::new(&group.view.agent).value,
+        agent: group.view.agent.clone(),
         role: group.view.role.clone(),
         offers: group.offers.len(),
         reason,

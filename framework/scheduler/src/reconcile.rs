@@ -35,7 +35,8 @@ pub(crate) struct Reconciliation {
     open: BTreeSet<String>,
     next_at: u64,
     pause_ms: u64,
-    all_at: u64,
+    /// When everything is asked for again; none before the first subscription.
+    all_at: Option<u64>,
 }
 
 impl Reconciliation {
@@ -53,7 +54,9 @@ impl Reconciliation {
 pub(crate) fn start(state: &mut State, effects: &mut Effects) {
     let now = state.now();
     let open = state.store.tasks().keys().cloned().collect();
-    state.reconciliation = Reconciliation { open, next_at: now, pause_ms: BACKOFF_MIN_MS, all_at: now + ALL_EVERY_MS };
+    // A connection that breaks every few minutes must not put it off for ever.
+    let all_at = state.reconciliation.all_at.unwrap_or(now + ALL_EVERY_MS);
+    state.reconciliation = Reconciliation { open, next_at: now, pause_ms: BACKOFF_MIN_MS, all_at: Some(all_at) };
     tick(state, effects);
 }
 
@@ -77,11 +80,11 @@ pub(crate) fn ask(state: &mut State, effects: &mut Effects, tasks: Vec<String>) 
 
 pub(crate) fn tick(state: &mut State, effects: &mut Effects) {
     let now = state.now();
-    if now >= state.reconciliation.all_at {
+    if state.reconciliation.all_at.is_some_and(|at| now >= at) {
         // Implicit: the master names all it knows, so that unknown tasks come to light; then explicit again.
         effects.audit.push(Audit::ReconcilingAll);
         effects.calls.push(Call::Reconcile { reconcile: Reconcile { tasks: vec![] } });
-        state.reconciliation.all_at = now + ALL_EVERY_MS;
+        state.reconciliation.all_at = Some(now + ALL_EVERY_MS);
         if state.reconciliation.open.is_empty() {
             state.reconciliation.open = state.store.tasks().keys().cloned().collect();
             (state.reconciliation.pause_ms, state.reconciliation.next_at) = (BACKOFF_MIN_MS, now);

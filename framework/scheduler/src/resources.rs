@@ -70,6 +70,7 @@ pub fn role_may_use(role: &str, reserved_for: &str) -> bool {
 }
 
 /// What is left of some offers.
+#[derive(Clone)]
 pub(crate) struct Pool {
     left: Vec<(Resource, Left)>,
     volumes: BTreeMap<String, Resource>,

@@ -59,6 +59,8 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
     for watch in state.tasks.values_mut() {
         // They died with the subscription before.
         watch.offers.clear();
+        // No KILL could be sent meanwhile: a drain has its whole time again.
+        watch.drain_deadline = None;
     }
     for watch in state.executors.values_mut() {
         watch.reported_at = None;

@@ -23,6 +23,8 @@ pub(crate) struct Store {
     slots: BTreeMap<SlotKey, SlotRecord>,
     tasks: BTreeMap<String, TaskRecord>,
     executors: BTreeMap<String, ExecutorRecord>,
+    /// Agent and id of each executor: an index, not stored.
+    by_agent: BTreeSet<(String, String)>,
     volumes: BTreeMap<String, VolumeRecord>,
     dirty: BTreeSet<Key>,
 }
@@ -60,8 +62,31 @@ impl Store {
         job, job_mut, insert_job, remove_job, jobs: String => JobRecord, Key::Job;
         slot, slot_mut, insert_slot, remove_slot, slots: SlotKey => SlotRecord, Key::Slot;
         task, task_mut, insert_task, remove_task, tasks: String => TaskRecord, Key::Task;
-        executor, executor_mut, insert_executor, remove_executor, executors: String => ExecutorRecord, Key::Executor;
+        executor, executor_mut, put_executor, take_executor, executors: String => ExecutorRecord, Key::Executor;
         volume, volume_mut, insert_volume, remove_volume, volumes: String => VolumeRecord, Key::Volume;
+    }
+
+    pub(crate) fn insert_executor(&mut self, id: String, record: ExecutorRecord) {
+        self.by_agent.insert((record.agent.clone(), id.clone()));
+        self.put_executor(id, record);
+    }
+
+    pub(crate) fn remove_executor(&mut self, id: &String) {
+        if let Some(record) = self.take_executor(id) {
+            self.by_agent.remove(&(record.agent, id.clone()));
+        }
+    }
+
+    /// An agent's executors.
+    pub(crate) fn executors_on(&self, agent: &str) -> impl Iterator<Item = (&String, &ExecutorRecord)> {
+        let of = self.by_agent.range((agent.to_owned(), String::new())..);
+        let ids = of.take_while(move |(other, _)| *other == agent).map(|(_, id)| id);
+        ids.filter_map(|id| self.executors.get_key_value(id))
+    }
+
+    /// How many agents have executors.
+    pub(crate) fn agents(&self) -> usize {
+        self.executors.values().map(|record| record.agent.as_str()).collect::<BTreeSet<_>>().len()
     }
 
     pub(crate) fn framework(&self) -> Option<&str> {
@@ -160,10 +185,11 @@ impl Store {
                 Key::Retired(name) => drop(store.retired.insert(name, read(&text, value)?)),
                 Key::Slot(key) => drop(store.slots.insert(key, read(&text, value)?)),
                 Key::Task(id) => drop(store.tasks.insert(id, read(&text, value)?)),
-                Key::Executor(id) => drop(store.executors.insert(id, read(&text, value)?)),
+                Key::Executor(id) => store.insert_executor(id, read(&text, value)?),
                 Key::Volume(id) => drop(store.volumes.insert(id, read(&text, value)?)),
             }
         }
+        store.dirty.clear();
         Ok(store)
     }
 }

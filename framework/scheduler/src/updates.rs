@@ -185,8 +185,7 @@ pub(crate) fn failure(
         };
         ending::lose_executor(state, effects, &executor, End::condemned(EndCause::ExecutorLost, &message, false));
     } else if let Some(agent) = agent_id {
-        let executors: Vec<_> = state.store.executors().iter().filter(|(_, record)| record.agent == agent).collect();
-        let executors: Vec<_> = executors.into_iter().map(|(id, _)| id.clone()).collect();
+        let executors: Vec<_> = state.store.executors_on(&agent).map(|(id, _)| id.clone()).collect();
         effects.audit.push(Audit::AgentLost { agent, executors: executors.len() });
         for executor in executors {
             let end = End::condemned(EndCause::AgentLost, "the master removed the agent", true);

@@ -22,9 +22,9 @@ use crate::{
     resources::Pool,
 };
 
-/// A volume that is given up is looked for this long: offers are asked for until then. One on an agent that comes back
-/// later is destroyed when it is offered by chance.
-const LOOKED_FOR_MS: u64 = 60 * 60_000;
+/// A volume that is given up is looked for this long, as long as the master waits for an agent to register again: offers are
+/// asked for until then. One on an agent that comes back later is destroyed when it is offered by chance.
+const LOOKED_FOR_MS: u64 = 10 * 60_000;
 
 /// What a launch takes out of the offers for its volume.
 pub(crate) enum Taken {

@@ -46,19 +46,25 @@ pub(super) async fn run(
             begun = begin(&ready, &state) => begun,
             () = leave.cancelled() => return,
         };
-        let stop = match begun {
-            Err(stop) => stop,
+        let (stop, consumed) = match begun {
+            Err(stop) => (stop, false),
             Ok((position, window)) => {
                 while stops.try_recv().is_ok() {} // of the start before
                 match consume(&ready, &state, position, window, &mut stops, &leave).await {
-                    Some(stop) => stop,
+                    Some(stop) => (stop, true),
                     None => return,
                 }
             }
         };
         state.set_status(PartitionStatus::Stopped, Some(stop.reason.clone()));
+        let repair = async {
+            // What is durable is committed once, for that is where it starts again; never again after a start that failed:
+            // a newer version may have come further.
+            let stopped_at = if consumed { commit_durable(&ready, &state).await } else { None };
+            wait_for_repair(&ready, &state, stop.until_moved, stopped_at).await;
+        };
         tokio::select! {
-            () = wait_for_repair(&ready, &state, stop.until_moved) => {}
+            () = repair => {}
             () = leave.cancelled() => return,
         }
     }
@@ -139,16 +145,21 @@ async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window
         facts = not_beyond_our_begin(ready, &list, facts, partition).await?;
     }
     let position = start::decide(facts, source.start).map_err(BeginError::Start)?;
-    if position.is_new || not_ours {
+    if position.is_new {
         commit(ready, partition, position.offset).await?;
     }
     let backlog = Some((facts.log_end - position.offset).max(0));
     let ahead = ahead(Speed { backlog, ..Speed::default() }, None);
-    match load(&list, ready.generation, position.offset, ahead).await {
-        Ok(blocks) => Ok((position.offset, Window::new(blocks))),
-        Err(error) if error.is_transient() => Err(BeginError::Later(causes(&error))),
-        Err(error) => Err(BeginError::Refused(causes(&error))),
+    let blocks =
+        load(&list, ready.generation, position.offset, ahead).await.map_err(|error| match error.is_transient() {
+            true => BeginError::Later(causes(&error)),
+            false => BeginError::Refused(causes(&error)),
+        })?;
+    // In the name of this generation only now that no newer one has sealed it: that one would take the word for its own.
+    if not_ours {
+        commit(ready, partition, position.offset).await?;
     }
+    Ok((position.offset, Window::new(blocks)))
 }
 
 /// When this generation has begun already, an executor of an older one that woke up late has committed: how far this one has
@@ -160,14 +171,23 @@ async fn not_beyond_our_begin(
     partition: i32,
 ) -> Result<Facts, BeginError> {
     let first = list.newest_from(ready.generation, 0).await.map_err(|error| BeginError::Later(causes(&error)))?;
-    let Some(first) = first else { return Ok(facts) };
-    let back = facts.back_to(first.began_from());
+    // Sealed before it began: `load` will say so.
+    let Some(first) = first.filter(|first| !first.is_seal()) else { return Ok(facts) };
+    let began_from = first.began_from();
+    let back = facts.back_to(began_from);
     tracing::warn!(
         partition,
         committed = facts.committed.map(|committed| committed.offset),
         from = back.committed.map(|committed| committed.offset),
         "an executor of an older version has committed since this one began; reading again from before its begin"
     );
+    if began_from < facts.log_start {
+        let log_start = facts.log_start;
+        tracing::warn!(
+            partition,
+            "records in [{began_from}, {log_start}) are gone from Kafka; whether this version had written them is not known"
+        );
+    }
     Ok(back)
 }
 
@@ -184,30 +204,33 @@ async fn look_at_log_end(ready: &Ready, state: &PartitionState) {
     state.set_log_end(log_end.ok());
 }
 
-/// Ends when it makes sense to start again. First of all what is durable is committed, for that is where it starts.
-async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool) {
-    let durable = state.durable();
-    if let Some(durable) = durable {
-        if let Err(error) = commit(ready, state.partition, durable).await {
-            tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
-        }
+/// Commits what is durable; returns it.
+async fn commit_durable(ready: &Ready, state: &PartitionState) -> Option<i64> {
+    let durable = state.durable()?;
+    if let Err(error) = commit(ready, state.partition, durable).await {
+        tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
     }
-    let mut stopped_at = durable.map(Some);
+    Some(durable)
+}
+
+/// Ends when it makes sense to start again: after a while, or when somebody has moved the committed offset away from where
+/// it stopped.
+async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool, stopped_at: Option<i64>) {
+    let mut stopped_at = stopped_at.map(Some);
     loop {
         look_at_log_end(ready, state).await;
-        tokio::time::sleep(LOOK_AGAIN).await;
-        if !until_moved {
-            return;
-        }
-        let (topic, partition) = (ready.source.topic.clone(), state.partition);
-        match ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await {
-            Ok(committed) => {
+        if until_moved {
+            let (topic, partition) = (ready.source.topic.clone(), state.partition);
+            if let Ok(committed) = ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await {
                 let committed = committed.map(|committed| committed.offset);
                 if committed != *stopped_at.get_or_insert(committed) {
                     return;
                 }
             }
-            Err(_) => {}
+        }
+        tokio::time::sleep(LOOK_AGAIN).await;
+        if !until_moved {
+            return;
         }
     }
 }

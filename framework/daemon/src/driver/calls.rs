@@ -7,7 +7,7 @@ use std::sync::{
 
 use millstream_mesos::scheduler::{CallError, Caller};
 use millstream_mesos_types::scheduler::Call;
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::{chain, metrics::Metrics};
@@ -18,26 +18,20 @@ const CALLS_AHEAD: usize = 4096;
 pub(super) struct Calls {
     queue: mpsc::Sender<(u64, Call)>,
     stream: Arc<AtomicU64>,
-    broken: Arc<Notify>,
     _sender: AbortOnDropHandle<()>,
 }
 
 impl Calls {
     pub(super) fn new(caller: Caller, metrics: Arc<Metrics>) -> Self {
         let (queue, waiting) = mpsc::channel(CALLS_AHEAD);
-        let (stream, broken) = (Arc::default(), Arc::new(Notify::new()));
-        let sender = tokio::spawn(send_all(caller, metrics, waiting, Arc::clone(&stream), broken.clone()));
-        Calls { queue, stream, broken, _sender: AbortOnDropHandle::new(sender) }
+        let stream = Arc::default();
+        let sender = tokio::spawn(send_all(caller, metrics, waiting, Arc::clone(&stream)));
+        Calls { queue, stream, _sender: AbortOnDropHandle::new(sender) }
     }
 
     /// What still waits was decided for a stream that has ended: its offers are void, and everything else is reconciled.
     pub(super) fn new_stream(&self) {
         self.stream.fetch_add(1, Ordering::SeqCst);
-    }
-
-    /// Completes when a call got no answer though its stream is open: whether it was done, nobody knows.
-    pub(super) async fn broken(&self) {
-        self.broken.notified().await;
     }
 
     pub(super) async fn send(&self, call: Call) {
@@ -51,7 +45,6 @@ async fn send_all(
     metrics: Arc<Metrics>,
     mut waiting: mpsc::Receiver<(u64, Call)>,
     stream: Arc<AtomicU64>,
-    broken: Arc<Notify>,
 ) {
     while let Some((made_for, call)) = waiting.recv().await {
         let kind = kind(&call);
@@ -65,10 +58,6 @@ async fn send_all(
             Err(error) => {
                 metrics.call(kind, "failed");
                 tracing::warn!(call = kind, error = chain(&error), "a call was not accepted");
-                // What else fails has ended the stream already, or is wrong for good.
-                if matches!(error, CallError::Transport(_)) {
-                    broken.notify_one();
-                }
             }
         }
     }

@@ -38,7 +38,7 @@ pub enum MastersError {
     /// One that is none.
     #[error("{text:?} is no master; write host:port, http://host:port, https://host:port or zk://host:port,…/path")]
     Address {
-        /// As it was given.
+        /// As it was given, but what stands before an `@`: that may be a password.
         text: String,
     },
     /// `zk://` beside others.
@@ -66,6 +66,12 @@ pub enum MastersError {
     },
 }
 
+impl MastersError {
+    fn address(text: &str) -> Self {
+        Self::Address { text: text.rsplit('@').next().unwrap_or_default().into() }
+    }
+}
+
 impl Scheme {
     pub(super) fn of(tls: bool) -> Self {
         if tls { Self::Https } else { Self::Http }
@@ -78,14 +84,13 @@ impl MasterUrl {
         let (scheme, rest) = match text.split_once("://") {
             Some(("http", rest)) => (Scheme::Http, rest),
             Some(("https", rest)) => (Scheme::Https, rest),
-            Some(_) => return Err(MastersError::Address { text: text.into() }),
+            Some(_) => return Err(MastersError::address(text)),
             None => (default, text),
         };
         let authority = rest.strip_suffix('/').unwrap_or(rest);
         match is_host_and_port(authority) {
             true => Ok(Self { scheme, authority: authority.into() }),
-            // Shown without what may be a password.
-            false => Err(MastersError::Address { text: text.rsplit('@').next().unwrap_or_default().into() }),
+            false => Err(MastersError::address(text)),
         }
     }
 }
@@ -162,8 +167,11 @@ mod tests {
             let error = Masters::parse(&[text], Scheme::Http).unwrap_err();
             assert_eq!(error, MastersError::Address { text: text.into() });
         }
-        let error = Masters::parse(&["http://me:hush@a:5050"], Scheme::Http).unwrap_err().to_string();
-        assert!(error.contains("a:5050") && !error.contains("hush"), "{error}");
+        for text in ["http://me:hush@a:5050", "me:hush@a:5050", "Zk://me:hush@a:5050/mesos", "zk:/me:hu/hush@a:5050/x"]
+        {
+            let error = Masters::parse(&[text], Scheme::Http).unwrap_err().to_string();
+            assert!(error.contains("a:5050") && !error.contains("hu"), "{error}");
+        }
         assert_eq!(Masters::parse::<&str>(&[], Scheme::Http), Err(MastersError::Empty));
     }
 

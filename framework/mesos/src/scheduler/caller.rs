@@ -45,7 +45,8 @@ pub enum CallError {
         /// What the master said.
         message: String,
     },
-    /// No answer. Unless [`TransportError::nothing_was_sent`], the master may have got the call.
+    /// No answer: the master may have got the call or not. The session subscribes anew, for a lost ACCEPT or DECLINE leaves
+    /// its offers outstanding until the stream ends.
     #[error("no answer to the call")]
     Transport(#[source] TransportError),
 }
@@ -75,7 +76,8 @@ impl Caller {
         let mut slot = self.shared.connection.lock().await;
         // Taken out: a call that is dropped half-way leaves no connection with a foreign answer on it behind.
         let open = slot.take().filter(|open| open.authority == subscription.master.authority && !open.is_closed());
-        let (connection, answer) = self.post(&subscription, open, body).await?;
+        let answered = self.post(&subscription, open, body).await;
+        let (connection, answer) = answered.inspect_err(|_| subscription.ended.cancel())?;
         let status = answer.status();
         let message = error_text(answer, self.shared.answer_timeout).await;
         *slot = Some(connection);

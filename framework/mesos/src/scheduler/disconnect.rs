@@ -95,8 +95,8 @@ pub enum DisconnectReason {
     /// The master was silent for too long.
     #[error("no heartbeat for {0:?}")]
     Silent(Duration),
-    /// A call's answer said that the stream is not valid any more.
-    #[error("the master does not know this event stream any more")]
+    /// A call's answer said that the stream is not valid any more, or a call got none.
+    #[error("the master does not know this event stream any more, or did not answer a call")]
     Stale,
     /// The master sent ERROR: the subscription is over for good (another scheduler took over, framework removed, …).
     #[error("the master ended the framework's subscription: {0}")]

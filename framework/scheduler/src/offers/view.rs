@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use millstream_mesos_types::{Attribute, DomainInfo, Offer};
+use millstream_mesos_types::{Attribute, DomainInfo, Offer, Unavailability};
 use millstream_placement::{AgentOffer, ExecutorOf, Place};
 
 use crate::{
@@ -24,13 +24,13 @@ pub fn place_of(hostname: &str, ip: Option<&str>, attributes: &[Attribute], doma
     }
 }
 
-/// All offers of one agent to one role as one. `maintenance_in_ms` turns the (wall-clock) start of a maintenance into a
-/// time on the clock of the problem. None without offers.
+/// All offers of one agent to one role as one. `maintenance_at_ms` turns a maintenance into the time on the clock of the
+/// problem at which it begins; none for one that does not count. None without offers.
 pub fn agent_offer(
     role: &str,
     offers: &[Offer],
     executors_of: Vec<ExecutorOf>,
-    maintenance_at_ms: impl Fn(i64) -> u64,
+    maintenance_at_ms: impl Fn(&Unavailability) -> Option<u64>,
 ) -> Option<AgentOffer> {
     let first = offers.first()?;
     let Usable { firm, reserved, revocable } =
@@ -47,11 +47,7 @@ pub fn agent_offer(
         revocable,
         volumes: offers.iter().flat_map(|offer| &offer.resources).filter_map(volumes::id_of).collect(),
         executors_of,
-        unavailable_from_ms: offers
-            .iter()
-            .filter_map(|offer| offer.unavailability)
-            .map(|unavailability| maintenance_at_ms(unavailability.start.nanoseconds / 1_000_000))
-            .min(),
+        unavailable_from_ms: offers.iter().filter_map(|offer| maintenance_at_ms(offer.unavailability.as_ref()?)).min(),
     })
 }
 

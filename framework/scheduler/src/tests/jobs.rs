@@ -134,6 +134,22 @@ fn a_drain_that_does_not_end_is_given_up() {
 }
 
 #[test]
+fn a_drain_that_began_without_a_subscription_has_all_its_time_after_the_next_one() {
+    let mut world = World::running(1);
+    world.input(Input::Disconnected);
+    world.input(Input::Stop { job: JOB.into() });
+    world.pass(60_000);
+    world.calls.clear();
+    world.subscribe();
+    world.pass(1_000);
+    assert_eq!(world.count(|call| matches!(call, Call::Kill { .. })), 1);
+    world.deliver();
+    let timed_out =
+        world.audit.iter().any(|audit| matches!(audit, Audit::TaskEnded { cause: EndCause::DrainTimeout, .. }));
+    assert!(!timed_out && phase(&world) == JobPhase::Stopped);
+}
+
+#[test]
 fn another_topic_is_not_cut_by_the_old_topics_partitions() {
     let mut world = World::running(6);
     let mut spec = job();

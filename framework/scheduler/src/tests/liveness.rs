@@ -149,6 +149,17 @@ fn what_is_no_report_is_refused_and_counted() {
 }
 
 #[test]
+fn a_report_of_partitions_that_are_not_the_tasks_is_not_taken_in() {
+    let mut world = World::running(1);
+    let id = world.task_of(0).expect("a task");
+    let task = world.tasks.get_mut(&id).expect("it runs");
+    task.partitions = vec![0, 7];
+    let executor = task.executor.clone();
+    world.report(&executor);
+    assert_eq!(world.state.tasks[&id].statuses.keys().collect::<Vec<_>>(), [&0]);
+}
+
+#[test]
 fn agents_that_are_silent_all_at_once_are_given_more_time() {
     let mut world = World::running(3);
     world.pass_silently(14_000);

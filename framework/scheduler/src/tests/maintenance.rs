@@ -87,6 +87,28 @@ fn a_job_bound_to_the_host_declines_and_stays() {
 }
 
 #[test]
+fn a_maintenance_whose_time_has_passed_counts_no_more_though_it_is_still_planned() {
+    let mut world = World::running(1);
+    world.plan_maintenance("agent-1", 60, 30);
+    world.live(20);
+    assert!(agent_of(&world, 0).is_some_and(|agent| agent != "agent-1"));
+    world.live(80);
+    let id = world.task_of(0).expect("a task");
+    let elsewhere = world.tasks[&id].agent.clone();
+    world.update(&id, TaskState::TaskLost, Some("REASON_AGENT_RESTARTED"));
+    world.agents.retain(|agent, _| *agent != elsewhere);
+    world.live(5);
+    assert_eq!(agent_of(&world, 0).as_deref(), Some("agent-1"), "its own place is good again");
+    world.calls.clear();
+    world.live(120);
+    assert_eq!(agent_of(&world, 0).as_deref(), Some("agent-1"));
+    assert!(
+        accepts(&mut world) > 0 && declines(&mut world) == 0,
+        "the master asks on, and is told that nothing is in its way"
+    );
+}
+
+#[test]
 fn an_agent_without_tasks_of_ours_is_given_back_at_once() {
     let mut world = World::with_job(1);
     world.plan_maintenance("agent-3", 1, 600);

@@ -72,6 +72,17 @@ fn everything_is_reconciled_every_quarter_of_an_hour() {
 }
 
 #[test]
+fn a_connection_that_breaks_again_and_again_does_not_put_that_off() {
+    let mut world = World::running(1);
+    for _ in 0..8 {
+        world.pass(120_000);
+        world.input(Input::Disconnected);
+        world.subscribe();
+    }
+    assert_eq!(world.audit.iter().filter(|audit| matches!(audit, Audit::ReconcilingAll)).count(), 1);
+}
+
+#[test]
 fn waiting_goes_on_where_it_was() {
     let mut world = World::with_job(1);
     world.pass_silently(4_000);

@@ -251,7 +251,7 @@ fn apply(world: &mut World, master: &mut Master, action: Action) {
 
 /// Whether placement would use the offer for anything that waits, had it waited long enough.
 fn is_wanted(state: &State, offer: &Offer) -> bool {
-    let view = agent_offer(ROLE, std::slice::from_ref(offer), vec![], |_| 0).expect("an offer");
+    let view = agent_offer(ROLE, std::slice::from_ref(offer), vec![], |_| None).expect("an offer");
     let mut problem = offers::problem(state, vec![view]);
     for request in &mut problem.requests {
         (request.deadline_ms, request.not_before_ms) = (request.wait_from_ms, 0);

@@ -56,6 +56,28 @@ async fn a_call_on_a_stale_stream_fails_and_makes_the_session_subscribe_anew() {
     caller.send(revive()).await.unwrap();
 }
 
+/// The master may have lost an ACCEPT: only a new stream voids its offers. No faster than the pauses between subscriptions.
+#[tokio::test]
+async fn a_call_without_an_answer_makes_the_session_subscribe_anew_after_a_pause() {
+    let master = FakeMaster::start(Mode::Lead).await;
+    let mut config = master.config();
+    config.timings.answer = Duration::from_millis(300);
+    let (mut events, caller) = Session::connect(config, Subscribe::default());
+    subscribed(&mut events).await;
+    master.with(|inner| inner.mode = Mode::Silent);
+    assert!(matches!(caller.send(revive()).await, Err(CallError::Transport(_))));
+    assert!(matches!(caller.send(revive()).await, Err(CallError::NotSubscribed)));
+    master.with(|inner| inner.mode = Mode::Lead);
+    match next(&mut events).await {
+        SessionEvent::Disconnected { reason: DisconnectReason::Stale, retry_in: Some(pause) } => {
+            assert!(pause > Duration::ZERO);
+        }
+        other => panic!("{other:?}"),
+    }
+    subscribed(&mut events).await;
+    caller.send(revive()).await.unwrap();
+}
+
 #[tokio::test]
 async fn a_wrong_call_is_refused_without_a_new_subscription() {
     let master = FakeMaster::start(Mode::Lead).await;

@@ -34,6 +34,8 @@ enum Mode {
     Lead,
     Redirect(String),
     Answer(u16, &'static str),
+    /// Takes a request and never answers.
+    Silent,
 }
 
 impl Mode {
@@ -43,7 +45,7 @@ impl Mode {
                 (StatusCode::TEMPORARY_REDIRECT, [("Location", location.clone())]).into_response()
             }
             Self::Answer(status, text) => (StatusCode::from_u16(*status).unwrap(), *text).into_response(),
-            Self::Lead => unreachable!("the leader's answers are made where they are given"),
+            Self::Lead | Self::Silent => unreachable!("made where it is given"),
         }
     }
 }
@@ -106,6 +108,9 @@ async fn slaves(State(master): State<FakeMaster>) -> Response {
 
 async fn answer(State(master): State<FakeMaster>, headers: HeaderMap, body: Bytes) -> Response {
     let envelope: Envelope = serde_json::from_slice(&body).unwrap();
+    if master.with(|inner| matches!(inner.mode, Mode::Silent)) {
+        return std::future::pending().await;
+    }
     let mut inner = master.inner.lock().unwrap();
     inner.calls.push((headers.clone(), envelope.clone()));
     if !matches!(inner.mode, Mode::Lead) {
