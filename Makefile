@@ -18,8 +18,9 @@ TASKS ?= 500
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
 
+# Many threads: most tests wait, for servers or for their turn on them.
 test: build
-	cargo test $(CARGO_FLAGS) --no-fail-fast -- --test-threads=2
+	cargo test $(CARGO_FLAGS) --no-fail-fast -- --test-threads=16
 
 bench: build
 	@exec "$(MILLSTREAM_BIN_DIR)/bench"

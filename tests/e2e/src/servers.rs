@@ -1,17 +1,29 @@
-//! The real servers of one test binary: started by the first test, used by one test at a time, ended with the process.
+//! The real servers of one test binary: started by the first test that wants them, ended with the process.
+//!
+//! Kafka and Cassandra are shared by all tests: each has topics, tables and groups of its own. A Mesos with its scheduler is
+//! used by one test at a time; most of that time is waiting, so two tests run at once.
 
-use std::{collections::BTreeMap, sync::OnceLock, time::Duration};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use anyhow::{Context, Result};
 use millstream_testbed::{
     Cassandra, CassandraOptions, Kafka, KafkaOptions, LocalOptions, MesosOptions, Millstream, SchedulerOptions,
     eventually, executors::ExecutorProcess,
 };
-use tokio::{runtime::Runtime, sync::Mutex};
+use tokio::{
+    runtime::Runtime,
+    sync::{Mutex, OnceCell, Semaphore},
+};
 
 const HOSTS: usize = 3;
 /// For a task to be placed, started, or replaced on a busy machine.
 pub const PLACED_WITHIN: Duration = Duration::from_secs(60);
+/// Tests that run at the same time.
+const AT_ONCE: usize = 2;
 
 /// Which Mesos the tests of a binary run on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,57 +37,115 @@ pub enum Mesos {
 /// Three brokers, three Cassandra nodes, three agents, a scheduler.
 pub struct Servers {
     /// Kafka.
-    pub kafka: Kafka,
+    pub kafka: Arc<Kafka>,
     /// Cassandra.
-    pub cassandra: Cassandra,
+    pub cassandra: Arc<Cassandra>,
     /// The real Mesos, if that is asked for.
     pub mesos: Option<millstream_testbed::Mesos>,
     /// Millstream.
     pub millstream: Millstream,
 }
 
-/// Runs a test on the servers of this binary, which the first call starts. Tests wait for each other.
+/// Where the data comes from and goes to.
+#[derive(Clone)]
+pub struct Data {
+    kafka: Arc<Kafka>,
+    cassandra: Arc<Cassandra>,
+}
+
+/// What the tests of a binary share.
+struct Shared {
+    /// One for all: clients are bound to the runtime they were made on.
+    runtime: Runtime,
+    data: OnceCell<Data>,
+    local: Mutex<Option<Servers>>,
+    real: Mutex<Option<Servers>>,
+    turns: Semaphore,
+}
+
+impl Shared {
+    fn get() -> &'static Self {
+        static SHARED: OnceLock<Shared> = OnceLock::new();
+        SHARED.get_or_init(|| Shared {
+            runtime: Runtime::new().expect("threads can be started"),
+            data: OnceCell::new(),
+            local: Mutex::new(None),
+            real: Mutex::new(None),
+            turns: Semaphore::new(AT_ONCE),
+        })
+    }
+
+    async fn data(&self) -> Result<Data> {
+        self.data.get_or_try_init(Data::start).await.cloned()
+    }
+}
+
+/// Runs a test on a Mesos and a scheduler that it shares with other tests, one after the other.
 pub fn with(mesos: Mesos, test: impl AsyncFnOnce(&mut Servers) -> Result<()>) -> Result<()> {
-    static SHARED: OnceLock<(Runtime, Mutex<Option<Servers>>)> = OnceLock::new();
-    // One runtime for all tests: clients are bound to the one they were made on.
-    let (runtime, servers) = SHARED.get_or_init(|| {
-        let runtime = Runtime::new().expect("threads can be started");
-        (runtime, Mutex::new(None))
-    });
-    runtime.block_on(async {
-        let mut servers = servers.lock().await;
+    let shared = Shared::get();
+    shared.runtime.block_on(async {
+        let mut servers = match mesos {
+            Mesos::Local => shared.local.lock().await,
+            Mesos::Real => shared.real.lock().await,
+        };
+        let _turn = shared.turns.acquire().await?;
         let servers = match &mut *servers {
             Some(running) => running,
-            empty => empty.insert(Servers::start(mesos).await?),
+            empty => empty.insert(Servers::start(shared, mesos).await?),
         };
         servers.heal().await?;
         test(servers).await
     })
 }
 
-impl Servers {
-    /// Runs a test on a Mesos and a scheduler of its own, beside the same Kafka and Cassandra. They end with it.
-    pub async fn on(
-        &mut self,
-        options: MesosOptions,
-        test: impl AsyncFnOnce(&mut Servers) -> Result<()>,
-    ) -> Result<()> {
+/// Runs a test on a real Mesos and a scheduler of its own. They end with it.
+pub fn beside(options: MesosOptions, test: impl AsyncFnOnce(&mut Servers) -> Result<()>) -> Result<()> {
+    alone(async |data| {
         let mesos = millstream_testbed::Mesos::start(options).await?;
         let millstream = Millstream::scheduler(&mesos, SchedulerOptions::default()).await?;
-        self.with_scheduler(Some(mesos), millstream, test).await
+        test(&mut data.with(Some(mesos), millstream)).await
+    })
+}
+
+/// Runs a test that starts all but Kafka and Cassandra itself.
+pub fn alone(test: impl AsyncFnOnce(Data) -> Result<()>) -> Result<()> {
+    let shared = Shared::get();
+    shared.runtime.block_on(async {
+        let _turn = shared.turns.acquire().await?;
+        test(shared.data().await?).await
+    })
+}
+
+impl Data {
+    async fn start() -> Result<Self> {
+        let kafka = Kafka::start(KafkaOptions { brokers: HOSTS, ..Default::default() });
+        let cassandra = Cassandra::start(CassandraOptions::nodes(HOSTS));
+        let (kafka, cassandra) = tokio::try_join!(kafka, cassandra)?;
+        cassandra.create_keyspace("e2e").await?;
+        Ok(Data { kafka: Arc::new(kafka), cassandra: Arc::new(cassandra) })
     }
 
-    /// The same on servers that the caller has started.
-    pub async fn with_scheduler(
-        &mut self,
-        mesos: Option<millstream_testbed::Mesos>,
-        millstream: Millstream,
-        test: impl AsyncFnOnce(&mut Servers) -> Result<()>,
-    ) -> Result<()> {
-        let shared = (std::mem::replace(&mut self.mesos, mesos), std::mem::replace(&mut self.millstream, millstream));
-        let result = test(self).await;
-        (self.mesos, self.millstream) = shared;
-        result
+    /// All that a test needs, with these.
+    pub fn with(self, mesos: Option<millstream_testbed::Mesos>, millstream: Millstream) -> Servers {
+        let Data { kafka, cassandra } = self;
+        Servers { kafka, cassandra, mesos, millstream }
+    }
+}
+
+impl Servers {
+    async fn start(shared: &Shared, kind: Mesos) -> Result<Self> {
+        let mesos = async {
+            match kind {
+                Mesos::Local => Ok(None),
+                Mesos::Real => millstream_testbed::Mesos::start(MesosOptions::default()).await.map(Some),
+            }
+        };
+        let (data, mesos) = tokio::try_join!(shared.data(), mesos)?;
+        let millstream = match &mesos {
+            None => Millstream::local(LocalOptions::default()).await?,
+            Some(mesos) => Millstream::scheduler(mesos, SchedulerOptions::default()).await?,
+        };
+        Ok(data.with(mesos, millstream))
     }
 
     /// The real Mesos.
@@ -84,24 +154,6 @@ impl Servers {
     /// When the test runs on `millstream local`.
     pub fn mesos(&self) -> Result<&millstream_testbed::Mesos> {
         self.mesos.as_ref().context("this test runs without a Mesos")
-    }
-
-    async fn start(kind: Mesos) -> Result<Self> {
-        let kafka = Kafka::start(KafkaOptions { brokers: HOSTS, ..Default::default() });
-        let cassandra = Cassandra::start(CassandraOptions::nodes(HOSTS));
-        let mesos = async {
-            match kind {
-                Mesos::Local => Ok(None),
-                Mesos::Real => millstream_testbed::Mesos::start(MesosOptions::default()).await.map(Some),
-            }
-        };
-        let (kafka, cassandra, mesos) = tokio::try_join!(kafka, cassandra, mesos)?;
-        cassandra.create_keyspace("e2e").await?;
-        let millstream = match &mesos {
-            None => Millstream::local(LocalOptions::default()).await?,
-            Some(mesos) => Millstream::scheduler(mesos, SchedulerOptions::default()).await?,
-        };
-        Ok(Servers { kafka, cassandra, mesos, millstream })
     }
 
     /// Starts again what a failed test left dead, and stops the jobs it left running.

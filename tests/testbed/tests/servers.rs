@@ -12,9 +12,14 @@ use millstream_testbed::{
     start_both, table,
 };
 use nix::sys::signal::Signal;
+use tokio::sync::Semaphore;
+
+/// Starts of servers want both cores: two tests at once, whatever the harness was told.
+static TURNS: Semaphore = Semaphore::const_new(2);
 
 #[tokio::test(flavor = "multi_thread")]
 async fn kafka_keeps_its_records_over_a_kill_and_its_tools_work() -> Result<()> {
+    let _turn = TURNS.acquire().await?;
     let mut kafka = Kafka::start(KafkaOptions { brokers: 3, ..Default::default() }).await?;
     kafka.create_topic("t", 3, 3).await?;
     let messages = (0..1_000).map(|i| Message::new(format!("k{i}"), format!("v{i}"))).collect::<Vec<_>>();
@@ -37,6 +42,7 @@ async fn kafka_keeps_its_records_over_a_kill_and_its_tools_work() -> Result<()> 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_table_is_read_whole_and_nothing_is_left_running() -> Result<()> {
+    let _turn = TURNS.acquire().await?;
     let (kafka, cassandra) = start_both(KafkaOptions::default(), CassandraOptions::nodes(1)).await?;
     cassandra.create_keyspace("ks").await?;
     let cql = "CREATE TABLE ks.t (\"Part\" int, b text, m map<text, int>, at timestamp, PRIMARY KEY ((\"Part\", b)))";
@@ -62,6 +68,7 @@ async fn a_table_is_read_whole_and_nothing_is_left_running() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn cassandra_survives_the_death_of_one_node_of_three() -> Result<()> {
+    let _turn = TURNS.acquire().await?;
     let mut cassandra = Cassandra::start(CassandraOptions::nodes(3)).await?;
     cassandra.create_keyspace("ks").await?;
     cassandra.execute("CREATE TABLE ks.t (k int PRIMARY KEY)").await?;
@@ -76,6 +83,7 @@ async fn cassandra_survives_the_death_of_one_node_of_three() -> Result<()> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn mesos_notices_a_dead_agent_within_seconds_and_takes_it_back() -> Result<()> {
+    let _turn = TURNS.acquire().await?;
     let mut mesos = Mesos::start(MesosOptions::default()).await?;
     let state = http::get(&format!("http://{}/state", mesos.master())).await?;
     let racks: Vec<&str> = (1..=3)
@@ -94,6 +102,7 @@ async fn mesos_notices_a_dead_agent_within_seconds_and_takes_it_back() -> Result
 
 #[tokio::test(flavor = "multi_thread")]
 async fn masters_and_zookeeper_nodes_elect_new_leaders_and_agents_follow() -> Result<()> {
+    let _turn = TURNS.acquire().await?;
     let mut zookeeper = ZooKeeper::start(3).await?;
     let options = MesosOptions { masters: 3, zookeeper: Some(zookeeper.url("/mesos")), ..Default::default() };
     let mut mesos = Mesos::start(options).await?;
@@ -116,6 +125,7 @@ async fn masters_and_zookeeper_nodes_elect_new_leaders_and_agents_follow() -> Re
 /// Every order leaves a trace that its taker reports.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operators_orders_reach_mesos() -> Result<()> {
+    let _turn = TURNS.acquire().await?;
     let mesos = Mesos::start(MesosOptions::default()).await?;
     ensure!(mesos.frameworks().await?.is_empty() && mesos.framework("millstream").await.is_err());
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
-use millstream_e2e::{Mesos, Reads, Servers, Shape, figure, with};
+use millstream_e2e::{Reads, Servers, Shape, beside, figure};
 use millstream_testbed::{MesosOptions, eventually, hosts::host};
 
 use crate::run::{A_WHILE, Run, framework_id, gone, slots};
@@ -27,72 +27,60 @@ fn movable() -> Shape {
 
 #[test]
 fn tasks_leave_before_a_planned_maintenance_and_nothing_is_read_twice() -> Result<()> {
-    with(Mesos::Real, async |servers| {
-        servers
-            .on(cluster(), async |servers| {
-                let run = Run::start_shaped(servers, "maintenance", &movable()).await?;
-                let reads = Reads::start(servers.millstream.api(), &run.job);
-                let victim = run.victim()?;
-                let agent = run.agent_of(servers, &victim.id).await?;
-                let framework = framework_id(servers).await?;
+    beside(cluster(), async |servers| {
+        let run = Run::start_shaped(servers, "maintenance", &movable()).await?;
+        let reads = Reads::start(servers.millstream.api(), &run.job);
+        let victim = run.victim()?;
+        let agent = run.agent_of(servers, &victim.id).await?;
+        let framework = framework_id(servers).await?;
 
-                let start = SystemTime::now() + NOTICE;
-                servers.mesos()?.plan_maintenance(&[agent], start, HOUR).await?;
-                answered(servers, agent, &framework, "ACCEPT").await?;
-                left(servers, &run, agent).await?;
-                let early = start.duration_since(SystemTime::now()).context("they left too late")?;
-                figure(format!("all tasks had moved {:.1} s before the maintenance", early.as_secs_f64()));
-                gone(&victim, SOON).await?;
+        let start = SystemTime::now() + NOTICE;
+        servers.mesos()?.plan_maintenance(&[agent], start, HOUR).await?;
+        answered(servers, agent, &framework, "ACCEPT").await?;
+        left(servers, &run, agent).await?;
+        let early = start.duration_since(SystemTime::now()).context("they left too late")?;
+        figure(format!("all tasks had moved {:.1} s before the maintenance", early.as_secs_f64()));
+        gone(&victim, SOON).await?;
 
-                // The agent goes, and nobody notices.
-                let before = servers.placed_without(&run.job, &[]).await?;
-                servers.mesos()?.start_maintenance(&[agent]).await?;
-                servers.mesos()?.wait_for_agents(3).await?;
-                tokio::time::sleep(A_WHILE).await;
-                ensure!(servers.placed_without(&run.job, &[]).await? == before);
-                nothing_read_twice(servers, run, reads).await
-            })
-            .await
+        // The agent goes, and nobody notices.
+        let before = servers.placed_without(&run.job, &[]).await?;
+        servers.mesos()?.start_maintenance(&[agent]).await?;
+        servers.mesos()?.wait_for_agents(3).await?;
+        tokio::time::sleep(A_WHILE).await;
+        ensure!(servers.placed_without(&run.job, &[]).await? == before);
+        nothing_read_twice(servers, run, reads).await
     })
 }
 
 /// DRAIN_AGENT gives no notice: Mesos kills the tasks, each with its grace.
 #[test]
 fn tasks_of_a_drained_agent_move_and_nothing_is_read_twice() -> Result<()> {
-    with(Mesos::Real, async |servers| {
-        servers
-            .on(cluster(), async |servers| {
-                let run = Run::start_shaped(servers, "drain-agent", &movable()).await?;
-                let reads = Reads::start(servers.millstream.api(), &run.job);
-                let victim = run.victim()?;
-                let agent = run.agent_of(servers, &victim.id).await?;
-                servers.mesos()?.drain_agent(agent, Duration::from_secs(10)).await?;
-                left(servers, &run, agent).await?;
-                eventually("the agent is drained", SOON, async || {
-                    Ok((servers.mesos()?.agent_state(agent).await?["drain_info"]["state"] == "DRAINED").then_some(()))
-                })
-                .await?;
-                gone(&victim, SOON).await?;
-                nothing_read_twice(servers, run, reads).await
-            })
-            .await
+    beside(cluster(), async |servers| {
+        let run = Run::start_shaped(servers, "drain-agent", &movable()).await?;
+        let reads = Reads::start(servers.millstream.api(), &run.job);
+        let victim = run.victim()?;
+        let agent = run.agent_of(servers, &victim.id).await?;
+        servers.mesos()?.drain_agent(agent, Duration::from_secs(10)).await?;
+        left(servers, &run, agent).await?;
+        eventually("the agent is drained", SOON, async || {
+            Ok((servers.mesos()?.agent_state(agent).await?["drain_info"]["state"] == "DRAINED").then_some(()))
+        })
+        .await?;
+        gone(&victim, SOON).await?;
+        nothing_read_twice(servers, run, reads).await
     })
 }
 
 /// A maintenance that begins before a drain could end: no promise that cannot be kept.
 #[test]
 fn a_maintenance_without_notice_is_declined() -> Result<()> {
-    with(Mesos::Real, async |servers| {
-        servers
-            .on(cluster(), async |servers| {
-                let run = Run::start_shaped(servers, "no-notice", &movable()).await?;
-                let agent = run.agent_of(servers, &run.victim()?.id).await?;
-                let start = SystemTime::now() + Duration::from_secs(1);
-                servers.mesos()?.plan_maintenance(&[agent], start, HOUR).await?;
-                answered(servers, agent, &framework_id(servers).await?, "DECLINE").await?;
-                run.exact(servers).await.map(drop)
-            })
-            .await
+    beside(cluster(), async |servers| {
+        let run = Run::start_shaped(servers, "no-notice", &movable()).await?;
+        let agent = run.agent_of(servers, &run.victim()?.id).await?;
+        let start = SystemTime::now() + Duration::from_secs(1);
+        servers.mesos()?.plan_maintenance(&[agent], start, HOUR).await?;
+        answered(servers, agent, &framework_id(servers).await?, "DECLINE").await?;
+        run.exact(servers).await.map(drop)
     })
 }
 

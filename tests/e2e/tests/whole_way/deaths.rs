@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use millstream_e2e::{Mesos, with};
+use millstream_e2e::{Mesos, beside, with};
 use millstream_testbed::MesosOptions;
 use nix::sys::signal::Signal;
 
@@ -71,18 +71,14 @@ fn a_killed_agent_that_comes_back_keeps_its_executor() -> Result<()> {
 /// The operator says that the agent never comes back, and Mesos ends all that was on it.
 #[test]
 fn an_agent_that_is_marked_gone_is_replaced() -> Result<()> {
-    with(Mesos::Real, async |servers| {
-        servers
-            .on(MesosOptions { agents: 4, ..MesosOptions::default() }, async |servers| {
-                let run = Run::start(servers, "gone-agent").await?;
-                let victim = run.victim()?;
-                let agent = run.agent_of(servers, &victim.id).await?;
-                servers.mesos()?.mark_agent_gone(agent).await?;
-                servers.placed_without(&run.job, &[victim.pid]).await?;
-                gone(&victim, LEAVES_WITHIN * 2).await?;
-                run.exact(servers).await.map(drop)
-            })
-            .await
+    beside(MesosOptions { agents: 4, ..MesosOptions::default() }, async |servers| {
+        let run = Run::start(servers, "gone-agent").await?;
+        let victim = run.victim()?;
+        let agent = run.agent_of(servers, &victim.id).await?;
+        servers.mesos()?.mark_agent_gone(agent).await?;
+        servers.placed_without(&run.job, &[victim.pid]).await?;
+        gone(&victim, LEAVES_WITHIN * 2).await?;
+        run.exact(servers).await.map(drop)
     })
 }
 

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use millstream_e2e::{Mesos, Servers, figure, with};
+use millstream_e2e::{Servers, alone, figure};
 use millstream_testbed::{MesosOptions, Millstream, SchedulerOptions, ZooKeeper, eventually};
 use nix::sys::signal::Signal;
 
@@ -29,7 +29,7 @@ enum Part {
 
 #[test]
 fn leaders_of_every_kind_are_killed_twenty_times_and_no_executor_notices() -> Result<()> {
-    with(Mesos::Real, async |servers| {
+    alone(async |data| {
         let zookeeper = ZooKeeper::start(3).await?;
         let options = MesosOptions { masters: 3, zookeeper: Some(zookeeper.url("/mesos")), ..MesosOptions::default() };
         let mesos = millstream_testbed::Mesos::start(options).await?;
@@ -43,7 +43,7 @@ fn leaders_of_every_kind_are_killed_twenty_times_and_no_executor_notices() -> Re
         let first = Millstream::candidate(&mesos, candidate()).await?;
         let second = Millstream::candidate(&mesos, candidate()).await?;
         let mut others = Others { zookeeper, standby: second };
-        servers.with_scheduler(Some(mesos), first, async |servers| killed_in_turn(servers, &mut others).await).await
+        killed_in_turn(&mut data.with(Some(mesos), first), &mut others).await
     })
 }
 
