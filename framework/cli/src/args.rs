@@ -114,8 +114,8 @@ pub(crate) struct Scheduler {
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) ca: Option<PathBuf>,
 
-    /// Where jobs and tasks are remembered: a folder, or of several schedulers that share it (one
-    /// leads) zk://HOST:PORT,HOST:PORT/millstream [default: millstream-state]
+    /// Where jobs and tasks are remembered: a folder, or zk://HOST:PORT,HOST:PORT/millstream, shared
+    /// by several schedulers of which one leads [default: millstream-state]
     #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
     pub(crate) state: Option<String>,
 

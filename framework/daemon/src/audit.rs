@@ -8,9 +8,10 @@ use crate::metrics::label;
 /// Logs one event.
 pub(crate) fn log(audit: &Audit) {
     match audit {
-        Audit::Subscribed { framework_id, known, tasks } => {
-            info!(framework = framework_id, known, tasks, "tasks taken over")
+        Audit::Subscribed { framework_id, known: true, tasks } => {
+            info!(framework = framework_id, tasks, "tasks taken over");
         }
+        Audit::Subscribed { framework_id, .. } => info!(framework = framework_id, "a new framework"),
         Audit::Disconnected => info!("offers are void until the next subscription; tasks run on"),
         Audit::FrameworkRemoved { tasks } => error!(tasks, "framework forgotten, with all its tasks"),
         Audit::Suppressed => debug!("no offers wanted"),
@@ -33,6 +34,7 @@ pub(crate) fn log(audit: &Audit) {
         Audit::ReconcilingAll => debug!("reconciling everything"),
         Audit::ReportRefused { executor, agent, error } => warn!(executor, agent, error, "report refused"),
         Audit::PartitionChanged { job, partition, status, reason } => {
+            let reason = (!reason.is_empty()).then_some(reason);
             info!(job, partition, status = label(status), reason, "partition changed");
         }
         Audit::SchedulerStalled { gap_ms } => warn!(gap_ms, "the scheduler itself was held up; deadlines move along"),
@@ -53,7 +55,8 @@ fn log_task(audit: &Audit) {
         }
         Audit::TaskEnded { job, slot, task, agent, cause, state, message, retry_in_ms } => {
             let (cause, state) = (cause.as_str(), state.as_ref().map(label));
-            warn!(job, slot, task, agent, cause, state, message, retry_in_ms, "task ended");
+            // A field `message` would be taken for the event's own.
+            warn!(job, slot, task, agent, cause, state, why = message, retry_in_ms, "task ended");
         }
         Audit::CondemnedEnded { job, task, agent } => info!(job, task, agent, "condemned task ended"),
         Audit::LaunchTimeout { job, task, agent } => warn!(job, task, agent, "no word of a launch; asking the master"),
@@ -66,7 +69,7 @@ fn log_task(audit: &Audit) {
         Audit::VolumeGivenUp { job, slot, volume, agent } => info!(job, slot, volume, agent, "volume given up"),
         Audit::VolumeRemoved { volume, agent } => info!(volume, agent, "volume is destroyed"),
         Audit::OperationFailed { operation, state, message } => {
-            warn!(operation, state = label(state), message, "operation failed");
+            warn!(operation, state = label(state), why = message, "operation failed");
         }
         Audit::AgentLost { agent, executors } => warn!(agent, executors, "agent lost"),
         Audit::UnknownTask { task, agent } => warn!(task, agent, "unknown task killed"),

@@ -23,12 +23,11 @@ pub(super) fn text(why: &WhyView) -> String {
         out.push_str(&rollout_line(rollout));
     }
     if let Some(backoff) = &why.backoff {
-        let _ = writeln!(
-            out,
-            "{} in a row: next launch in {}",
-            counted(backoff.failures as usize, "failure"),
-            duration(Some(backoff.retry_in_ms))
-        );
+        let failures = counted(backoff.failures as usize, "failure");
+        let _ = match backoff.retry_in_ms {
+            0 => writeln!(out, "{failures} in a row"),
+            ms => writeln!(out, "{failures} in a row: next launch in {}", duration(Some(ms))),
+        };
     }
     out.push_str(&placed_slots(&why.slots));
     for slot in &why.slots {

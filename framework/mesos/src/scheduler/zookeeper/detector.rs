@@ -98,8 +98,11 @@ impl Watcher {
                 _ => None,
             };
             let why = why.unwrap_or_else(|| self.describe(&error));
-            tracing::warn!(zookeeper = %self.url, why, "leader detection is interrupted");
-            self.tell(Detection::Unreachable(why));
+            let trouble = Detection::Unreachable(why.clone());
+            if *self.sender.borrow() != trouble {
+                tracing::warn!(zookeeper = %self.url, why, "leader detection is interrupted");
+            }
+            self.tell(trouble);
             tokio::time::sleep(pauses.next()).await;
         }
     }
