@@ -35,6 +35,8 @@ pub(crate) enum Command {
     Why(Job),
     /// Show how far a job is behind its topic, by partition
     Lag(Job),
+    /// Print a job's file as deployed, or as it was before
+    Show(Show),
     /// Drain a job: flush, commit, leave
     Stop(Job),
     /// Forget a stopped job
@@ -91,11 +93,31 @@ pub(crate) struct Job {
 }
 
 #[derive(Debug, Args)]
+pub(crate) struct Show {
+    #[command(flatten)]
+    pub(crate) job: Job,
+
+    /// What was deployed before, or has failed since and was taken back
+    #[arg(long)]
+    pub(crate) previous: bool,
+}
+
+#[derive(Debug, Args)]
 pub(crate) struct Scheduler {
-    /// Mesos masters, the leader is found among them: HOST:PORT,HOST:PORT or
-    /// zk://HOST:PORT,HOST:PORT/mesos [default: 127.0.0.1:5050]
+    /// Mesos masters, the leader is found among them: HOST:PORT,HOST:PORT (https://HOST:PORT with
+    /// --ca), or their ZooKeeper: zk://HOST:PORT,HOST:PORT/mesos [default: 127.0.0.1:5050]
     #[arg(long, value_name = "MASTERS")]
     pub(crate) master: Vec<String>,
+
+    /// PEM file of the authorities that sign the masters' certificates, which https needs; with it,
+    /// masters are spoken to by https
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) ca: Option<PathBuf>,
+
+    /// Where jobs and tasks are remembered: a folder, or zk://HOST:PORT,HOST:PORT/millstream, shared
+    /// by several schedulers of which one leads [default: millstream-state]
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+    pub(crate) state: Option<String>,
 
     /// Settings of the scheduler as TOML; what is given here as an option wins
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
@@ -108,11 +130,6 @@ pub(crate) struct Scheduler {
 /// What a scheduler needs, alone or in `local`.
 #[derive(Debug, Args)]
 pub(crate) struct Serve {
-    /// Folder of what must survive, or zk://HOST:PORT,HOST:PORT/millstream for several schedulers of
-    /// which one leads [default: millstream-state, of `local` millstream-local]
-    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
-    pub(crate) state: Option<String>,
-
     /// Address of the HTTP API, the status page and the metrics [default: 127.0.0.1:7070]
     #[arg(long, value_name = "ADDR:PORT")]
     pub(crate) listen: Option<SocketAddr>,
@@ -163,6 +180,10 @@ pub(crate) struct Local {
     /// Attributes of each agent: %d is its number, %r its rack (1 to 3 in turn)
     #[arg(long, value_name = "TEXT", default_value = "rack:r%r;broker:%d")]
     pub(crate) attributes: String,
+
+    /// Folder of sandboxes, jobs and tasks [default: millstream-local]
+    #[arg(long, value_name = "DIR", value_hint = ValueHint::DirPath)]
+    pub(crate) state: Option<String>,
 
     #[command(flatten)]
     pub(crate) serve: Serve,

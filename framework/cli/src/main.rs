@@ -58,6 +58,7 @@ async fn run(command: Command, out: Output) -> ExitCode {
         Command::Jobs(args) => ask::jobs(&args, out).await,
         Command::Why(args) => ask::why(&args, out).await,
         Command::Lag(args) => ask::lag(&args, out).await,
+        Command::Show(args) => ask::show(&args, out).await,
         Command::Stop(args) => ask::stop(&args, out).await,
         Command::Delete(args) => ask::delete(&args, out).await,
         Command::Scheduler(args) => servers::scheduler(args, out).await,

@@ -1,8 +1,8 @@
 //! `millstream scheduler` and `millstream local`
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use millstream_daemon::{Config, Overrides};
+use millstream_daemon::{Config, Overrides, config::is_meant_for_zookeeper};
 use millstream_local::{Local, LocalError, LocalOptions};
 
 use crate::{args, failure::Failure, output::Output, process};
@@ -13,17 +13,19 @@ const LOCAL_DIR: &str = "millstream-local";
 /// Runs a scheduler until SIGINT or SIGTERM. Its tasks run on.
 pub(crate) async fn scheduler(args: args::Scheduler, out: Output) -> Result<(), Failure> {
     let masters = args.master.iter().flat_map(|text| masters(text)).collect();
-    let config = config(args.config.as_deref(), args.serve, masters)?;
+    let overrides = Overrides { masters, ca: args.ca, state: args.state, ..overrides(args.serve) };
+    let config = Config::load(args.config.as_deref(), overrides).map_err(|e| Failure::of(&e))?;
     process::log(out);
     millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e))
 }
 
 /// Runs master, agents and (unless told not to) a scheduler until SIGINT or SIGTERM. No executor is left.
 pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure> {
-    let dir = PathBuf::from(args.serve.state.as_deref().unwrap_or(LOCAL_DIR));
-    if dir.starts_with("zk:") {
+    let state = args.state.as_deref().unwrap_or(LOCAL_DIR);
+    if is_meant_for_zookeeper(state) {
         return Err(Failure::new("`local` keeps its state in a folder", "name one, or leave --state out"));
     }
+    let dir = PathBuf::from(state);
     let options = LocalOptions {
         agents: args.agents,
         port: args.port,
@@ -40,10 +42,10 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         Ok(())
     } else {
         let state = Some(dir.join("scheduler").display().to_string());
-        let serve = args::Serve { state, ..args.serve };
-        match config(None, serve, vec![cluster.master.clone()]) {
+        let overrides = Overrides { masters: vec![cluster.master.clone()], state, ..overrides(args.serve) };
+        match Config::load(None, overrides) {
             Ok(config) => millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e)),
-            Err(failure) => Err(failure),
+            Err(error) => Err(Failure::of(&error)),
         }
     };
     cluster.stop().await;
@@ -63,10 +65,9 @@ fn masters(text: &str) -> Vec<String> {
     if text.starts_with("zk://") { vec![text.to_owned()] } else { text.split(',').map(str::to_owned).collect() }
 }
 
-fn config(file: Option<&Path>, serve: args::Serve, masters: Vec<String>) -> Result<Config, Failure> {
-    let args::Serve { state, listen, url, role, user, executor, serve_executor } = serve;
-    let overrides = Overrides { masters, state, listen, url, role, user, executor, serve_executor };
-    Config::load(file, overrides).map_err(|e| Failure::of(&e))
+fn overrides(serve: args::Serve) -> Overrides {
+    let args::Serve { listen, url, role, user, executor, serve_executor } = serve;
+    Overrides { listen, url, role, user, executor, serve_executor, ..Overrides::default() }
 }
 
 #[cfg(test)]

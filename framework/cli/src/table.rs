@@ -87,6 +87,24 @@ pub(crate) fn partitions(numbers: &[i32]) -> String {
     runs.iter().map(text).collect::<Vec<_>>().join(",")
 }
 
+/// The same in a sentence: `partitions 0-3,7`.
+pub(crate) fn named_partitions(numbers: &[i32]) -> String {
+    let noun = if numbers.len() == 1 { "partition" } else { "partitions" };
+    format!("{noun} {}", partitions(numbers))
+}
+
+/// Partitions of which the same is to be said, so that it is said once; in the order of the first of each.
+pub(crate) fn alike<T: PartialEq>(said: impl Iterator<Item = (T, i32)>) -> Vec<(T, Vec<i32>)> {
+    let mut groups: Vec<(T, Vec<i32>)> = vec![];
+    for (what, partition) in said {
+        match groups.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, partitions)) => partitions.push(partition),
+            None => groups.push((what, vec![partition])),
+        }
+    }
+    groups
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -61,6 +61,7 @@ fn help() {
         "jobs",
         "why",
         "lag",
+        "show",
         "stop",
         "delete",
         "scheduler",
@@ -137,6 +138,27 @@ fn without_a_scheduler_the_remedy_says_how_to_start_one() {
     check("cli/no-scheduler.txt", &text);
 }
 
+#[test]
+fn servers_refuse_settings_that_cannot_be_meant_so() {
+    let here = Path::new(TESTS);
+    let runs = [
+        vec!["scheduler", "--state", "zk:/z1:2181/millstream"],
+        vec!["scheduler", "--state", "zk://z1:2181"],
+        vec!["scheduler", "--state", "zk://me:hu/sh@z1:2181/x"],
+        vec!["scheduler", "--master", "zk://me:hu/sh@z1:2181/x"],
+        vec!["scheduler", "--master", "zk:/z1:2181/mesos"],
+        vec!["scheduler", "--master", "https://m1:5050"],
+        vec!["scheduler", "--master", "https://m1:5050", "--ca", "nowhere.pem"],
+        vec!["local", "--state", "zk://z1:2181/millstream"],
+    ];
+    let text: String = runs.iter().map(|args| run(here, args)).collect();
+    assert!(
+        !text.replace("--master zk://me:hu/sh@", "").replace("--state zk://me:hu/sh@", "").contains("hu"),
+        "{text}"
+    );
+    check("cli/servers.txt", &text);
+}
+
 /// A scheduler that gives the answers of `tests/cli/answers/`, and tells what it was asked.
 struct FakeScheduler {
     url: String,
@@ -194,6 +216,13 @@ fn commands_that_ask_the_scheduler() {
     text += &ask(&["jobs"], "200 OK", "no-jobs.json");
     text += &ask(&["why", "flights"], "200 OK", "why.json");
     text += &ask(&["lag", "flights"], "200 OK", "lag.json");
+    text += &ask(&["lag", "flights"], "200 OK", "lag-alike.json");
+    text += &ask(&["why", "flights"], "200 OK", "why-never.json");
+    text += &ask(&["why", "flights"], "200 OK", "why-back.json");
+    text += &ask(&["show", "flights"], "200 OK", "job.json");
+    text += &ask(&["show", "flights", "--previous"], "200 OK", "job.json");
+    text += &ask(&["show", "flights", "--previous"], "200 OK", "job-first.json");
+    text += &ask(&["show", "--json", "flights"], "200 OK", "job-first.json");
     text += &ask(&["stop", "flights"], "200 OK", "stopped.json");
     text += &ask(&["delete", "flights"], "204 No Content", "nothing.txt");
     text += &ask(&["delete", "--json", "flights"], "204 No Content", "nothing.txt");
@@ -201,6 +230,8 @@ fn commands_that_ask_the_scheduler() {
     text += &ask(&["deploy", "flights.toml"], "200 OK", "deployed.json");
     text += &ask(&["deploy", "flights.toml"], "200 OK", "changed.json");
     text += &ask(&["plan", "flights.toml"], "200 OK", "plan.json");
+    text += &ask(&["plan", "flights.toml"], "200 OK", "plan-unchanged.json");
+    text += &ask(&["deploy", "flights.toml"], "200 OK", "deployed-too-large.json");
     text += &ask(&["deploy", "flights.toml"], "422 Unprocessable Entity", "refused-once.json");
     text += &ask(&["deploy", "flights.toml"], "422 Unprocessable Entity", "refused.json");
     text += &ask(&["deploy", "--json", "flights.toml"], "422 Unprocessable Entity", "refused.json");

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 pub use millstream_placement::{Plan, Tier};
 pub use millstream_scheduler::views::{
     BackoffView, FailureView, JobView, LagView, LocalityView, MaintenanceView, OverviewView, PartitionLag,
-    RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView,
+    RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView, counted,
 };
 pub use millstream_scheduler::{Change, records::JobPhase};
 use serde::{Deserialize, Serialize};
@@ -112,8 +112,11 @@ pub struct JobDetail {
     /// At a glance.
     #[serde(flatten)]
     pub job: JobView,
-    /// The job file as deployed.
+    /// The job file as deployed: what runs, or will when its drain is done.
     pub toml: String,
+    /// What was deployed before that, or has failed since; none before the first change.
+    #[serde(default)]
+    pub previous_toml: Option<String>,
 }
 
 /// What a deployment does.
@@ -177,6 +180,12 @@ pub struct PlanView {
     /// What deploying it would change; none for a job that is not deployed, or already so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub change: Option<ChangeView>,
+    /// It is deployed already, as written: a deploy would change nothing.
+    #[serde(default)]
+    pub unchanged: bool,
+    /// What was noticed on the way and does not hinder a deploy.
+    #[serde(default)]
+    pub warnings: Vec<String>,
     /// Partitions of its topic.
     pub partitions: usize,
     /// Each task.

@@ -1,6 +1,9 @@
 //! What is changed about a deployed job, for people: before it happens and after.
 
-use millstream_scheduler::{Change, State, change, views};
+use millstream_scheduler::{
+    Change, State, change,
+    views::{self, counted},
+};
 use millstream_spec::JobSpec;
 use similar::TextDiff;
 
@@ -37,10 +40,12 @@ fn effect(change: Change) -> String {
              new version fails"
         ),
         Change::Restart { generation, tasks } => {
-            format!("all {tasks} tasks would drain, then the job starts as now written (generation {generation})")
+            let tasks = counted(tasks, "task");
+            format!("{tasks} would drain, then the job starts as now written (generation {generation})")
         }
         Change::TakeBack { generation, tasks } => {
-            format!("the change under way would be taken back on {tasks} tasks (generation {generation})")
+            let tasks = counted(tasks, "task");
+            format!("the change under way would be taken back on {tasks} (generation {generation})")
         }
     }
 }

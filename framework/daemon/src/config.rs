@@ -5,17 +5,13 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError};
+use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError, ZooKeeperUrl};
 use millstream_placement::Distances;
 use millstream_scheduler::{ExecutorProgram, FrameworkSettings, Settings};
 use millstream_spec::{Setting, units};
 use serde::{Deserialize, Deserializer, de::Error as _};
 
-use crate::{
-    chain,
-    program::Program,
-    zookeeper::address::{Address, SCHEME},
-};
+use crate::{chain, program::Program, zookeeper::address};
 
 /// The committed defaults, as text.
 pub const DEFAULTS: &str = include_str!("../default.toml");
@@ -50,7 +46,8 @@ pub struct Config {
 pub struct Mesos {
     /// `host:port` or `https://host:port` of each master, or one `zk://[user:password@]host:port,…/mesos`.
     pub masters: Vec<String>,
-    /// PEM file of the authorities that sign the masters' certificates; with it, masters are spoken to by https.
+    /// PEM file of the authorities that sign the masters' certificates. Needed for https, and with it masters are spoken to
+    /// by https unless they say `http://`; the system's own authorities are not asked.
     #[serde(default)]
     pub ca: Option<PathBuf>,
     /// Shown in Mesos' pages.
@@ -78,7 +75,7 @@ pub struct StatePlace {
     pub dir: PathBuf,
     /// ZooKeeper of several schedulers of which one leads; none for a single one.
     #[serde(deserialize_with = "zookeeper")]
-    pub zookeeper: Option<Address>,
+    pub zookeeper: Option<ZooKeeperUrl>,
     /// How long ZooKeeper waits for a silent scheduler before another one leads, in milliseconds.
     #[serde(rename = "session_timeout", deserialize_with = "duration")]
     pub session_timeout_ms: u64,
@@ -152,6 +149,8 @@ pub struct Offers {
 pub struct Overrides {
     /// `--master`; empty keeps the configured ones.
     pub masters: Vec<String>,
+    /// `--ca`
+    pub ca: Option<PathBuf>,
     /// `--state`: a folder, or `zk://…`
     pub state: Option<String>,
     /// `--listen`
@@ -235,10 +234,11 @@ impl Config {
         if !overrides.masters.is_empty() {
             self.mesos.masters = overrides.masters;
         }
+        self.mesos.ca = overrides.ca.or(self.mesos.ca.take());
         match overrides.state {
-            Some(state) if state.starts_with(SCHEME) => {
+            Some(state) if is_meant_for_zookeeper(&state) => {
                 let refused = |problem| ConfigError::Value { key: "--state", problem };
-                self.state.zookeeper = Some(state.parse().map_err(refused)?);
+                self.state.zookeeper = Some(address::parse(&state).map_err(refused)?);
             }
             Some(dir) => (self.state.dir, self.state.zookeeper) = (dir.into(), None),
             None => {}
@@ -255,6 +255,9 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.into() });
         self.session()?;
+        if is_meant_for_zookeeper(&self.state.dir.to_string_lossy()) {
+            return refuse("state.dir", "a ZooKeeper is no folder; name it as `zookeeper` in [state]");
+        }
         if !SESSION_TIMEOUT_MS.contains(&self.state.session_timeout_ms) {
             return refuse(
                 "state.session_timeout",
@@ -295,8 +298,15 @@ impl Config {
     /// Where the masters are and how to speak to them; without credentials.
     pub fn session(&self) -> Result<SessionConfig, ConfigError> {
         SessionConfig::read(&self.mesos.masters, self.mesos.ca.as_deref()).map_err(|error| {
+            let problem = match &error {
+                SessionConfigError::NoCa { master } => format!(
+                    "{master} can only be known by the authority that signed its certificate; give that one's PEM file with \
+                     --ca or as `ca` in [mesos] (the system's own authorities are not asked)"
+                ),
+                error => chain(error),
+            };
             let key = if matches!(error, SessionConfigError::Masters(_)) { "mesos.masters" } else { "mesos.ca" };
-            ConfigError::Value { key, problem: chain(&error) }
+            ConfigError::Value { key, problem }
         })
     }
 
@@ -362,6 +372,11 @@ impl Config {
     }
 }
 
+/// `zk:/place` is a place in ZooKeeper with a slash too few, and hardly ever a folder of that name.
+pub fn is_meant_for_zookeeper(state: &str) -> bool {
+    state.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("zk:"))
+}
+
 fn this_user() -> String {
     // The environment is enough for a default: who wants another says so.
     std::env::var("USER")
@@ -388,10 +403,10 @@ fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     units::parse_size_bytes(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-fn zookeeper<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Address>, D::Error> {
+fn zookeeper<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<ZooKeeperUrl>, D::Error> {
     match String::deserialize(deserializer)?.as_str() {
         "" => Ok(None),
-        text => text.parse().map(Some).map_err(D::Error::custom),
+        text => address::parse(text).map(Some).map_err(D::Error::custom),
     }
 }
 
@@ -450,13 +465,38 @@ mod tests {
         };
         let zookeeper = "[state]\nzookeeper = \"zk://a:2181/millstream\"";
         assert_eq!(state("", None).expect("defaults").zookeeper, None);
-        assert_eq!(state(zookeeper, None).expect("a file").zookeeper.map(|zk| zk.root), Some("/millstream".into()));
+        assert_eq!(
+            state(zookeeper, None).expect("a file").zookeeper.map(|zk| zk.path().to_owned()),
+            Some("/millstream".into())
+        );
         let folder = state(zookeeper, Some("/var/lib/millstream")).expect("a folder");
         assert_eq!((folder.zookeeper, folder.dir), (None, "/var/lib/millstream".into()));
         let other = state(zookeeper, Some("zk://b:2181,c:2181/other")).expect("another one").zookeeper;
-        assert_eq!(other.map(|zk| zk.servers), Some("b:2181,c:2181".into()));
-        let error = state("", Some("zk://b:2181")).expect_err("no path").to_string();
-        assert!(error.starts_with("--state: ") && error.contains("/millstream"), "{error}");
+        assert_eq!(other.map(|zk| zk.servers().to_owned()), Some("b:2181,c:2181".into()));
+        for wrong in ["zk://b:2181", "zk:/b:2181/x", "zk:b:2181/x", "ZK://b:2181/x"] {
+            let error = state("", Some(wrong)).expect_err(wrong).to_string();
+            assert!(error.starts_with("--state: ") && error.contains("zk://HOST:PORT,HOST:PORT/millstream"), "{error}");
+        }
+        assert_eq!(state("", Some("./zk:")).expect("a folder").zookeeper, None);
+        let config = Config::parse("[state]\ndir = \"zk:/b:2181/x\"").expect("settings");
+        let error = config.check().expect_err("no folder").to_string();
+        assert!(error.starts_with("state.dir: ") && error.contains("`zookeeper`"), "{error}");
+    }
+
+    #[test]
+    fn https_to_the_masters_needs_a_ca_and_both_ways_to_name_it_are_said() {
+        let config = |ca: Option<&str>| {
+            let mut config = Config::parse("[mesos]\nmasters = [\"https://m1:5050\"]").expect("settings");
+            config.apply(Overrides { ca: ca.map(Into::into), ..Overrides::default() }).expect("overrides");
+            config.check().expect_err("no CA, or none that can be read").to_string()
+        };
+        let error = config(None);
+        assert!(
+            error.starts_with("mesos.ca: https://m1:5050") && error.contains("--ca or as `ca` in [mesos]"),
+            "{error}"
+        );
+        let error = config(Some("/nowhere.pem"));
+        assert!(error.contains("/nowhere.pem cannot be read"), "{error}");
     }
 
     #[test]

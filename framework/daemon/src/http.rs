@@ -22,7 +22,7 @@ use axum::{
     routing::{get, post},
 };
 use millstream_mesos::scheduler::Config as SessionConfig;
-use millstream_scheduler::{Input, Reply, Settings, views};
+use millstream_scheduler::{Change, Input, Reply, Settings, views};
 use millstream_spec::JobSpec;
 use tokio::{
     net::TcpListener,
@@ -35,7 +35,7 @@ use crate::{
     change,
     driver::{Ask, Seen, Vitals},
     metrics::Metrics,
-    plan,
+    plan::{self, Room},
     program::{self, Program},
 };
 
@@ -53,6 +53,7 @@ pub(crate) struct Api {
     metrics: Arc<Metrics>,
     session: SessionConfig,
     program: Option<Program>,
+    room: Room,
 }
 
 /// An answer that is not a success.
@@ -98,7 +99,7 @@ impl Api {
         session: SessionConfig,
         program: Option<Program>,
     ) -> Self {
-        Api { roles, url, metrics, session, program }
+        Api { roles, url, metrics, session, program, room: Room::default() }
     }
 
     pub(crate) fn session(&self) -> &SessionConfig {
@@ -113,6 +114,18 @@ impl Api {
     pub(crate) async fn change(&self, spec: &JobSpec, file: &str, toml: &str) -> Result<Option<ChangeView>, Failure> {
         let (spec, file, toml) = (spec.clone(), file.to_owned(), toml.to_owned());
         self.read(move |seen| change::of(seen.state, &spec, &file, &toml)).await
+    }
+
+    /// Would deploying a file change nothing about a deployed job?
+    pub(crate) async fn is_deployed(&self, spec: &JobSpec, toml: &str) -> Result<bool, Failure> {
+        let (spec, toml) = (spec.clone(), toml.to_owned());
+        self.read(move |seen| millstream_scheduler::change(seen.state, &spec, &toml) == Change::Nothing).await
+    }
+
+    /// Why no agent could ever hold a task of this job; none when one could, and when nobody knows.
+    pub(crate) async fn lacks_room(&self, spec: &JobSpec) -> Option<String> {
+        let settings = self.settings().await.ok()?;
+        self.room.lacks(&self.session, spec, &settings).await
     }
 
     /// Looks at the state.
@@ -230,10 +243,11 @@ async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {
 
 async fn job(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<JobDetail> {
     let asked = name.clone();
-    let detail =
-        api.read(move |seen| Some((views::job(seen.state, &asked)?, views::job_toml(seen.state, &asked)?))).await?;
-    let (job, toml) = detail.ok_or_else(|| Failure::no_such_job(&name))?;
-    Ok(Json(JobDetail { job, toml }))
+    let detail = api.read(move |seen| {
+        let (job, toml) = (views::job(seen.state, &asked)?, views::job_toml(seen.state, &asked)?);
+        Some(JobDetail { job, toml, previous_toml: views::previous_toml(seen.state, &asked) })
+    });
+    detail.await?.map(Json).ok_or_else(|| Failure::no_such_job(&name))
 }
 
 async fn why(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<WhyView> {
@@ -243,9 +257,15 @@ async fn why(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<WhyVi
         if let Some(error) = seen.topology_errors.get(&asked) {
             view.note = Some(format!("its topic or ring cannot be read: {error}"));
         }
-        Some(view)
+        Some((view, views::without_room(seen.state, &asked)))
     });
-    view.await?.map(Json).ok_or_else(|| Failure::no_such_job(&name))
+    let (mut view, without_room) = view.await?.ok_or_else(|| Failure::no_such_job(&name))?;
+    for (spec, slots) in without_room {
+        if let Some(lacks) = api.lacks_room(&spec).await {
+            view.never_placed(&slots, &lacks);
+        }
+    }
+    Ok(Json(view))
 }
 
 async fn lag(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<LagView> {

@@ -310,7 +310,7 @@ impl Metrics {
 }
 
 /// A plain enum's name as in JSON.
-fn label(value: &impl serde::Serialize) -> String {
+pub(crate) fn label(value: &impl serde::Serialize) -> String {
     serde_json::to_value(value).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
 }
 

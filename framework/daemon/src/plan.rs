@@ -1,6 +1,9 @@
 //! `POST /api/v1/plan`: what would be placed where if all that is free now were offered. Nothing is changed.
 
 mod agents;
+mod room;
+
+pub(crate) use room::Room;
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -10,7 +13,9 @@ use axum::{
     http::StatusCode,
 };
 use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Topology, group_partitions};
-use millstream_scheduler::{Settings, guessed_bytes_per_sec, job_wishes, task_resources, volume_refusal};
+use millstream_scheduler::{
+    Change, Settings, guessed_bytes_per_sec, job_wishes, task_resources, views::counted, volume_refusal,
+};
 use millstream_spec::{JobSpec, TaskCount};
 
 use crate::{
@@ -37,7 +42,22 @@ pub(crate) async fn post(
     }
     let agents = agents::free(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
     let change = api.change(&checked.file.spec, &shown, &toml).await?;
-    Ok(Json(PlanView { change, ..view(&checked.file.spec, topology, agents, &settings) }))
+    let unchanged = change.is_none() && api.is_deployed(&checked.file.spec, &toml).await?;
+    let mut view = PlanView { change, unchanged, ..view(&checked.file.spec, topology, agents, &settings) };
+    if let Some(lacks) = api.lacks_room(&checked.file.spec).await {
+        view.warnings.push(never_placed(&lacks));
+    }
+    view.text = match view.change.as_ref().map(|change| change.what) {
+        _ if unchanged => format!("{0}: no change, it is deployed as written; see `millstream why {0}`\n", view.job),
+        Some(Change::TextOnly) => format!("{0}: its tasks stay where they are; see `millstream why {0}`\n", view.job),
+        _ => text(&view),
+    };
+    Ok(Json(view))
+}
+
+/// Said at a deploy, and before it.
+pub(crate) fn never_placed(lacks: &str) -> String {
+    format!("as the cluster is, no task of it will ever be placed: {lacks}")
 }
 
 fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings: &Settings) -> PlanView {
@@ -48,30 +68,7 @@ fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings
     };
     let groups = group_partitions(&topology, count);
     let partitions = topology.partitions.len();
-    let request = |(i, partitions): (usize, &Vec<i32>)| Request {
-        id: i.to_string(),
-        job: job.clone(),
-        partitions: partitions.clone(),
-        resources: task_resources(spec),
-        bytes_in_per_sec: guessed_bytes_per_sec(partitions.len()),
-        // All that is free is on the table: there is nothing to wait for.
-        wait_from_ms: 0,
-        deadline_ms: 0,
-        not_before_ms: 0,
-        avoid_agents: vec![],
-        revocable: spec.tasks.revocable,
-        volume: None,
-    };
-    let problem = Problem {
-        now_ms: 0,
-        jobs: BTreeMap::from([(job.clone(), job_wishes(spec, settings))]),
-        requests: groups.iter().enumerate().map(request).collect(),
-        offers: agents,
-        placed: vec![],
-        topology: Topology { jobs: BTreeMap::from([(job.clone(), topology)]) },
-        distances: settings.distances,
-        launches_max: usize::MAX,
-    };
+    let problem = problem(spec, &groups, topology, agents, settings);
     let plan = millstream_placement::plan(&problem);
     let hosts: BTreeMap<&str, String> = problem.offers.iter().map(|o| (o.agent.as_str(), host(o))).collect();
     let tasks: Vec<PlannedTask> =
@@ -87,8 +84,54 @@ fn view(spec: &JobSpec, topology: JobTopology, agents: Vec<AgentOffer>, settings
         *bytes_by_tier.entry(*tier).or_insert(0.0) += bytes;
     }
     let cost = plan.launches.iter().map(|l| l.cost).sum();
-    let text = text(&job, partitions, &tasks, &agents_refused);
-    PlanView { job, change: None, partitions, tasks, agents_refused, bytes_by_tier, cost, plan, text }
+    PlanView {
+        job,
+        change: None,
+        unchanged: false,
+        warnings: vec![],
+        partitions,
+        tasks,
+        agents_refused,
+        bytes_by_tier,
+        cost,
+        plan,
+        text: String::new(),
+    }
+}
+
+/// These groups of the job's partitions are to be placed on these agents.
+fn problem(
+    spec: &JobSpec,
+    groups: &[Vec<i32>],
+    topology: JobTopology,
+    agents: Vec<AgentOffer>,
+    settings: &Settings,
+) -> Problem {
+    let job = spec.name.0.clone();
+    let request = |(i, partitions): (usize, &Vec<i32>)| Request {
+        id: i.to_string(),
+        job: job.clone(),
+        partitions: partitions.clone(),
+        resources: task_resources(spec),
+        bytes_in_per_sec: guessed_bytes_per_sec(partitions.len()),
+        // All that is free is on the table: there is nothing to wait for.
+        wait_from_ms: 0,
+        deadline_ms: 0,
+        not_before_ms: 0,
+        avoid_agents: vec![],
+        revocable: spec.tasks.revocable,
+        volume: None,
+    };
+    Problem {
+        now_ms: 0,
+        jobs: BTreeMap::from([(job.clone(), job_wishes(spec, settings))]),
+        requests: groups.iter().enumerate().map(request).collect(),
+        offers: agents,
+        placed: vec![],
+        topology: Topology { jobs: BTreeMap::from([(job.clone(), topology)]) },
+        distances: settings.distances,
+        launches_max: usize::MAX,
+    }
 }
 
 fn host(offer: &AgentOffer) -> String {
@@ -120,16 +163,22 @@ fn task(plan: &Plan, hosts: &BTreeMap<&str, String>, id: &str, partitions: &[i32
     }
 }
 
-fn text(job: &str, partitions: usize, tasks: &[PlannedTask], refused: &[RefusedAgent]) -> String {
+fn text(view: &PlanView) -> String {
+    let PlanView { job, partitions, tasks, agents_refused, warnings, .. } = view;
     let placed = tasks.iter().filter(|t| t.host.is_some()).count();
-    let mut text = format!("{job}: {partitions} partitions in {} tasks, {placed} would be placed\n", tasks.len());
+    let (partitions, count) = (counted(*partitions, "partition"), counted(tasks.len(), "task"));
+    let mut text = format!("{job}: {partitions} in {count}, {placed} would be placed\n");
     for task in tasks {
         let host = task.host.as_deref().unwrap_or("waits");
         let partitions: Vec<String> = task.partitions.iter().map(ToString::to_string).collect();
-        let _ = writeln!(text, "  {host:<16} {} (partitions {})", task.reason, partitions.join(" "));
+        let noun = if partitions.len() == 1 { "partition" } else { "partitions" };
+        let _ = writeln!(text, "  {host:<16} {} ({noun} {})", task.reason, partitions.join(" "));
     }
-    for agent in refused {
+    for agent in agents_refused {
         let _ = writeln!(text, "  {:<16} gets nothing: {}", agent.host, agent.reason);
+    }
+    for warning in warnings {
+        let _ = writeln!(text, "warning: {warning}");
     }
     text
 }

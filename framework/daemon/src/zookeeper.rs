@@ -1,6 +1,6 @@
 //! Several schedulers on one ZooKeeper: one of them leads, and its records lie there (`[state] zookeeper`).
 //!
-//! Map: `address`: where; `tree`: how records lie there (pure); `store`: its transactions, each of them fenced by the
+//! Map: `address`: where it may be; `tree`: how records lie there (pure); `store`: its transactions, each of them fenced by the
 //! leader's lock; `election` (here): who leads. Below the root: `leader/` has a lock node of each scheduler that competes,
 //! in the order they came, whose data is the URL of its API; `records/` and `journal/` belong to whoever is first there.
 
@@ -11,11 +11,10 @@ mod tree;
 use std::{sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
+use millstream_mesos::scheduler::ZooKeeperUrl;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
 use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, LockPrefix, OwnedLockClient, SessionState};
-
-pub use address::Address;
 
 use crate::{
     chain,
@@ -42,7 +41,7 @@ const RELEASE_WITHIN: Duration = Duration::from_secs(2);
 
 /// The election among the schedulers of one ZooKeeper.
 pub struct ZooKeeper {
-    address: Address,
+    place: ZooKeeperUrl,
     session_timeout: Duration,
     /// URL of this scheduler's API, for the others.
     url: String,
@@ -50,15 +49,15 @@ pub struct ZooKeeper {
 
 impl ZooKeeper {
     /// Nothing is connected before the first campaign.
-    pub fn new(address: Address, session_timeout: Duration, url: String) -> Self {
-        ZooKeeper { address, session_timeout, url }
+    pub fn new(place: ZooKeeperUrl, session_timeout: Duration, url: String) -> Self {
+        ZooKeeper { place, session_timeout, url }
     }
 
     /// One session: ends with the lock, or with the session.
     async fn compete(&self, leader: &watch::Sender<Option<String>>) -> Result<Term, Error> {
         let connector = Client::connector().with_session_timeout(self.session_timeout);
-        let client = connector.connect(&self.address.servers).await?;
-        let root = &self.address.root;
+        let client = connector.connect(self.place.servers()).await?;
+        let root = self.place.path();
         for node in [tree::RECORDS, tree::JOURNAL, LEADER] {
             client.mkdir(&format!("{root}/{node}"), &PERSISTENT).await?;
         }
@@ -71,6 +70,18 @@ impl ZooKeeper {
         Ok(self.term(Arc::new(lock)))
     }
 
+    /// Why it could not compete, for people.
+    async fn why(&self, error: &Error) -> String {
+        let trouble = match error {
+            Error::NoHosts | Error::Timeout => self.place.trouble().await,
+            _ => None,
+        };
+        trouble.unwrap_or_else(|| match error {
+            Error::NoHosts | Error::Timeout => "no server answers in time".into(),
+            error => chain(error),
+        })
+    }
+
     fn term(&self, lock: Arc<OwnedLockClient>) -> Term {
         let lost = CancellationToken::new();
         let watch = AbortOnDropHandle::new(tokio::spawn(watch_lock(
@@ -78,7 +89,7 @@ impl ZooKeeper {
             lock.lock_path().to_owned(),
             lost.clone(),
         )));
-        let store = Arc::new(Store::new(lock.clone(), self.address.root.clone(), lost.clone()));
+        let store = Arc::new(Store::new(lock.clone(), self.place.path().to_owned(), lost.clone()));
         let release = async move {
             drop(watch);
             let deleted = lock.client().delete(lock.lock_path(), None);
@@ -100,7 +111,8 @@ impl Election for ZooKeeper {
                 };
                 leader.send_replace(None);
                 if said.as_ref() != Some(&error) {
-                    tracing::warn!(zookeeper = %self.address, error = chain(&error), "not in the election; trying on");
+                    let why = self.why(&error).await;
+                    tracing::warn!(zookeeper = %self.place, error = why, "not in the election; trying on");
                 }
                 said = Some(error);
                 tokio::time::sleep(RETRY_AFTER).await;

@@ -93,7 +93,7 @@ impl Local {
         }
         tasks.spawn(tick(hub.clone(), options.allocation_interval, stop.clone()));
         let master = format!("127.0.0.1:{master_port}");
-        tracing::info!(%master, agents = agents.len(), "local cluster runs");
+        tracing::debug!(%master, agents = agents.len(), "local cluster runs");
         Ok(Self { master_url: format!("http://{master}"), master, agents, hub: HubHandle(hub), stop, abandoned, tasks })
     }
 

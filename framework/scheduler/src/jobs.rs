@@ -37,7 +37,11 @@ pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, to
             // What is known is another topic's: slots are made of what comes now.
             state.topologies.remove(&name);
         }
-        state.store.job_mut(&name).expect("found above").changed_ms = wall_ms;
+        let job = state.store.job_mut(&name).expect("found above");
+        job.changed_ms = wall_ms;
+        if *job.deployed_toml() != toml {
+            job.previous_toml = Some(job.deployed_toml().clone());
+        }
     }
     match change {
         Change::Start { generation } => {
@@ -79,7 +83,9 @@ pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, to
 /// Starts a job that is new or stopped.
 fn start(state: &mut State, effects: &mut Effects, version: NextVersion, wall_ms: u64) {
     let (name, number) = (version.spec.name.0.clone(), state.store.next_number());
-    let created_ms = state.store.job(&name).map_or(wall_ms, |job| job.created_ms);
+    let before = state.store.job(&name);
+    let created_ms = before.map_or(wall_ms, |job| job.created_ms);
+    let previous_toml = before.and_then(|job| job.previous_toml.clone());
     let NextVersion { spec, toml, generation } = version;
     let record = JobRecord {
         spec,
@@ -89,6 +95,7 @@ fn start(state: &mut State, effects: &mut Effects, version: NextVersion, wall_ms
         phase: JobPhase::Running,
         next: None,
         rollout: None,
+        previous_toml,
         created_ms,
         changed_ms: wall_ms,
     };
@@ -117,7 +124,10 @@ pub(crate) fn stop(state: &mut State, effects: &mut Effects, name: &String) {
         state.topologies.remove(name);
     }
     let job = state.store.job_mut(name).expect("found above");
-    (job.next, job.rollout, job.changed_ms) = (None, None, wall_ms);
+    if let Some(next) = job.next.take() {
+        job.previous_toml = Some(next.toml);
+    }
+    (job.rollout, job.changed_ms) = (None, wall_ms);
     effects.reply = Some(Reply::Stopping);
     drain(state, effects, name);
 }

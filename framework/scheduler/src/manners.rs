@@ -7,7 +7,7 @@ use crate::{Audit, Effects, State, TICK_MS, wishes::Wishes};
 
 /// Shortest time between two REVIVEs: each clears all our filters and makes the allocator offer everything again. An
 /// UPDATE_FRAMEWORK keeps the same rhythm, so that each REVIVE meets the wishes of its time.
-const REVIVE_EVERY_MS: u64 = 5_000;
+pub(crate) const REVIVE_EVERY_MS: u64 = 5_000;
 
 /// What waits says its wishes again after this long: the master refuses an UPDATE_FRAMEWORK while it is busy with another
 /// (409), and a job must not be hidden for ever by what another one wanted before.
@@ -22,6 +22,8 @@ pub(crate) struct Manners {
     filtered_until: u64,
     /// Last REVIVE or UPDATE_FRAMEWORK.
     last_said: Option<u64>,
+    /// Last REVIVE.
+    revived_at: Option<u64>,
     /// Something is wanted that was not when the filters were set.
     new_want: bool,
     /// As last told, on whichever subscription.
@@ -51,6 +53,22 @@ impl Manners {
     /// No offers are wanted, and the master knows.
     pub(crate) fn is_suppressed(&self) -> bool {
         self.suppressed == Some(true)
+    }
+
+    /// What is offered at `now` may be hidden from us: by our filters, or because none was wanted.
+    fn is_hidden(&self, now: u64) -> bool {
+        self.suppressed != Some(false) || (self.new_want && now < self.filtered_until)
+    }
+
+    /// Until offers are asked for, in milliseconds; none when nothing is hidden, so that there is nothing to ask for.
+    pub(crate) fn revive_in_ms(&self, now: u64) -> Option<u64> {
+        let due_at = self.last_said.map_or(now, |at| at + REVIVE_EVERY_MS);
+        self.is_hidden(now).then(|| due_at.saturating_sub(now))
+    }
+
+    /// How long ago offers were asked for, in milliseconds.
+    pub(crate) fn revived_ms_ago(&self, now: u64) -> Option<u64> {
+        self.revived_at.map(|at| now.saturating_sub(at))
     }
 
     /// As last told to the master.
@@ -99,12 +117,11 @@ fn tell_wishes(state: &mut State, effects: &mut Effects, wanted: bool) {
 fn revive(state: &mut State, effects: &mut Effects, due: bool) {
     let (now, revive) = (state.now(), roles(state));
     let manners = &mut state.manners;
-    let hidden = manners.suppressed != Some(false) || (manners.new_want && now < manners.filtered_until);
-    if !hidden {
+    if !manners.is_hidden(now) {
         manners.new_want = false;
     } else if due {
         (manners.suppressed, manners.filtered_until, manners.new_want) = (Some(false), 0, false);
-        manners.last_said = Some(now);
+        (manners.last_said, manners.revived_at) = (Some(now), Some(now));
         effects.calls.push(Call::Revive { revive });
         effects.audit.push(Audit::Revived);
     }

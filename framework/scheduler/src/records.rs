@@ -113,10 +113,20 @@ pub struct JobRecord {
     /// The change under way, or why the last one was taken back.
     #[serde(default)]
     pub rollout: Option<Rollout>,
+    /// The text that was deployed before the present one, or has failed since, for people; none before the first change.
+    #[serde(default)]
+    pub previous_toml: Option<String>,
     /// First deployed, in milliseconds since the epoch.
     pub created_ms: u64,
     /// Last changed by a person.
     pub changed_ms: u64,
+}
+
+impl JobRecord {
+    /// As deployed last: what runs, or follows the drain.
+    pub fn deployed_toml(&self) -> &String {
+        self.next.as_ref().map_or(&self.toml, |next| &next.toml)
+    }
 }
 
 /// What a job does.

@@ -193,10 +193,12 @@ fn roll_back(state: &mut State, effects: &mut Effects, name: &String, reason: St
     let Some(job) = state.store.job(name) else { return };
     let from = job.generation;
     let to = job.good().map_or(from, |good| number_back(good, job).0);
+    let failed_toml = job.toml.clone();
     effects.audit.push(Audit::RolledBack { job: name.clone(), from, to, reason: reason.clone() });
     take_back(state, effects, name);
     let job = state.store.job_mut(name).expect("found above");
     job.rollout = Some(Rollout::RolledBack { generation: from, reason, at_ms });
+    job.previous_toml = Some(failed_toml);
 }
 
 /// Goes back to the good version.

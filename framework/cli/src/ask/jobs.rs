@@ -17,8 +17,8 @@ pub(super) fn text(jobs: &[JobView]) -> String {
         ">LAG",
         ">BEHIND",
         ">RECORDS/S",
-        ">ROWS",
-        ">BAD",
+        ">ROWS*",
+        ">BAD*",
         "SUMMARY",
     ]);
     for job in jobs {
@@ -36,5 +36,5 @@ pub(super) fn text(jobs: &[JobView]) -> String {
             job.summary.clone(),
         ]);
     }
-    table.render()
+    table.render() + "* since the tasks that run now have started\n"
 }

@@ -2,14 +2,13 @@
 
 use std::fmt::Write as _;
 
-use millstream_daemon::api::LagView;
+use millstream_daemon::api::{LagView, counted};
 
 use super::word;
-use crate::table::{Table, UNKNOWN, count, duration};
+use crate::table::{Table, UNKNOWN, alike, count, duration, named_partitions};
 
 pub(super) fn text(lag: &LagView) -> String {
     let mut table = Table::new(&[">PARTITION", "HOST", ">POSITION", ">DURABLE", ">END", ">LAG", ">BEHIND", "STATUS"]);
-    let mut reasons = String::new();
     for p in &lag.partitions {
         table.row([
             p.partition.to_string(),
@@ -21,19 +20,23 @@ pub(super) fn text(lag: &LagView) -> String {
             duration(p.ms),
             p.status.as_ref().map_or_else(|| UNKNOWN.to_owned(), word),
         ]);
-        if let Some(reason) = &p.reason {
-            let _ = writeln!(reasons, "partition {}: {reason}", p.partition);
-        }
+    }
+    let mut reasons = String::new();
+    let said = lag.partitions.iter().filter_map(|p| Some((p.reason.as_ref()?, p.partition)));
+    for (reason, numbers) in alike(said) {
+        let _ = writeln!(reasons, "{}: {reason}", named_partitions(&numbers));
     }
     // Without any report, as just after another scheduler has taken over, the sum is no sum.
     let known = lag.unknown < lag.partitions.len();
     let total = count(known.then_some(lag.total_records));
-    let mut out = format!("{}: topic {}: {total} records behind", lag.job, lag.topic);
+    let noun = if lag.total_records == 1 { "record" } else { "records" };
+    let mut out = format!("{}: topic {}: {total} {noun} behind", lag.job, lag.topic);
     if lag.max_ms > 0 {
         let _ = write!(out, ", the oldest {} old", duration(Some(lag.max_ms)));
     }
     if lag.unknown > 0 {
-        let _ = write!(out, "; {} of {} partitions not known yet", lag.unknown, lag.partitions.len());
+        let partitions = counted(lag.partitions.len(), "partition");
+        let _ = write!(out, "; {} of {partitions} not known yet", lag.unknown);
     }
     out.push('\n');
     out + &table.render() + &reasons
@@ -85,10 +88,18 @@ PARTITION  HOST       POSITION  DURABLE    END    LAG  BEHIND  STATUS
 partition 0: cassandra does not answer
 ";
         assert_eq!(super::text(&view), expected);
+        let alike = |partition, reason: &str| PartitionLag {
+            partition,
+            reason: Some(reason.into()),
+            ..view.partitions[0].clone()
+        };
+        let partitions = vec![alike(0, "cassandra is away"), alike(1, "another"), alike(2, "cassandra is away")];
+        let text = super::text(&LagView { partitions, ..view.clone() });
+        assert!(text.ends_with("stalled\npartitions 0,2: cassandra is away\npartition 1: another\n"), "{text}");
         let partitions = vec![view.partitions[1].clone()];
         let nothing = LagView { partitions, total_records: 0, max_ms: 0, unknown: 1, ..view };
         let expected = "\
-flights: topic flights: - records behind; 1 of 1 partitions not known yet
+flights: topic flights: - records behind; 1 of 1 partition not known yet
 PARTITION  HOST  POSITION  DURABLE  END  LAG  BEHIND  STATUS
         1  -            -        -    -    -       -  -
 ";

@@ -6,7 +6,9 @@ mod why;
 
 use std::path::Path;
 
-use millstream_daemon::api::{ChangeView, DeployOutcome, Deployed, Jobs, LagView, PlanView, Stopped, WhyView};
+use millstream_daemon::api::{
+    ChangeView, DeployOutcome, Deployed, JobDetail, Jobs, LagView, PlanView, Stopped, WhyView,
+};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -16,14 +18,14 @@ pub(crate) async fn plan(args: &args::File, out: Output) -> Result<(), Failure> 
     let (_, text) = checked(&args.file)?;
     let path = format!("/api/v1/plan?{}", named(&args.file));
     let answer = Client::new(&args.remote.scheduler)?.post(&path, text).await?;
-    show(out, answer, |plan: PlanView| would_change(plan.change.as_ref()) + plan.text.trim_end() + "\n")
+    print(out, answer, |plan: PlanView| would_change(plan.change.as_ref()) + plan.text.trim_end() + "\n")
 }
 
 pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure> {
     let (job, text) = checked(&args.file)?;
     let path = format!("/api/v1/jobs/{job}?{}", named(&args.file));
     let answer = Client::new(&args.remote.scheduler)?.put(&path, text).await?;
-    show(out, answer, |deployed: Deployed| {
+    print(out, answer, |deployed: Deployed| {
         let what = match deployed.outcome {
             DeployOutcome::Started => "starts",
             DeployOutcome::Unchanged => "is already so, nothing changes",
@@ -42,23 +44,39 @@ pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure
 
 pub(crate) async fn jobs(args: &args::Remote, out: Output) -> Result<(), Failure> {
     let answer = Client::new(&args.scheduler)?.get("/api/v1/jobs").await?;
-    show(out, answer, |jobs: Jobs| jobs::text(&jobs.jobs))
+    print(out, answer, |jobs: Jobs| jobs::text(&jobs.jobs))
+}
+
+/// The file as text that can be deployed again, and nothing else.
+pub(crate) async fn show(args: &args::Show, out: Output) -> Result<(), Failure> {
+    let answer = Client::new(&args.job.remote.scheduler)?.get(&format!("/api/v1/jobs/{}", args.job.job)).await?;
+    if out.json {
+        out.value(&answer);
+        return Ok(());
+    }
+    let JobDetail { job, toml, previous_toml } = typed(answer)?;
+    let text = if args.previous { previous_toml } else { Some(toml) };
+    let text = text.ok_or_else(|| {
+        Failure::new(format!("{} has not been changed", job.name), "without --previous it is shown as deployed")
+    })?;
+    out.text(&text);
+    Ok(())
 }
 
 pub(crate) async fn why(args: &args::Job, out: Output) -> Result<(), Failure> {
     let answer = Client::new(&args.remote.scheduler)?.get(&format!("/api/v1/jobs/{}/why", args.job)).await?;
-    show(out, answer, |why: WhyView| why::text(&why))
+    print(out, answer, |why: WhyView| why::text(&why))
 }
 
 pub(crate) async fn lag(args: &args::Job, out: Output) -> Result<(), Failure> {
     let answer = Client::new(&args.remote.scheduler)?.get(&format!("/api/v1/jobs/{}/lag", args.job)).await?;
-    show(out, answer, |lag: LagView| lag::text(&lag))
+    print(out, answer, |lag: LagView| lag::text(&lag))
 }
 
 pub(crate) async fn stop(args: &args::Job, out: Output) -> Result<(), Failure> {
     let path = format!("/api/v1/jobs/{}/stop", args.job);
     let answer = Client::new(&args.remote.scheduler)?.post(&path, String::new()).await?;
-    show(out, answer, |stopped: Stopped| match stopped.changed {
+    print(out, answer, |stopped: Stopped| match stopped.changed {
         true => format!("{0}: drains: flushes, commits, leaves\nsee `millstream why {0}`\n", stopped.job),
         false => format!("{}: is stopped, or on its way, already\n", stopped.job),
     })
@@ -99,19 +117,22 @@ fn checked(path: &Path) -> Result<(String, String), Failure> {
 }
 
 /// Prints the answer as it came, or as text.
-fn show<T: DeserializeOwned>(out: Output, answer: Value, text: impl FnOnce(T) -> String) -> Result<(), Failure> {
+fn print<T: DeserializeOwned>(out: Output, answer: Value, text: impl FnOnce(T) -> String) -> Result<(), Failure> {
     if out.json {
         out.value(&answer);
         return Ok(());
     }
-    let typed = serde_json::from_value(answer).map_err(|e| {
+    out.text(&text(typed(answer)?));
+    Ok(())
+}
+
+fn typed<T: DeserializeOwned>(answer: Value) -> Result<T, Failure> {
+    serde_json::from_value(answer).map_err(|e| {
         Failure::new(
             format!("the scheduler's answer is not understood: {e}"),
             "are both programs of the same version? --json prints the answer as it is",
         )
-    })?;
-    out.text(&text(typed));
-    Ok(())
+    })
 }
 
 /// How `serde` spells a value of an enum without fields: the same word everywhere.

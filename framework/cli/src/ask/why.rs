@@ -5,14 +5,17 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use millstream_daemon::api::{FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView};
+use millstream_daemon::api::{
+    FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView, counted,
+};
 
 use super::word;
-use crate::table::{Table, UNKNOWN, duration, partitions};
+use crate::table::{Table, UNKNOWN, alike, duration, named_partitions, partitions};
 
 pub(super) fn text(why: &WhyView) -> String {
     let placed = why.slots.iter().filter(|s| matches!(s.state, SlotState::Placed { .. })).count();
-    let mut out = format!("{}: {}, {placed} of {} tasks placed\n", why.job, word(&why.phase), why.slots.len());
+    let tasks = counted(why.slots.len(), "task");
+    let mut out = format!("{}: {}, {placed} of {tasks} placed\n", why.job, word(&why.phase));
     if let Some(note) = &why.note {
         let _ = writeln!(out, "{note}");
     }
@@ -20,19 +23,21 @@ pub(super) fn text(why: &WhyView) -> String {
         out.push_str(&rollout_line(rollout));
     }
     if let Some(backoff) = &why.backoff {
-        let _ = writeln!(
-            out,
-            "{} failures in a row: next launch in {}",
-            backoff.failures,
-            duration(Some(backoff.retry_in_ms))
-        );
+        let failures = counted(backoff.failures as usize, "failure");
+        let _ = match backoff.retry_in_ms {
+            0 => writeln!(out, "{failures} in a row"),
+            ms => writeln!(out, "{failures} in a row: next launch in {}", duration(Some(ms))),
+        };
     }
     out.push_str(&placed_slots(&why.slots));
     for slot in &why.slots {
         out.push_str(&waiting_slot(slot));
     }
-    for StoppedPartition { partition, task, reason } in &why.stopped_partitions {
-        let _ = writeln!(out, "partition {partition} ({task}) stopped: {reason}");
+    let stopped = why.stopped_partitions.iter();
+    for ((task, reason), numbers) in
+        alike(stopped.map(|StoppedPartition { partition, task, reason }| ((task, reason), *partition)))
+    {
+        let _ = writeln!(out, "{} ({task}) stopped: {reason}", named_partitions(&numbers));
     }
     if !why.recent_failures.is_empty() {
         out.push_str("last failures:\n");
@@ -46,13 +51,16 @@ pub(super) fn text(why: &WhyView) -> String {
 fn rollout_line(rollout: &RolloutView) -> String {
     let RolloutView { state, from, to, done, total, reason } = rollout;
     let reason = reason.as_deref().unwrap_or_default();
+    // A change of tasks or placement only leaves the generation as it is.
+    let (what, failed) = match from == to {
+        true => (format!("changes within generation {to}"), "the new version failed".to_owned()),
+        false => (format!("generation {from} → {to}"), format!("generation {from} failed")),
+    };
     match state {
-        RolloutState::Rolling => format!("generation {from} → {to}, task by task: {done} of {total} are well\n"),
-        RolloutState::Restarting => format!("generation {from} → {to}, all at once: {done} of {total} are well\n"),
-        RolloutState::RollingBack => {
-            format!("generation {from} failed: {reason}\ngoes back: {done} of {total} tasks\n")
-        }
-        RolloutState::RolledBack => format!("the last change was taken back: generation {from} failed: {reason}\n"),
+        RolloutState::Rolling => format!("{what}, task by task: {done} of {total} are well\n"),
+        RolloutState::Restarting => format!("{what}, all at once: {done} of {total} are well\n"),
+        RolloutState::RollingBack => format!("{failed}: {reason}\ngoes back: {done} of {}\n", counted(*total, "task")),
+        RolloutState::RolledBack => format!("the last change was taken back: {failed}: {reason}\n"),
     }
 }
 
@@ -85,7 +93,7 @@ fn waiting_slot(slot: &SlotWhy) -> String {
     let SlotState::Waiting { text, refused, deadline_in_ms, backoff_in_ms, .. } = &slot.state else {
         return String::new();
     };
-    let mut line = format!("slot {} (partitions {}) waits: {text}", slot.slot, partitions(&slot.partitions));
+    let mut line = format!("slot {} ({}) waits: {text}", slot.slot, named_partitions(&slot.partitions));
     if *backoff_in_ms > 0 {
         let _ = write!(line, "; may start in {}", duration(Some(*backoff_in_ms)));
     } else if *deadline_in_ms > 0 {

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::{Answer, Api, Failure};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
-    chain, check,
+    chain, check, plan,
 };
 
 /// Longest name of a file in a message; only its end is shown of a longer one.
@@ -72,7 +72,11 @@ pub(super) async fn put(
         Reply::Refused { reason } => return Err(no_volumes(reason)),
         _ => (DeployOutcome::Unchanged, current),
     };
-    let warnings = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
+    let mut warnings: Vec<_> = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
+    // Agents come and go: what cannot be placed now is deployed all the same.
+    if let (true, Some(lacks)) = (outcome != DeployOutcome::Unchanged, api.lacks_room(&checked.file.spec).await) {
+        warnings.push(plan::never_placed(&lacks));
+    }
     Ok(Json(Deployed { job: name, outcome, generation, change, warnings }))
 }
 

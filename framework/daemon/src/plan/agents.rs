@@ -80,8 +80,17 @@ struct Named {
 
 /// One offer for each active agent, of all that is free there.
 pub(crate) async fn free(session: &Config, role: &str) -> Result<Vec<AgentOffer>, AskError> {
+    Ok(active(session).await?.map(|slave| slave.offer(role)).collect())
+}
+
+/// The same of all that the role could have there if nothing were in use.
+pub(crate) async fn whole(session: &Config, role: &str) -> Result<Vec<AgentOffer>, AskError> {
+    Ok(active(session).await?.map(|slave| Slave { used_resources: Amounts::default(), ..slave }.offer(role)).collect())
+}
+
+async fn active(session: &Config) -> Result<impl Iterator<Item = Slave>, AskError> {
     let slaves: Slaves = get_json(session, "/slaves", ANSWER_BYTES_MAX).await?;
-    Ok(slaves.slaves.into_iter().filter(|slave| slave.active).map(|slave| slave.offer(role)).collect())
+    Ok(slaves.slaves.into_iter().filter(|slave| slave.active))
 }
 
 impl Slave {

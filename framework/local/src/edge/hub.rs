@@ -152,7 +152,8 @@ impl Hub {
             tracing::info!(executor = %start.executor.executor_id, container = %id.0, sandbox = %sandbox.display(), "executor starts");
             let started = |pid| hub.input(|cluster, now| cluster.container_started(now, &id, pid));
             let ended = container::run(&start, &sandbox, &agent_endpoint, token, started).await;
-            tracing::info!(executor = %start.executor.executor_id, container = %id.0, ?ended, "executor ended");
+            let (status, why) = (ended.as_ref().ok(), ended.as_ref().err());
+            tracing::info!(executor = %start.executor.executor_id, container = %id.0, status, why, "executor ended");
             let mut state = hub.lock();
             state.containers.remove(&id);
             state.cluster.container_ended(hub.begin.elapsed(), &id, ended);

@@ -60,7 +60,7 @@ pub enum DisconnectReason {
         message: String,
     },
     /// A 307 that leads nowhere.
-    #[error("master {master} redirects to {location:?}, which is no http(s) host:port")]
+    #[error("master {master} redirects to {}, which is no http(s) host:port", location.as_deref().unwrap_or("nowhere"))]
     BadRedirect {
         /// `host:port`
         master: String,
@@ -69,7 +69,7 @@ pub enum DisconnectReason {
     },
     /// A 307 from https down to http: the framework's secret would travel in the clear.
     #[error(
-        "master {master} redirects from https down to {location:?}, which is not followed; let all masters speak https"
+        "master {master} redirects from https down to {location}, which is not followed; let all masters speak https"
     )]
     Downgrade {
         /// `host:port`
@@ -93,7 +93,7 @@ pub enum DisconnectReason {
         detail: String,
     },
     /// The master was silent for too long.
-    #[error("no heartbeat for {0:?}")]
+    #[error("no heartbeat for {} s", .0.as_secs_f64())]
     Silent(Duration),
     /// A call's answer said that the stream is not valid any more, or a call got none.
     #[error("the master does not know this event stream any more, or did not answer a call")]

@@ -67,7 +67,8 @@ impl Driver {
                 pauses = Pauses::new(&self.config.timings);
             }
             let pause = if led_elsewhere { Duration::ZERO } else { pauses.next() };
-            tracing::warn!(%reason, retry_in_ms = if over { None } else { Some(pause.as_millis() as u64) }, "not subscribed");
+            // Whoever has the events says it to people.
+            tracing::debug!(%reason, retry_in_ms = if over { None } else { Some(pause.as_millis() as u64) }, "not subscribed");
             let event = SessionEvent::Disconnected { reason, retry_in: (!over).then_some(pause) };
             if self.pass((event, None)).await.is_err() || over {
                 return;
@@ -110,7 +111,7 @@ impl Driver {
             let (event, subscription) = match event {
                 Ok(Event::Subscribed { subscribed }) => {
                     patience = self.patience(subscribed.heartbeat_interval_seconds);
-                    tracing::info!(master = %opened.master, framework = %subscribed.framework_id, "subscribed");
+                    tracing::debug!(master = %opened.master, framework = %subscribed.framework_id, "subscribed");
                     self.shared.subscribed(opened.said.clone(), subscribed.framework_id.clone());
                     let subscription = Subscription {
                         master: opened.master.clone(),

@@ -31,7 +31,7 @@ pub enum AskError {
         source: Box<dyn std::error::Error + Send + Sync>,
     },
     /// The answer takes too long.
-    #[error("the answer of the leading master {master} is not complete within {BODY_WITHIN:?}")]
+    #[error("the answer of the leading master {master} is not complete within {} s", BODY_WITHIN.as_secs())]
     Slow {
         /// `http://host:port`
         master: MasterUrl,

@@ -93,6 +93,12 @@ fn what_can_never_fit_is_not_told_to_take_any_place_soon() {
     let why = why(&world.state, JOB).expect("the job");
     let SlotState::Waiting { text, deadline_in_ms, .. } = &why.slots[0].state else { panic!("{why:?}") };
     assert_eq!((text.as_str(), *deadline_in_ms), ("needs 64.1 cpus, 4 are offered", 0));
+    let [(without_room, slots)] = &without_room(&world.state, JOB)[..] else { panic!() };
+    assert_eq!((without_room.tasks.cpus, &slots[..]), (64.0, &[0][..]));
+    let mut why = why;
+    why.never_placed(slots, "too large");
+    let SlotState::Waiting { text, .. } = &why.slots[0].state else { panic!("{why:?}") };
+    assert_eq!(text, "as the cluster is, it will never be placed: too large");
 }
 
 #[test]
@@ -124,4 +130,93 @@ fn tasks_a_new_master_does_not_know_are_placed_again_and_are_no_failures() {
     assert_eq!(why(&world.state, JOB).expect("the job").recent_failures, vec![]);
     let ended = world.audit.iter().filter(|a| matches!(a, Audit::TaskEnded { cause: EndCause::Unknown, .. }));
     assert_eq!(ended.count(), 2, "but said");
+}
+
+#[test]
+fn a_rollback_shows_its_cause_while_tasks_wait_and_drain() {
+    let mut world = World::running(3);
+    world.deploy(job_that(STOPS));
+    let mut seen = 0;
+    for _ in 0..120 {
+        world.live(1);
+        let view = job(&world.state, JOB).expect("the job");
+        match view.rollout.as_ref().map(|rollout| rollout.state) {
+            Some(RolloutState::RollingBack) => {
+                assert!(
+                    view.summary.starts_with("the last change failed (partition 0 stopped: bad record)"),
+                    "{view:?}"
+                );
+                seen += 1;
+            }
+            Some(RolloutState::RolledBack) => break,
+            _ => {}
+        }
+    }
+    assert!(seen > 0);
+}
+
+#[test]
+fn what_waits_for_the_next_revive_says_so_and_does_not_blame_the_agents() {
+    let text = |world: &World| {
+        let why = why(&world.state, JOB).expect("the job");
+        let SlotState::Waiting { text, .. } = &why.slots[0].state else { panic!("{why:?}") };
+        text.clone()
+    };
+    let mut world = World::with_job(1);
+    assert_eq!(text(&world), "has just asked for offers");
+    world.offer_all();
+    world.pass(3_000);
+    let task = world.task_of(0).expect("a task");
+    world.update(&task, TaskState::TaskGone, Some("REASON_RECONCILIATION"));
+    assert_eq!(text(&world), "asks for offers in 2.0 s (at most every 5 s)");
+    assert_eq!(without_room(&world.state, JOB), vec![], "nobody has said no yet");
+    world.pass(2_000);
+    assert_eq!(text(&world), "has just asked for offers");
+    world.pass(2_500);
+    assert_eq!(text(&world), "no agent offers anything that is wanted: 0.5 cpus, 256 MiB of memory");
+    assert_eq!(without_room(&world.state, JOB), [(job_spec(), vec![0])]);
+    world.input(Input::Disconnected);
+    assert_eq!(text(&world), "there is no subscription at the Mesos master");
+}
+
+#[test]
+fn numbers_of_one_have_no_plural() {
+    assert_eq!(
+        (counted(0, "task"), counted(1, "task"), counted(2, "task")),
+        ("0 tasks".into(), "1 task".into(), "2 tasks".into())
+    );
+}
+
+#[test]
+fn the_file_before_the_present_one_is_kept_whatever_replaced_it() {
+    let files = |world: &World| (job_toml(&world.state, JOB), previous_toml(&world.state, JOB));
+    let toml = |spec: &millstream_spec::JobSpec| Some(serde_json::to_string(spec).expect("json"));
+    let (first, better, stops) = (job_spec(), job_that("better"), job_that(STOPS));
+    let mut world = World::running(2);
+    assert_eq!(files(&world), (toml(&first), None));
+    // Task by task.
+    world.deploy(better.clone());
+    assert_eq!(files(&world), (toml(&better), toml(&first)));
+    world.live(60);
+    world.deploy(better.clone());
+    assert_eq!(files(&world), (toml(&better), toml(&first)), "nothing was changed");
+    // Taken back: what runs again counts as deployed, what has failed is kept.
+    world.deploy(stops.clone());
+    world.live(30);
+    assert_eq!(files(&world), (toml(&better), toml(&stops)));
+    world.restart();
+    assert_eq!(files(&world), (toml(&better), toml(&stops)), "it is durable");
+    world.subscribe();
+    world.topology(2);
+    world.live(10);
+    // By way of a drain, and stopped in the middle of it.
+    let mut fewer = better.clone();
+    fewer.tasks.count = millstream_spec::TaskCount::Fixed(1);
+    world.input_dying_before_calls(Input::Deploy { spec: Box::new(fewer.clone()), toml: toml(&fewer).expect("text") });
+    assert_eq!(files(&world), (toml(&fewer), toml(&better)));
+    world.input(Input::Stop { job: JOB.into() });
+    assert_eq!(files(&world), (toml(&better), toml(&fewer)));
+    world.live(10);
+    world.deploy(first.clone());
+    assert_eq!(files(&world), (toml(&first), toml(&better)), "and when it starts again");
 }

@@ -373,9 +373,10 @@ fn a_job_no_agent_is_offered_to_says_what_it_wants() {
     spec.placement.constraints = vec![spec::Constraint { attribute: "rack".into(), test: nowhere }];
     world.deploy(spec);
     world.topology(1);
+    world.pass(2_500);
     let summary = views::job(&world.state, JOB).expect("the job").summary;
     let wanted = "no agent offers anything that is wanted: 0.5 cpus, 256 MiB of memory, `rack = r9`";
-    assert_eq!(summary, format!("1 of 1 tasks wait: {wanted}"));
+    assert_eq!(summary, format!("1 of 1 task waits: {wanted}"));
 }
 
 fn groups(world: &World) -> usize {

@@ -8,14 +8,18 @@ use millstream_spec::JobSpec;
 use super::types::*;
 use crate::{
     State,
+    manners::REVIVE_EVERY_MS,
     offers::{constraint, task_resources},
-    records::{Aim, JobPhase, JobRecord, Rollout, SlotKey, SlotRecord},
+    records::{Aim, JobPhase, JobRecord, SlotKey, SlotRecord},
     state::TaskWatch,
     tier,
 };
 
 /// So long a reason that is about one moment is shown; offers that may be good come again within 5 s.
 const MOMENT_MS: u64 = 10_000;
+
+/// So long a REVIVE may take to bring offers: the masters' default `--allocation_interval`, twice.
+const ALLOCATED_WITHIN_MS: u64 = 2_000;
 
 /// The scheduler at a glance.
 pub fn overview(state: &State) -> OverviewView {
@@ -127,14 +131,14 @@ fn summary(state: &State, record: &JobRecord, view: &JobView, partitions: &[Part
         let reason = p.reason.as_deref().map(|reason| format!(": {reason}")).unwrap_or_default();
         format!("partition {}{reason}", p.partition)
     };
+    if let Some(back) = going_back(state, view) {
+        return back;
+    }
     if let Some(p) = first(PartitionStatus::Stopped) {
         return format!("{} of its partitions stopped; {}", view.stopped_partitions, because(p));
     }
     match record.phase {
         JobPhase::Stopped => return "stopped".into(),
-        JobPhase::Draining if matches!(record.rollout, Some(Rollout::RolledBack { .. })) => {
-            return super::rollout::text(view.rollout.as_ref()).unwrap_or_default();
-        }
         JobPhase::Draining if record.next.is_some() => return "draining, then updated".into(),
         JobPhase::Draining => return "draining, then stopped".into(),
         JobPhase::Running => {}
@@ -143,26 +147,46 @@ fn summary(state: &State, record: &JobRecord, view: &JobView, partitions: &[Part
         let message = state.jobs.get(&view.name).and_then(|job| job.recent_failures.front());
         let message = message.map(|failure| format!(": {} ({})", failure.message, failure.cause)).unwrap_or_default();
         return format!(
-            "failed {} times, tries again in {} s{message}",
-            backoff.failures,
+            "failed {}, tries again in {} s{message}",
+            counted(backoff.failures as usize, "time"),
             backoff.retry_in_ms.div_ceil(1_000)
         );
     }
     if view.slots == 0 {
         return "waits for its topic's metadata".into();
     }
-    if view.waiting > 0 {
-        let waiting = state.pending.iter().find(|(job, _)| *job == view.name);
-        let why = waiting.map(|key| state_text(state, key)).unwrap_or_default();
-        return format!("{} of {} tasks wait: {why}", view.waiting, view.slots);
+    if let Some(waiting) = waiting(state, view) {
+        return waiting;
     }
     if let Some(p) = first(PartitionStatus::Stalled) {
-        return format!("{} partitions stalled; {}", view.stalled_partitions, because(p));
+        return format!("{} stalled; {}", counted(view.stalled_partitions, "partition"), because(p));
     }
     if let Some(text) = super::rollout::text(view.rollout.as_ref()) {
         return text;
     }
-    if view.launching > 0 { format!("{} tasks start", view.launching) } else { "running".into() }
+    match view.launching {
+        0 => "running".into(),
+        1 => "1 task starts".into(),
+        more => format!("{more} tasks start"),
+    }
+}
+
+/// What failed is not to be hidden by its consequences.
+fn going_back(state: &State, view: &JobView) -> Option<String> {
+    let rollout = view.rollout.as_ref().filter(|rollout| rollout.state == RolloutState::RollingBack)?;
+    let text = super::rollout::text(Some(rollout))?;
+    Some(waiting(state, view).map_or(text.clone(), |waiting| format!("{text}; {waiting}")))
+}
+
+fn waiting(state: &State, view: &JobView) -> Option<String> {
+    let key = state.pending.iter().find(|(job, _)| *job == view.name).filter(|_| view.waiting > 0)?;
+    let verb = if view.waiting == 1 { "waits" } else { "wait" };
+    Some(format!("{} of {} {verb}: {}", view.waiting, counted(view.slots, "task"), state_text(state, key)))
+}
+
+/// A number of things, as in `1 task` and `3 tasks`.
+pub fn counted(number: usize, thing: &str) -> String {
+    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
 }
 
 /// Why a job's tasks are where they are, or nowhere.
@@ -279,13 +303,45 @@ fn still_holds(reason: &Reason, age_ms: u64) -> bool {
 }
 
 fn state_text(state: &State, key: &SlotKey) -> String {
-    let reason = reason(state, key);
-    let text = reason.describe(state.now());
-    match state.store.job(&key.0).filter(|_| reason == Reason::NoOffers) {
-        // The master leaves out what is of no use: say what would be.
-        Some(job) => format!("{text} that is wanted: {}", wanted(&job.spec)),
-        None => text,
+    let (reason, now) = (reason(state, key), state.now());
+    let Some(spec) = wanted_spec(state, key).filter(|_| reason == Reason::NoOffers) else {
+        return reason.describe(now);
+    };
+    if !state.is_subscribed() {
+        return "there is no subscription at the Mesos master".into();
     }
+    // Between two REVIVEs nothing can have been offered yet; that is no fault of the agents.
+    if let Some(ms) = state.manners.revive_in_ms(now) {
+        return format!("asks for offers in {:.1} s (at most every {} s)", ms as f64 / 1e3, REVIVE_EVERY_MS / 1_000);
+    }
+    if state.manners.revived_ms_ago(now).is_some_and(|ms| ms < ALLOCATED_WITHIN_MS) {
+        return "has just asked for offers".into();
+    }
+    // The master leaves out what is of no use: say what would be.
+    format!("{reason} that is wanted: {}", wanted(spec))
+}
+
+fn wanted_spec<'a>(state: &'a State, key: &SlotKey) -> Option<&'a JobSpec> {
+    Some(state.store.job(&key.0)?.wanted(state.store.slot(key)?).spec)
+}
+
+/// What slots of a job wait for that no offer has had room for: each version of it, and its slots. Whether any agent could
+/// ever hold such a task is not known here: the master leaves out what is too small.
+pub fn without_room(state: &State, name: &str) -> Vec<(JobSpec, Vec<u32>)> {
+    let Some(job) = state.store.job(&name.to_owned()).filter(|_| state.is_subscribed()) else { return vec![] };
+    let mut versions: BTreeMap<u64, (JobSpec, Vec<u32>)> = BTreeMap::new();
+    let asked = state.manners.revive_in_ms(state.now()).is_none();
+    for (key, slot) in state.store.slots_of(name).filter(|(key, _)| state.pending.contains(key)) {
+        let lacks_room = match reason(state, key) {
+            Reason::NoOffers => asked,
+            reason => !ends_by_waiting(&reason) && !matches!(reason, Reason::Backoff { .. }),
+        };
+        if lacks_room {
+            let wanted = job.wanted(slot);
+            versions.entry(wanted.version).or_insert_with(|| (wanted.spec.clone(), vec![])).1.push(key.1);
+        }
+    }
+    versions.into_values().collect()
 }
 
 fn wanted(spec: &JobSpec) -> String {
@@ -384,7 +440,12 @@ pub fn scrape_targets(state: &State) -> Vec<ScrapeTarget> {
     targets.collect()
 }
 
-/// A job's file as deployed.
+/// A job's file as deployed: what runs, or will when its drain is done.
 pub fn job_toml(state: &State, name: &str) -> Option<String> {
-    state.store.job(&name.to_owned()).map(|record| record.toml.clone())
+    state.store.job(&name.to_owned()).map(|record| record.deployed_toml().clone())
+}
+
+/// What was deployed before that, or has failed since.
+pub fn previous_toml(state: &State, name: &str) -> Option<String> {
+    state.store.job(&name.to_owned())?.previous_toml.clone()
 }

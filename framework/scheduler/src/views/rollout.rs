@@ -51,15 +51,20 @@ fn is_well(state: &State, slot: &SlotRecord) -> bool {
     runs_its_version(state, slot) && watch.is_some_and(|watch| watch.well_since.is_some())
 }
 
-/// The same for people.
+/// The same for people. A change that leaves the generation as it is does not name it.
 pub(super) fn text(view: Option<&RolloutView>) -> Option<String> {
     let RolloutView { state, from, to, done, total, reason } = view?;
     let reason = reason.as_deref().unwrap_or_default();
+    let named = |named: String| if from == to { String::new() } else { named };
     Some(match state {
-        RolloutState::Rolling => format!("changes to generation {to} task by task: {done} of {total} are well"),
-        RolloutState::Restarting => format!("starts as generation {to}: {done} of {total} tasks are well"),
+        RolloutState::Rolling => {
+            format!("changes{} task by task: {done} of {total} are well", named(format!(" to generation {to}")))
+        }
+        RolloutState::Restarting => {
+            format!("starts{} anew: {done} of {total} tasks are well", named(format!(" as generation {to}")))
+        }
         RolloutState::RollingBack => {
-            format!("generation {from} failed ({reason}): goes back, {done} of {total} tasks are there")
+            format!("the last change failed ({reason}): goes back, {done} of {total} tasks are there")
         }
         RolloutState::RolledBack => format!("running; the last change was taken back: {reason}"),
     })

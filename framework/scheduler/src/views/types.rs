@@ -84,6 +84,17 @@ pub struct WhyView {
     pub recent_failures: Vec<FailureView>,
 }
 
+impl WhyView {
+    /// No agent could ever hold what these slots wait for: that is why, and no deadline mends it.
+    pub fn never_placed(&mut self, slots: &[u32], why: &str) {
+        for slot in self.slots.iter_mut().filter(|slot| slots.contains(&slot.slot)) {
+            if let SlotState::Waiting { text, deadline_in_ms, .. } = &mut slot.state {
+                (*text, *deadline_in_ms) = (format!("as the cluster is, it will never be placed: {why}"), 0);
+            }
+        }
+    }
+}
+
 /// A change of a running job.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RolloutView {

@@ -55,7 +55,7 @@ impl Detector {
         let first = self.known.wait_for(|known| *known != Detection::Starting);
         match tokio::time::timeout(patience, first).await {
             Ok(Ok(known)) => known.clone(),
-            _ => Detection::Unreachable(format!("no answer within {patience:?}")),
+            _ => Detection::Unreachable(format!("no answer within {} s", patience.as_secs_f64())),
         }
     }
 
@@ -93,8 +93,16 @@ impl Watcher {
                 }
                 Err(error) => error,
             };
-            tracing::warn!(zookeeper = %self.url, %error, "leader detection is interrupted");
-            self.tell(Detection::Unreachable(self.describe(&error)));
+            let why = match error {
+                Error::NoHosts | Error::Timeout => self.url.trouble().await,
+                _ => None,
+            };
+            let why = why.unwrap_or_else(|| self.describe(&error));
+            let trouble = Detection::Unreachable(why.clone());
+            if *self.sender.borrow() != trouble {
+                tracing::warn!(zookeeper = %self.url, why, "leader detection is interrupted");
+            }
+            self.tell(trouble);
             tokio::time::sleep(pauses.next()).await;
         }
     }
@@ -196,7 +204,7 @@ impl Watcher {
 
     fn describe(&self, error: &Error) -> String {
         match error {
-            Error::NoHosts | Error::Timeout => "no server answers".into(),
+            Error::NoHosts | Error::Timeout => "no server answers in time".into(),
             Error::ConnectionLoss => "the connection to it is lost".into(),
             Error::NoAuth | Error::AuthFailed => {
                 format!("{} may not be read; write zk://user:password@…, as in the masters' --zk", self.url.path())

@@ -2,6 +2,7 @@
 
 mod detector;
 mod election;
+mod trouble;
 mod url;
 
 pub(super) use detector::{Detection, Detector};

@@ -2,6 +2,9 @@ use std::fmt;
 
 use super::super::{MastersError, address::is_host_and_port};
 
+/// ZooKeeper's port, of a server written without one.
+const PORT: &str = "2181";
+
 /// A place in ZooKeeper, `zk://[user:password@]host1:port,host2:port/path`. Shown without the password.
 #[derive(Clone, PartialEq, Eq)]
 pub struct ZooKeeperUrl {
@@ -15,18 +18,21 @@ impl ZooKeeperUrl {
     pub const SCHEME: &str = "zk://";
 
     /// As Mesos reads it (include/mesos/zookeeper/url.hpp): the path begins at the first `/`, the servers behind the last
-    /// `@`; and as its detector, it takes no `/` alone.
+    /// `@`; and as its detector, it takes no `/` alone. Errors show nothing that may be a part of a password, which may
+    /// hold any of `/`, `@` and `:`.
     pub fn parse(text: &str) -> Result<Self, MastersError> {
-        let rest = text.strip_prefix(Self::SCHEME).ok_or_else(|| MastersError::Server { server: text.into() })?;
+        let rest = text.strip_prefix(Self::SCHEME).ok_or_else(|| MastersError::Server { server: String::new() })?;
         let (place, path) = rest.find('/').map_or((rest, ""), |slash| rest.split_at(slash));
-        let (login, servers) = match place.rsplit_once('@') {
-            Some((login, servers)) => (Some(login.to_owned()), servers),
+        if let Some((_, behind)) = path.rsplit_once('@') {
+            // A password with `/`: what stands before it would be taken for the servers.
+            let found = servers(behind.split('/').next().unwrap_or_default());
+            return Err(MastersError::Login { servers: found.unwrap_or_else(|_| "HOST:PORT".into()) });
+        }
+        let (login, listed) = match place.rsplit_once('@') {
+            Some((login, listed)) => (Some(login.to_owned()), listed),
             None => (None, place),
         };
-        if let Some(server) = servers.split(',').find(|server| !is_host_and_port(server)) {
-            return Err(MastersError::Server { server: server.into() });
-        }
-        let servers = servers.to_owned();
+        let servers = servers(listed)?;
         if login.as_deref().is_some_and(|login| login.split_once(':').is_none_or(|(user, _)| user.is_empty())) {
             return Err(MastersError::Login { servers });
         }
@@ -65,6 +71,24 @@ impl fmt::Debug for ZooKeeperUrl {
     }
 }
 
+/// Each with its port.
+fn servers(listed: &str) -> Result<String, MastersError> {
+    let each = listed.split(',').map(|server| {
+        let with_port = format!("{server}:{PORT}");
+        match (is_host_and_port(server), is_host_and_port(&with_port)) {
+            (true, _) => Ok(server.to_owned()),
+            (false, true) => Ok(with_port),
+            (false, false) => Err(MastersError::Server { server: shown(server) }),
+        }
+    });
+    Ok(each.collect::<Result<Vec<_>, _>>()?.join(","))
+}
+
+/// What is no server, as far as it is a host: `user:password` without a server behind it looks like one with a wrong port.
+fn shown(server: &str) -> String {
+    server.split_once(':').map_or_else(|| server.to_owned(), |(host, _)| format!("{host}:…"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,25 +103,40 @@ mod tests {
             "zk://a:2181,[::1]:2182/mesos/prod ZooKeeperUrl(zk://a:2181,[::1]:2182/mesos/prod)"
         );
         assert_eq!(ZooKeeperUrl::parse("zk://a:1/m").unwrap().login(), None);
+        assert_eq!(ZooKeeperUrl::parse("zk://a,[::1]/m").unwrap().servers(), "a:2181,[::1]:2181");
+        assert_eq!(ZooKeeperUrl::parse("zk://me:hu@sh@a:2181/x").unwrap().login(), Some("me:hu@sh"));
     }
 
     #[test]
-    fn what_is_wrong_is_said_without_the_password() {
-        let servers = || "a:2181".to_owned();
+    fn what_is_wrong_is_said_without_any_part_of_a_password() {
+        let server = |server: &str| MastersError::Server { server: server.into() };
+        let login = |servers: &str| MastersError::Login { servers: servers.into() };
+        let path = || MastersError::Path { servers: "a:2181".into() };
         for (text, expected) in [
-            ("zk:///mesos", MastersError::Server { server: String::new() }),
-            ("zk://a/mesos", MastersError::Server { server: "a".into() }),
-            ("zk://a:2181,,b:2181/mesos", MastersError::Server { server: String::new() }),
-            ("zk://me:hush@a:b/mesos", MastersError::Server { server: "a:b".into() }),
-            ("zk://a:2181", MastersError::Path { servers: servers() }),
-            ("zk://a:2181/", MastersError::Path { servers: servers() }),
-            ("zk://a:2181//mesos", MastersError::Path { servers: servers() }),
-            ("zk://hush@a:2181/mesos", MastersError::Login { servers: servers() }),
-            ("zk://:hush@a:2181/mesos", MastersError::Login { servers: servers() }),
+            ("zk:///mesos", server("")),
+            ("zk://a b/mesos", server("a b")),
+            ("zk://a:0/mesos", server("a:…")),
+            ("zk://a:2181,,b:2181/mesos", server("")),
+            ("zk://me:hush@a:b/mesos", server("a:…")),
+            ("zk://me:hush@/mesos", server("")),
+            ("zk://me:hush/mesos", server("me:…")),
+            ("zk://me:hush", server("me:…")),
+            ("me:hush@a:2181/mesos", server("")),
+            ("zk://a:2181", path()),
+            ("zk://a:2181/", path()),
+            ("zk://a:2181//mesos", path()),
+            ("zk://me:hush@a:2181", path()),
+            ("zk://hush@a:2181/mesos", login("a:2181")),
+            ("zk://:hush@a:2181/mesos", login("a:2181")),
+            ("zk://me:hu/sh@a:2181/x", login("a:2181")),
+            ("zk://me:hu/sh@hu/sh@a:2181,b/x", login("a:2181,b:2181")),
+            ("zk://me:hu/sh@hu:sh/x", login("HOST:PORT")),
+            ("zk://me:hu/sh@", login("HOST:PORT")),
         ] {
             let error = ZooKeeperUrl::parse(text).unwrap_err();
-            assert_eq!(error, expected);
-            assert!(!error.to_string().contains("hush"), "{error}");
+            assert_eq!(error, expected, "{text}");
+            let said = format!("{error} {error:?}");
+            assert!(!said.contains("hu") && !said.contains("sh"), "{said}");
         }
     }
 }
