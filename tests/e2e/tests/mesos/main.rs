@@ -3,9 +3,11 @@
 
 mod changes;
 mod deaths;
+mod fetched;
 mod ha;
 mod maintenance;
 mod manners;
 mod regressions;
 mod resources;
 mod run;
+mod volumes;
