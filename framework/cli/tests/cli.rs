@@ -193,6 +193,7 @@ fn commands_that_ask_the_scheduler() {
     text += &ask(&["jobs", "--json"], "200 OK", "no-jobs.json");
     text += &ask(&["jobs"], "200 OK", "no-jobs.json");
     text += &ask(&["why", "flights"], "200 OK", "why.json");
+    text += &ask(&["why", "flights"], "200 OK", "why-volumes.json");
     text += &ask(&["lag", "flights"], "200 OK", "lag.json");
     text += &ask(&["stop", "flights"], "200 OK", "stopped.json");
     text += &ask(&["delete", "flights"], "204 No Content", "nothing.txt");
