@@ -215,6 +215,7 @@ fn commands_that_ask_the_scheduler() {
     text += &ask(&["jobs", "--json"], "200 OK", "no-jobs.json");
     text += &ask(&["jobs"], "200 OK", "no-jobs.json");
     text += &ask(&["why", "flights"], "200 OK", "why.json");
+    text += &ask(&["why", "flights"], "200 OK", "why-volumes.json");
     text += &ask(&["lag", "flights"], "200 OK", "lag.json");
     text += &ask(&["lag", "flights"], "200 OK", "lag-alike.json");
     text += &ask(&["why", "flights"], "200 OK", "why-never.json");

@@ -30,12 +30,12 @@ struct Scheduler {
 
 impl Scheduler {
     async fn start(master: &str, executor: &Path, store: Arc<dyn StateStore>) -> Scheduler {
-        let overrides = Overrides {
-            masters: vec![master.to_owned()],
-            user: Some("root".into()),
-            executor: Some(executor.to_owned()),
-            ..Overrides::default()
-        };
+        let executor = Some(executor.to_owned());
+        Self::start_with(master, Overrides { executor, ..Overrides::default() }, store).await
+    }
+
+    async fn start_with(master: &str, overrides: Overrides, store: Arc<dyn StateStore>) -> Scheduler {
+        let overrides = Overrides { masters: vec![master.to_owned()], user: Some("root".into()), ..overrides };
         let config = Config::load(None, overrides).unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -141,6 +141,49 @@ async fn tasks_are_launched_their_end_is_told_and_the_framework_outlives_the_sch
     assert_eq!(scheduler.json("/api/v1/jobs").await["jobs"], json!([]));
     scheduler.end().await;
     local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn agents_run_the_program_they_were_promised_and_no_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = cluster(&folder.path().join("agents")).await;
+    let (good, evil) = (folder.path().join("good"), folder.path().join("evil"));
+    let program = folder.path().join("program");
+    let touches = |what: &Path| format!("#!/bin/sh\ntouch {}\n", what.display());
+    std::fs::write(&program, touches(&good)).unwrap();
+    let overrides = Overrides { executor: Some(program.clone()), serve_executor: true, ..Overrides::default() };
+    let scheduler = Scheduler::start_with(&local.master, overrides, store_with_job().await).await;
+    until("the program runs", || good.exists()).await;
+    // Another program is written over it, not renamed as it should be. What runs ends at once and is started again.
+    std::fs::write(&program, touches(&evil)).unwrap();
+    until("a checksum fails", || {
+        files(folder.path(), "stdout").iter().any(|text| text.contains("millstream-executor: FAILED"))
+    })
+    .await;
+    assert!(files(folder.path(), "millstream-executor").iter().any(|text| text.contains("evil")), "it was fetched");
+    assert!(!evil.exists());
+    scheduler.end().await;
+    local.stop().await;
+}
+
+async fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let all = async {
+        while !condition() {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, all).await.unwrap_or_else(|_| panic!("not in time: {what}"));
+}
+
+/// What stands in all files of that name below a folder.
+fn files(folder: &Path, name: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path());
+    let read = |path: std::path::PathBuf| match path.is_dir() {
+        true => files(&path, name),
+        false if path.ends_with(name) => std::fs::read_to_string(path).into_iter().collect(),
+        false => vec![],
+    };
+    entries.flat_map(read).collect()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

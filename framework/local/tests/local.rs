@@ -167,6 +167,23 @@ async fn files_are_fetched_and_shell_lines_run() {
 }
 
 #[tokio::test]
+async fn what_cannot_be_fetched_fails_its_task_and_is_named() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = start(1, dir.path()).await;
+    let mut me = Scheduler::connect(&local.master, None).await;
+    let offer = me.offer(0).await;
+    let mut task = task(&offer, "t", "run");
+    let value = "http://127.0.0.1:1/executor/abc".to_owned();
+    let command = task.executor.as_mut().and_then(|executor| executor.command.as_mut()).unwrap();
+    command.uris = vec![millstream_mesos_types::Uri { value: value.clone(), ..Default::default() }];
+    me.launch(&offer, vec![task]).await;
+    let failed = me.update("t").await;
+    assert_eq!(failed.reason.as_deref(), Some("REASON_CONTAINER_LAUNCH_FAILED"));
+    assert!(failed.message.unwrap().contains(&value));
+    local.stop().await;
+}
+
+#[tokio::test]
 async fn an_executor_that_never_subscribes_is_ended() {
     let dir = tempfile::tempdir().unwrap();
     let local =

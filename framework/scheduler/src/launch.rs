@@ -49,7 +49,7 @@ pub(crate) fn launch(
         Some((id, record)) => (id.clone(), record.info.clone()),
         None => new_executor(state, key, &wanted, offer, place, planned.revocable, pool)?,
     };
-    let (volume, operations) = volumes::claim(state, effects, key, &agent, volume);
+    let (volume, operations) = volumes::claim(state, effects, key, offer, volume);
     resources.extend(volume);
     let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);

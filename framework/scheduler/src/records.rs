@@ -279,6 +279,9 @@ pub struct VolumeRecord {
     pub slot: u32,
     /// Where it is.
     pub agent: String,
+    /// Agent's host name, for people; empty in records from before it was kept.
+    #[serde(default)]
+    pub host: String,
     /// Its size as the job asked for it.
     pub size_bytes: u64,
     /// Since when nobody wants it any more, in milliseconds since the epoch; it is destroyed when it is offered.

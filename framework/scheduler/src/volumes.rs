@@ -43,10 +43,15 @@ pub fn volume_refusal(spec: &JobSpec, settings: &Settings) -> Option<&'static st
 /// The slot's volume, if it is worth going back to: it is there, of the size that is wanted, its agent is not avoided, and
 /// no former task of the slot still holds it.
 pub(crate) fn home(state: &State, key: &SlotKey, size_bytes: Option<u64>, avoided: &[String]) -> Option<String> {
-    let (id, record) = of_slot(state, key).find(|(_, record)| record.given_up_ms.is_none())?;
+    let (id, record) = current(state, key)?;
     let held = || state.store.tasks_of(key).any(|(_, task)| task.agent == record.agent);
     let good = Some(record.size_bytes) == size_bytes && record.is_made() && !avoided.contains(&record.agent) && !held();
     good.then(|| id.clone())
+}
+
+/// The slot's one volume that is wanted, wherever it is.
+pub(crate) fn current<'a>(state: &'a State, key: &SlotKey) -> Option<(&'a String, &'a VolumeRecord)> {
+    of_slot(state, key).find(|(_, record)| record.given_up_ms.is_none())
 }
 
 /// Takes the slot's volume, else disk for a new one; none when there is neither.
@@ -67,14 +72,14 @@ pub(crate) fn claim(
     state: &mut State,
     effects: &mut Effects,
     key: &SlotKey,
-    agent: &str,
+    offer: &Offer,
     taken: Option<Taken>,
 ) -> (Option<Resource>, Vec<Operation>) {
     let (id, resource, operations) = match taken {
         None => (None, None, vec![]),
         Some(Taken::Kept { id, volume }) => (Some(id), Some(volume), vec![]),
         Some(Taken::Fresh { disk, size_bytes }) => {
-            let (id, volume, operations) = make(state, effects, key, agent, &disk, size_bytes);
+            let (id, volume, operations) = make(state, effects, key, offer, &disk, size_bytes);
             (Some(id), Some(volume), operations)
         }
     };
@@ -91,7 +96,7 @@ fn make(
     state: &mut State,
     effects: &mut Effects,
     key: &SlotKey,
-    agent: &str,
+    offer: &Offer,
     disk: &Resource,
     size_bytes: u64,
 ) -> (String, Resource, Vec<Operation>) {
@@ -107,13 +112,14 @@ fn make(
     let record = VolumeRecord {
         job: key.0.clone(),
         slot: key.1,
-        agent: agent.to_owned(),
+        agent: offer.agent_id.value.clone(),
+        host: offer.hostname.clone(),
         size_bytes,
         given_up_ms: None,
         operations: vec![reserve_record, create_record],
     };
     state.store.insert_volume(id.clone(), record);
-    let (job, agent) = (key.0.clone(), agent.to_owned());
+    let (job, agent) = (key.0.clone(), offer.agent_id.value.clone());
     effects.audit.push(Audit::VolumeMade { job, slot: key.1, volume: id.clone(), agent, size_bytes });
     (id, volume, vec![reserve, create])
 }

@@ -6,7 +6,7 @@ use std::{
 };
 
 use millstream_daemon::api::{
-    FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, WhyView, counted,
+    FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, VolumeView, WhyView, counted,
 };
 
 use super::word;
@@ -65,7 +65,10 @@ fn rollout_line(rollout: &RolloutView) -> String {
 }
 
 fn placed_slots(slots: &[SlotWhy]) -> String {
-    let mut table = Table::new(&[">SLOT", "PARTITIONS", "HOST", "SOURCE", "SINK", "STATE", "LAST REPORT", "TASK"]);
+    let mut columns = vec![">SLOT", "PARTITIONS", "HOST", "SOURCE", "SINK", "STATE", "LAST REPORT", "TASK"];
+    let with_volumes = slots.iter().any(|slot| slot.volume.is_some());
+    columns.extend(with_volumes.then_some("VOLUME"));
+    let mut table = Table::new(&columns);
     let mut any = false;
     for slot in slots {
         if let SlotState::Placed { task, task_state, draining, host, source_tier, sink_tier, last_report_ms, .. } =
@@ -82,11 +85,16 @@ fn placed_slots(slots: &[SlotWhy]) -> String {
                 ago(*last_report_ms),
                 task.clone(),
             ];
-            table.row(std::iter::once(slot.slot.to_string()).chain(row));
+            let volume = with_volumes.then(|| slot.volume.as_ref().map_or_else(|| UNKNOWN.to_owned(), volume));
+            table.row(std::iter::once(slot.slot.to_string()).chain(row).chain(volume));
             any = true;
         }
     }
     if any { table.render() } else { String::new() }
+}
+
+fn volume(volume: &VolumeView) -> String {
+    if volume.made { volume.id.clone() } else { format!("{}, being made", volume.id) }
 }
 
 fn waiting_slot(slot: &SlotWhy) -> String {
@@ -98,6 +106,9 @@ fn waiting_slot(slot: &SlotWhy) -> String {
         let _ = write!(line, "; may start in {}", duration(Some(*backoff_in_ms)));
     } else if *deadline_in_ms > 0 {
         let _ = write!(line, "; takes any place in {}", duration(Some(*deadline_in_ms)));
+    }
+    if let Some(VolumeView { id, host, agent, .. }) = &slot.volume {
+        let _ = write!(line, "; its volume {id} is on {}", if host.is_empty() { agent } else { host });
     }
     line.push('\n');
     if !refused.is_empty() {

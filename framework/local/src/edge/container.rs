@@ -6,14 +6,13 @@
 //! are processes that leave the group on purpose.)
 
 use std::{
-    fs::Permissions,
-    os::unix::{fs::PermissionsExt as _, process::ExitStatusExt as _},
+    os::unix::process::ExitStatusExt as _,
     path::{Path, PathBuf},
     process::Stdio,
     time::Duration,
 };
 
-use millstream_mesos_types::{CommandInfo, Uri};
+use millstream_mesos_types::CommandInfo;
 use nix::{
     sys::signal::{Signal, killpg},
     unistd::Pid,
@@ -21,6 +20,7 @@ use nix::{
 use tokio::process::{Child, Command};
 use tokio_util::sync::CancellationToken;
 
+use super::fetch::fetch;
 use crate::cluster::Start;
 
 /// Signals meant for the executor's group must not end the guardian.
@@ -29,9 +29,6 @@ const GUARDIAN: &str = "trap '' TERM INT HUP QUIT USR1 USR2; read -r _; kill -KI
 /// What a real agent tells executors by default.
 const RECOVERY_TIMEOUT: &str = "15mins";
 const SUBSCRIPTION_BACKOFF_MAX: &str = "2secs";
-
-/// Archives that Mesos would unpack.
-const ARCHIVES: [&str; 7] = [".tar", ".tgz", ".tar.gz", ".tbz2", ".tar.bz2", ".tar.xz", ".zip"];
 
 /// Starts an executor and waits for its end: its wait(2) status, or why it could not be started. Ends it by force when
 /// `destroy` is cancelled; whatever else is left of its group ends with it.
@@ -119,23 +116,6 @@ async fn prepare(command: &CommandInfo, sandbox: &Path) -> Result<Command, Strin
     let output = |name| std::fs::File::create(sandbox.join(name)).map_err(failed);
     process.current_dir(sandbox).stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
     Ok(process)
-}
-
-/// Copies a local file into the sandbox.
-async fn fetch(uri: &Uri, sandbox: &Path) -> Result<(), String> {
-    let source = Path::new(uri.value.strip_prefix("file://").unwrap_or(&uri.value));
-    let name = source.file_name().filter(|_| source.is_absolute());
-    let name = name.ok_or_else(|| format!("cannot fetch {:?}: only absolute paths and file:// here", uri.value))?;
-    if uri.extract && !uri.executable && ARCHIVES.iter().any(|ending| uri.value.ends_with(ending)) {
-        return Err(format!("cannot fetch {:?}: archives are not unpacked here", uri.value));
-    }
-    let target = sandbox.join(name);
-    let failed = |error: std::io::Error| format!("cannot fetch {:?}: {error}", uri.value);
-    tokio::fs::copy(source, &target).await.map_err(failed)?;
-    if uri.executable {
-        tokio::fs::set_permissions(&target, Permissions::from_mode(0o755)).await.map_err(failed)?;
-    }
-    Ok(())
 }
 
 /// What an agent tells its executors.

@@ -3,6 +3,7 @@
 pub(crate) mod agent_http;
 mod answers;
 mod container;
+mod fetch;
 pub(crate) mod hub;
 pub(crate) mod master_http;
 mod operator_http;

@@ -140,6 +140,24 @@ fn id_of(task: &TaskInfo) -> Option<String> {
 }
 
 #[test]
+fn why_says_where_the_volume_is_while_its_task_runs_and_while_it_waits() {
+    let mut world = world(1);
+    let volume = |world: &World| views::why(&world.state, JOB).expect("the job").slots.remove(0).volume;
+    assert_eq!(volume(&world), None);
+    world.pass(6_000);
+    offer(&mut world, "agent-2");
+    let being_made = volume(&world).expect("a volume");
+    assert_eq!((being_made.agent.as_str(), being_made.size_bytes, being_made.made), ("agent-2", 100 << 20, false));
+    world.run_all();
+    world.report_all();
+    world.deliver();
+    fail(&mut world);
+    let waited_for = volume(&world).expect("a volume");
+    assert_eq!(waited_for, views::VolumeView { made: true, ..being_made });
+    assert_eq!(waited_for.host, world.offer("agent-2").hostname);
+}
+
+#[test]
 fn a_slot_whose_volume_is_not_offered_in_time_gets_a_new_one_and_the_old_one_is_destroyed() {
     let mut world = away();
     fail(&mut world);

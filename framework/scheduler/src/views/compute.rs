@@ -12,7 +12,7 @@ use crate::{
     offers::{constraint, task_resources},
     records::{Aim, JobPhase, JobRecord, SlotKey, SlotRecord},
     state::TaskWatch,
-    tier,
+    tier, volumes,
 };
 
 /// So long a reason that is about one moment is shown; offers that may be good come again within 5 s.
@@ -196,6 +196,7 @@ pub fn why(state: &State, name: &str) -> Option<WhyView> {
         slot: key.1,
         partitions: slot.partitions.clone(),
         since_ms: slot.since_ms,
+        volume: volume(state, key),
         state: slot_state(state, record, key, slot),
     });
     let slots: Vec<_> = slots.collect();
@@ -215,6 +216,17 @@ pub fn why(state: &State, name: &str) -> Option<WhyView> {
         slots,
         backoff: backoff(state, name),
         recent_failures: failures.unwrap_or_default(),
+    })
+}
+
+fn volume(state: &State, key: &SlotKey) -> Option<VolumeView> {
+    let (id, record) = volumes::current(state, key)?;
+    Some(VolumeView {
+        id: id.clone(),
+        agent: record.agent.clone(),
+        host: record.host.clone(),
+        size_bytes: record.size_bytes,
+        made: record.is_made(),
     })
 }
 

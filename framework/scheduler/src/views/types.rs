@@ -147,9 +147,27 @@ pub struct SlotWhy {
     pub partitions: Vec<i32>,
     /// Since when it is as it is, in milliseconds since the epoch.
     pub since_ms: u64,
+    /// Its persistent volume, once one was made.
+    #[serde(default)]
+    pub volume: Option<VolumeView>,
     /// How it is.
     #[serde(flatten)]
     pub state: SlotState,
+}
+
+/// The persistent volume of a slot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VolumeView {
+    /// Its id, also at Mesos.
+    pub id: String,
+    /// Id of the agent it is on.
+    pub agent: String,
+    /// Agent's host name.
+    pub host: String,
+    /// Its size in bytes.
+    pub size_bytes: u64,
+    /// Has Mesos said that it is made?
+    pub made: bool,
 }
 
 /// How a slot is.

@@ -3,6 +3,7 @@
 
 mod changes;
 mod deaths;
+mod fetched;
 mod ha;
 mod local;
 mod maintenance;
@@ -10,3 +11,4 @@ mod manners;
 mod regressions;
 mod resources;
 mod run;
+mod volumes;

@@ -10,7 +10,7 @@ tar xzf "$FILE" -O --wildcards '*/_scheduler.so' > lib/libmesos.so
 chmod +x lib/libmesos.so
 python3 stubs.py lib/libmesos.so .
 for l in crypto:libcrypto.so.1.0.0 ssl:libssl.so.1.0.0 curl:libcurl.so.4; do
-  gcc -shared -fPIC -w -o "lib/${l#*:}" "${l%%:*}.c" -Wl,--version-script="${l%%:*}.map" -Wl,-soname,"${l#*:}"
+  gcc -shared -fPIC -w -o "lib/${l#*:}" "${l%%:*}.c" -Wl,--version-script="${l%%:*}.map" -Wl,-soname,"${l#*:}" -ldl
 done
 g++ -std=c++14 -O1 -Wall -fPIC -pie -fvisibility=hidden -o bin/mesos-host mesos-host.cpp -Llib -lmesos \
   -Wl,--disable-new-dtags,-rpath,'$ORIGIN/../lib' -Wl,--allow-shlib-undefined -Wl,-z,lazy
