@@ -5,6 +5,7 @@ mod changes;
 mod deaths;
 mod fetched;
 mod ha;
+mod login;
 mod maintenance;
 mod manners;
 mod regressions;
