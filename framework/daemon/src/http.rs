@@ -229,6 +229,11 @@ async fn executor(Shared(api): Shared<Api>, Path(sha256): Path<String>) -> Resul
             "it serves only its own executor, with `[executor] serve = true`; are all schedulers of one version?";
         return Err(Failure::new(StatusCode::NOT_FOUND, "this scheduler does not have that program", remedy));
     };
+    if !program.is_unchanged().unwrap_or(false) {
+        tracing::error!(sha256, "the executor's file was written over: it is not served any more");
+        let remedy = "install a new version beside it and rename it over the old one, then restart the scheduler";
+        return Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "that program was written over", remedy));
+    }
     // Mesos' fetcher asks for the length first, to make room in its cache.
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),

@@ -1,6 +1,6 @@
 //! The executor's program, as agents fetch it from the scheduler: `GET /executor/{sha256}`.
 
-use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc};
+use std::{fs::File, io, os::unix::fs::FileExt as _, path::Path, sync::Arc, time::SystemTime};
 
 use bytes::Bytes;
 use futures_util::Stream;
@@ -18,6 +18,7 @@ const READ_BYTES: usize = 256 << 10;
 pub struct Program {
     file: Arc<File>,
     len: u64,
+    modified: SystemTime,
     sha256: String,
 }
 
@@ -25,6 +26,7 @@ impl Program {
     /// Opens the file and reads it once for its checksum. Blocks.
     pub fn open(path: &Path) -> io::Result<Program> {
         let file = File::open(path)?;
+        let modified = file.metadata()?.modified()?;
         let (mut sha256, mut len, mut buffer) = (Sha256::new(), 0, vec![0; READ_BYTES]);
         loop {
             let read = file.read_at(&mut buffer, len)?;
@@ -35,7 +37,7 @@ impl Program {
             len += read as u64;
         }
         let hex = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Program { file: Arc::new(file), len, sha256: hex })
+        Ok(Program { file: Arc::new(file), len, modified, sha256: hex })
     }
 
     /// Its checksum in hex.
@@ -46,6 +48,13 @@ impl Program {
     /// Its length in bytes.
     pub fn len(&self) -> u64 {
         self.len
+    }
+
+    /// Whether nobody has written to the file since it was opened. Agents would keep wrong bytes in their caches, and check
+    /// and refuse them for ever.
+    pub fn is_unchanged(&self) -> io::Result<bool> {
+        let file = self.file.metadata()?;
+        Ok((file.len(), file.modified()?) == (self.len, self.modified))
     }
 
     /// Where it is served, after the scheduler's URL.
@@ -92,8 +101,21 @@ mod tests {
         std::fs::rename(folder.path().join("new"), &path).unwrap();
         let read: Vec<Bytes> = program.bytes().try_collect().await.unwrap();
         assert!(read.concat() == old && read.len() > 1);
-        assert_eq!(program.len(), old.len() as u64);
+        assert!(program.len() == old.len() as u64 && program.is_unchanged().unwrap());
         assert_ne!(Program::open(&path).unwrap().sha256(), program.sha256());
+    }
+
+    #[test]
+    fn a_program_that_is_written_over_is_not_the_same() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("millstream-executor");
+        std::fs::write(&path, b"old").unwrap();
+        let program = Program::open(&path).unwrap();
+        let later = program.modified + std::time::Duration::from_secs(1);
+        let over = File::options().write(true).open(&path).unwrap();
+        over.write_all_at(b"new", 0).unwrap();
+        over.set_modified(later).unwrap();
+        assert!(!program.is_unchanged().unwrap());
     }
 
     #[test]

@@ -143,27 +143,59 @@ async fn tasks_are_launched_their_end_is_told_and_the_framework_outlives_the_sch
     local.stop().await;
 }
 
+/// A program that tells that it ran.
+fn touches(file: &Path) -> String {
+    format!("#!/bin/sh\ntouch {}\n", file.display())
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn agents_run_the_program_they_were_promised_and_no_other() {
+async fn agents_run_the_program_that_the_scheduler_serves_until_it_is_written_over() {
     let folder = tempfile::tempdir().unwrap();
     let local = cluster(&folder.path().join("agents")).await;
-    let (good, evil) = (folder.path().join("good"), folder.path().join("evil"));
-    let program = folder.path().join("program");
-    let touches = |what: &Path| format!("#!/bin/sh\ntouch {}\n", what.display());
-    std::fs::write(&program, touches(&good)).unwrap();
+    let (program, ran) = (folder.path().join("program"), folder.path().join("ran"));
+    std::fs::write(&program, touches(&ran)).unwrap();
+    let path = millstream_daemon::program::Program::open(&program).unwrap().url_path();
     let overrides = Overrides { executor: Some(program.clone()), serve_executor: true, ..Overrides::default() };
     let scheduler = Scheduler::start_with(&local.master, overrides, store_with_job().await).await;
-    until("the program runs", || good.exists()).await;
-    // Another program is written over it, not renamed as it should be. What runs ends at once and is started again.
-    std::fs::write(&program, touches(&evil)).unwrap();
-    until("a checksum fails", || {
-        files(folder.path(), "stdout").iter().any(|text| text.contains("millstream-executor: FAILED"))
-    })
-    .await;
-    assert!(files(folder.path(), "millstream-executor").iter().any(|text| text.contains("evil")), "it was fetched");
-    assert!(!evil.exists());
+    until("the program runs", || ran.exists()).await;
+    assert_eq!(scheduler.ask("GET", &path, "").await.0, 200);
+    std::fs::write(&program, "#!/bin/sh\n").unwrap();
+    let (status, body) = scheduler.ask("GET", &path, "").await;
+    assert_eq!((status, body.contains("rename it over")), (500, true), "{body}");
+    let named = |body: &str| body.contains(&path) && body.contains("500 Internal Server Error");
+    scheduler.until("/api/v1/jobs/flights/why", |_, body| named(body)).await;
     scheduler.end().await;
     local.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_program_with_another_checksum_is_fetched_and_never_run() {
+    let folder = tempfile::tempdir().unwrap();
+    let local = cluster(&folder.path().join("agents")).await;
+    let (program, ran) = (folder.path().join("program"), folder.path().join("ran"));
+    std::fs::write(&program, "#!/bin/sh\n").unwrap();
+    let overrides = Overrides {
+        executor: Some(program),
+        serve_executor: true,
+        url: Some(serves_to_all(touches(&ran)).await),
+        ..Overrides::default()
+    };
+    let scheduler = Scheduler::start_with(&local.master, overrides, store_with_job().await).await;
+    let failed = || files(folder.path(), "stdout").iter().any(|text| text.contains("millstream-executor: FAILED"));
+    until("a checksum fails", failed).await;
+    assert_eq!(files(folder.path(), "millstream-executor")[0], touches(&ran), "it was fetched");
+    assert!(!ran.exists());
+    scheduler.end().await;
+    local.stop().await;
+}
+
+/// A server that answers everything with the same; its URL.
+async fn serves_to_all(body: String) -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let answer = axum::Router::new().fallback(move || async move { body });
+    tokio::spawn(async move { axum::serve(listener, answer).await });
+    url
 }
 
 async fn until(what: &str, mut condition: impl FnMut() -> bool) {

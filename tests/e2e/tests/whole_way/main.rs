@@ -6,6 +6,7 @@ mod deaths;
 mod fetched;
 mod ha;
 mod local;
+mod login;
 mod maintenance;
 mod manners;
 mod regressions;

@@ -18,7 +18,7 @@ use crate::run::{Run, slots};
 const ROLE: &str = MILLSTREAM;
 const SIZE_MIB: f64 = 64.0;
 /// Offers of what is given up are asked for at once; its task must have ended before.
-const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
+pub(crate) const GIVEN_BACK_WITHIN: Duration = Duration::from_secs(30);
 
 #[test]
 fn a_volume_outlives_its_task_and_is_given_back_with_the_job() -> Result<()> {
@@ -63,7 +63,7 @@ fn a_volume_outlives_its_task_and_is_given_back_with_the_job() -> Result<()> {
 }
 
 /// What is reserved for Millstream on all agents.
-async fn reserved(servers: &Servers) -> Result<Vec<Value>> {
+pub(crate) async fn reserved(servers: &Servers) -> Result<Vec<Value>> {
     let agents = servers.mesos()?.ask("/slaves").await?;
     let agents = agents["slaves"].as_array().context("no list of agents")?;
     Ok(agents.iter().filter_map(|agent| agent["reserved_resources_full"][ROLE].as_array()).flatten().cloned().collect())
@@ -78,7 +78,7 @@ async fn volumes(servers: &Servers) -> Result<Vec<Value>> {
 }
 
 /// Those that the master or an agent still keeps: without an end, or with one that is not acknowledged.
-async fn operations(servers: &Servers) -> Result<Vec<Value>> {
+pub(crate) async fn operations(servers: &Servers) -> Result<Vec<Value>> {
     let mut answer = servers.mesos()?.operate(json!({ "type": "GET_OPERATIONS" })).await?;
     Ok(answer["get_operations"]["operations"].as_array_mut().map(std::mem::take).unwrap_or_default())
 }
