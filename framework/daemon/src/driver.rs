@@ -160,12 +160,16 @@ impl Driver {
         events: &mut Events,
         calls: &mut Calls,
     ) -> Result<bool, RunError> {
-        if reason.needs_a_person() {
-            tracing::error!(%reason, ?retry_in, "no subscription, and this will not pass by itself");
-        } else {
-            tracing::warn!(%reason, ?retry_in, "no subscription");
+        let trouble = Some(reason.to_string());
+        // The same is not said again at each try.
+        if Vitals::get(&self.vitals.trouble) != trouble {
+            if reason.needs_a_person() {
+                tracing::error!(%reason, "no subscription, and this will not pass by itself");
+            } else {
+                tracing::warn!(%reason, "no subscription; trying again");
+            }
         }
-        Vitals::set(&self.vitals.trouble, Some(reason.to_string()));
+        Vitals::set(&self.vitals.trouble, trouble);
         if self.state.is_subscribed() {
             self.input(Input::Disconnected, calls).await;
         }

@@ -1,13 +1,13 @@
 //! The HTTP API of [`crate::api`], the status page and the metrics.
 
 mod deploy;
+mod jobs;
 mod role;
 
 pub(crate) use deploy::{Named, no_volumes, refused};
 pub(crate) use role::{Leading, Role};
 
 use std::{
-    collections::BTreeMap,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -31,7 +31,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{ChangeView, ErrorBody, Health, HealthStatus, JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView},
+    api::{ChangeView, ErrorBody, Health, HealthStatus},
     change,
     driver::{Ask, Seen, Vitals},
     metrics::Metrics,
@@ -155,13 +155,13 @@ impl Api {
 pub(crate) async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> std::io::Result<()> {
     let of_leader = Router::new()
         .route("/", get(async || Html(PAGE)))
-        .route("/api/v1/jobs", get(jobs))
-        .route("/api/v1/jobs/{name}", get(job).put(deploy::put).delete(delete))
-        .route("/api/v1/jobs/{name}/why", get(why))
-        .route("/api/v1/jobs/{name}/lag", get(lag))
-        .route("/api/v1/jobs/{name}/stop", post(halt))
+        .route("/api/v1/jobs", get(jobs::jobs))
+        .route("/api/v1/jobs/{name}", get(jobs::job).put(deploy::put).delete(jobs::delete))
+        .route("/api/v1/jobs/{name}/why", get(jobs::why))
+        .route("/api/v1/jobs/{name}/lag", get(jobs::lag))
+        .route("/api/v1/jobs/{name}/stop", post(jobs::halt))
         .route("/api/v1/plan", post(plan::post))
-        .route("/api/v1/sd", get(targets))
+        .route("/api/v1/sd", get(jobs::targets))
         .route_layer(middleware::from_fn_with_state(api.clone(), role::only_leader));
     let router = Router::new()
         .route("/health", get(health))
@@ -240,72 +240,4 @@ async fn executor(Shared(api): Shared<Api>, Path(sha256): Path<String>) -> Resul
         (header::CONTENT_LENGTH, program.len().to_string()),
     ];
     Ok((headers, Body::from_stream(program.bytes())).into_response())
-}
-
-async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {
-    Ok(Json(Jobs { jobs: api.read(|seen| views::jobs(seen.state)).await? }))
-}
-
-async fn job(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<JobDetail> {
-    let asked = name.clone();
-    let detail = api.read(move |seen| {
-        let (job, toml) = (views::job(seen.state, &asked)?, views::job_toml(seen.state, &asked)?);
-        Some(JobDetail { job, toml, previous_toml: views::previous_toml(seen.state, &asked) })
-    });
-    detail.await?.map(Json).ok_or_else(|| Failure::no_such_job(&name))
-}
-
-async fn why(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<WhyView> {
-    let asked = name.clone();
-    let view = api.read(move |seen| {
-        let mut view = views::why(seen.state, &asked)?;
-        if let Some(error) = seen.topology_errors.get(&asked) {
-            view.note = Some(format!("its topic or ring cannot be read: {error}"));
-        }
-        Some((view, views::without_room(seen.state, &asked)))
-    });
-    let (mut view, without_room) = view.await?.ok_or_else(|| Failure::no_such_job(&name))?;
-    for (spec, slots) in without_room {
-        if let Some(lacks) = api.lacks_room(&spec).await {
-            view.never_placed(&slots, &lacks);
-        }
-    }
-    Ok(Json(view))
-}
-
-async fn lag(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<LagView> {
-    let asked = name.clone();
-    let view = api.read(move |seen| views::lag(seen.state, &asked)).await?;
-    view.map(Json).ok_or_else(|| Failure::no_such_job(&name))
-}
-
-async fn halt(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<Stopped> {
-    match api.act(Input::Stop { job: name.clone() }).await? {
-        Reply::NoSuchJob => Err(Failure::no_such_job(&name)),
-        reply => Ok(Json(Stopped { job: name, changed: reply == Reply::Stopping })),
-    }
-}
-
-async fn delete(Shared(api): Shared<Api>, Path(name): Path<String>) -> Result<StatusCode, Failure> {
-    match api.act(Input::Delete { job: name.clone() }).await? {
-        Reply::NoSuchJob => Err(Failure::no_such_job(&name)),
-        Reply::NotStopped => {
-            let remedy = format!("stop it first: `millstream stop {name}`");
-            Err(Failure::new(StatusCode::CONFLICT, format!("job {name} is not stopped"), remedy))
-        }
-        _ => Ok(StatusCode::NO_CONTENT),
-    }
-}
-
-async fn targets(Shared(api): Shared<Api>) -> Answer<Vec<SdTarget>> {
-    let targets = api.read(|seen| views::scrape_targets(seen.state)).await?;
-    let target = |t: views::ScrapeTarget| SdTarget {
-        targets: vec![t.url.trim_start_matches("http://").trim_end_matches('/').to_owned()],
-        labels: BTreeMap::from([
-            ("millstream_job".to_owned(), t.job),
-            ("millstream_executor".to_owned(), t.executor),
-            ("millstream_host".to_owned(), t.host),
-        ]),
-    };
-    Ok(Json(targets.into_iter().map(target).collect()))
 }

@@ -1,94 +1,18 @@
 //! Every metric of the scheduler, by name. docs/metrics.md is tested against [`CATALOGUE`].
 
-use std::sync::Mutex;
+mod catalogue;
+mod observe;
 
-use millstream_scheduler::{Audit, State, views};
+use std::sync::{Mutex, PoisonError};
+
+use millstream_scheduler::Audit;
 use prometheus_client::{
     encoding::{EncodeLabelSet, text::encode},
     metrics::{counter::Counter, family::Family, gauge::Gauge},
     registry::Registry,
 };
-use std::sync::PoisonError;
 
-/// Name, type, labels and meaning of every metric.
-pub const CATALOGUE: &[(&str, &str, &[&str], &str)] = &[
-    ("millstream_scheduler_subscribed", "gauge", &[], "1 while the master's event stream is open"),
-    (
-        "millstream_scheduler_leader",
-        "gauge",
-        &[],
-        "1 while this scheduler leads, which the only one always does; 0 of a standby, which knows nothing of jobs and tasks",
-    ),
-    ("millstream_scheduler_jobs", "gauge", &["phase"], "jobs by phase"),
-    (
-        "millstream_scheduler_tasks",
-        "gauge",
-        &["state"],
-        "tasks by state; condemned: given up, end not known; waiting: without a place",
-    ),
-    ("millstream_scheduler_executors", "gauge", &[], "executors that have live tasks"),
-    (
-        "millstream_scheduler_placed_tasks",
-        "gauge",
-        &["data", "tier"],
-        "placed tasks by the tier of their source (data=kafka) and of the nearest replica of the ring (data=cassandra)",
-    ),
-    (
-        "millstream_scheduler_bytes_in",
-        "gauge",
-        &["tier"],
-        "bytes read by the running tasks, by the tier of the broker they came from",
-    ),
-    (
-        "millstream_scheduler_offers_total",
-        "counter",
-        &["outcome", "reason"],
-        "offers by what became of them (accepted, declined, rescinded) and, for a no, the one reason that counts",
-    ),
-    ("millstream_scheduler_launches_total", "counter", &["job"], "tasks launched"),
-    ("millstream_scheduler_task_ends_total", "counter", &["job", "cause"], "tasks that ended or were given up"),
-    (
-        "millstream_scheduler_reports_total",
-        "counter",
-        &["outcome"],
-        "reports of executors: accepted, refused, or of unknown executors",
-    ),
-    (
-        "millstream_scheduler_calls_total",
-        "counter",
-        &["call", "outcome"],
-        "calls to the master: accepted, failed, not_subscribed, stale",
-    ),
-    ("millstream_scheduler_malformed_events_total", "counter", &[], "events of the master that could not be read"),
-    ("millstream_scheduler_topology_errors_total", "counter", &["job"], "failures to read a job's topology"),
-    ("millstream_scheduler_store_records_total", "counter", &[], "durable records written or deleted"),
-    ("millstream_scheduler_store_errors_total", "counter", &[], "transactions of the state store that failed"),
-    (
-        "millstream_scheduler_stalls_total",
-        "counter",
-        &[],
-        "times the scheduler itself did not run for over half a second",
-    ),
-    (
-        "millstream_job_lag_records",
-        "gauge",
-        &["job", "topic", "partition"],
-        "records between what is durable in Cassandra and the log end; absent while unknown",
-    ),
-    (
-        "millstream_job_lag_seconds",
-        "gauge",
-        &["job", "topic", "partition"],
-        "age of the oldest record that is not durable; absent while unknown",
-    ),
-    (
-        "millstream_job_partition_status",
-        "gauge",
-        &["job", "topic", "partition", "status"],
-        "1 for the status a partition has: starting, running, stalled, stopped, draining",
-    ),
-    ("millstream_job_records_per_second", "gauge", &["job"], "records consumed per second"),
-];
+pub use catalogue::CATALOGUE;
 
 macro_rules! labels {
     ($($name:ident { $($label:ident),* })*) => {$(
@@ -229,77 +153,6 @@ impl Metrics {
         self.store_errors.inc();
     }
 
-    /// Sets every gauge of a scheduler that does not lead.
-    pub(crate) fn observe_nothing(&self) {
-        for gauge in [&self.leader, &self.subscribed, &self.executors] {
-            gauge.set(0);
-        }
-        self.tasks.clear();
-        self.placed.clear();
-        self.bytes_in.clear();
-        self.forget_jobs();
-    }
-
-    /// Sets every gauge from the state of a scheduler that leads. Series of what is gone are dropped.
-    pub(crate) fn observe(&self, state: &State) {
-        let overview = views::overview(state);
-        self.leader.set(1);
-        self.subscribed.set(i64::from(overview.subscribed));
-        self.executors.set(overview.executors as i64);
-        self.tasks.clear();
-        let others = [("condemned".to_owned(), overview.condemned), ("waiting".to_owned(), overview.waiting)];
-        for (state, count) in overview.tasks.into_iter().chain(others) {
-            self.tasks.get_or_create(&TaskState { state }).set(count as i64);
-        }
-        self.observe_locality(&views::locality(state));
-        self.forget_jobs();
-        for job in views::jobs(state) {
-            let phase = label(&job.phase);
-            self.jobs.get_or_create(&Phase { phase }).inc();
-            self.rate.get_or_create(&Job { job: job.name.clone() }).set(job.records_per_sec);
-            if let Some(lag) = views::lag(state, &job.name) {
-                self.observe_lag(&lag);
-            }
-        }
-    }
-
-    fn forget_jobs(&self) {
-        self.jobs.clear();
-        self.rate.clear();
-        self.lag_records.clear();
-        self.lag_seconds.clear();
-        self.status.clear();
-    }
-
-    fn observe_locality(&self, locality: &views::LocalityView) {
-        self.placed.clear();
-        for (data, tiers) in [("kafka", &locality.tasks_by_source_tier), ("cassandra", &locality.tasks_by_sink_tier)] {
-            for (tier, count) in tiers {
-                self.placed.get_or_create(&Placed { data: data.into(), tier: tier.to_string() }).set(*count as i64);
-            }
-        }
-        self.bytes_in.clear();
-        for (tier, bytes) in &locality.bytes_in_by_tier {
-            self.bytes_in.get_or_create(&Tier { tier: tier.to_string() }).set(*bytes as i64);
-        }
-    }
-
-    fn observe_lag(&self, lag: &views::LagView) {
-        for p in &lag.partitions {
-            let (job, topic, partition) = (lag.job.clone(), lag.topic.clone(), p.partition.to_string());
-            let labels = Partition { job: job.clone(), topic: topic.clone(), partition: partition.clone() };
-            if let Some(records) = p.records {
-                self.lag_records.get_or_create(&labels).set(records as i64);
-            }
-            if let Some(ms) = p.ms {
-                self.lag_seconds.get_or_create(&labels).set(ms as f64 / 1000.0);
-            }
-            if let Some(status) = p.status {
-                self.status.get_or_create(&PartitionStatus { job, topic, partition, status: label(&status) }).set(1);
-            }
-        }
-    }
-
     /// The text Prometheus reads (OpenMetrics 1.0).
     pub fn encode(&self) -> String {
         let mut text = String::new();
@@ -316,6 +169,8 @@ pub(crate) fn label(value: &impl serde::Serialize) -> String {
 
 #[cfg(test)]
 mod tests {
+    use millstream_scheduler::State;
+
     use super::*;
 
     #[test]

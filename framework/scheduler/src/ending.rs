@@ -129,7 +129,8 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, end: &End<'_
     if cause != EndCause::DrainTimeout {
         rollout::count_failure(state, task, cause, end.message);
     }
-    jobs::punish(state, &task.job)
+    let version = state.store.executor(&task.executor).map_or(0, |executor| executor.version);
+    jobs::punish(state, &task.job, version)
 }
 
 /// Forgets a task that is over. An executor that has nothing left to do is told to end, and its id is not used again.

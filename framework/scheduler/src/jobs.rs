@@ -9,7 +9,7 @@ use crate::{
     Audit, Change, Effects, Reply, State, ending,
     records::{Aim, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
     rollout,
-    state::SlotWish,
+    state::{Backoff, JobState, SlotWish},
     volumes,
 };
 
@@ -240,33 +240,45 @@ pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
     }
 }
 
-/// Counts a failure and returns how long the job waits now, in milliseconds. Failures during a pause are part of the one
+/// Counts a failure of a version and returns how long its tasks wait now, in milliseconds. Failures during a pause are part of the one
 /// that caused it: an executor that dies takes several tasks along.
-pub(crate) fn punish(state: &mut State, name: &str) -> u64 {
+pub(crate) fn punish(state: &mut State, name: &str, version: u64) -> u64 {
     let now = state.now();
     let job = state.jobs.entry(name.to_owned()).or_default();
-    if now >= job.not_before {
-        job.failures += 1;
-        let doublings = (job.failures - 1).min(BACKOFF_MAX_MS.ilog2());
-        job.not_before = now + (BACKOFF_MIN_MS << doublings).min(BACKOFF_MAX_MS);
-    }
     job.healthy_since = None;
-    job.not_before - now
+    let backoff = job.backoffs.entry(version).or_default();
+    if now >= backoff.not_before {
+        backoff.failures += 1;
+        let doublings = (backoff.failures - 1).min(BACKOFF_MAX_MS.ilog2());
+        backoff.not_before = now + (BACKOFF_MIN_MS << doublings).min(BACKOFF_MAX_MS);
+    }
+    backoff.not_before - now
 }
 
 /// Forgets the failures of jobs that have been well for a while.
 pub(crate) fn forgive(state: &mut State) {
     let now = state.now();
-    for job in state.jobs.values_mut().filter(|job| job.failures > 0) {
+    for job in state.jobs.values_mut().filter(|job| !job.backoffs.is_empty()) {
         if job.healthy_since.is_some_and(|since| now >= since + FORGIVE_AFTER_MS) {
             job.start_anew();
         }
     }
 }
 
-impl crate::state::JobState {
+impl JobState {
     /// Nothing that went wrong before is held against what starts now.
     pub(crate) fn start_anew(&mut self) {
-        (self.failures, self.not_before, self.without_slots_since) = (0, 0, None);
+        self.backoffs.clear();
+        self.without_slots_since = None;
+    }
+
+    /// When tasks of the version may be launched.
+    pub(crate) fn not_before(&self, version: u64) -> u64 {
+        self.backoffs.get(&version).map_or(0, |backoff| backoff.not_before)
+    }
+
+    /// That of the version that waits longest; none when nothing has failed.
+    pub(crate) fn longest_backoff(&self) -> Option<&Backoff> {
+        self.backoffs.values().max_by_key(|backoff| backoff.not_before)
     }
 }

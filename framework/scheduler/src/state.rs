@@ -66,13 +66,21 @@ pub(crate) struct Clock {
 /// What is remembered of a job between failures.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct JobState {
-    pub(crate) failures: u32,
-    pub(crate) not_before: u64,
+    /// By version: what was deployed to mend a version that fails must not wait for it.
+    pub(crate) backoffs: BTreeMap<u64, Backoff>,
     /// Since when at least one task has run without any failing.
     pub(crate) healthy_since: Option<u64>,
     pub(crate) recent_failures: VecDeque<FailureView>,
     /// Since when a new version lacks slots, because its topic's partitions are not known.
     pub(crate) without_slots_since: Option<u64>,
+}
+
+/// What is remembered of the failures of a version.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Backoff {
+    pub(crate) failures: u32,
+    /// Its tasks are not launched before.
+    pub(crate) not_before: u64,
 }
 
 /// What is remembered of a slot, above all while it waits.

@@ -102,7 +102,8 @@ fn of_slot(state: &State, job: &JobRecord, key: &SlotKey, slot: &SlotRecord) -> 
     // Without a subscription nothing can begin, and nothing is heard.
     let Some(subscribed_at) = state.subscribed_at else { return Progress::Busy };
     let Some((task, watch)) = placed else {
-        let since = wish.map_or(0, |wish| wish.since).max(subscribed_at);
+        let backoff = state.jobs.get(&key.0).map_or(0, |known| known.not_before(job.version));
+        let since = wish.map_or(0, |wish| wish.since).max(subscribed_at).max(backoff);
         let allowed_ms = job.spec.placement.max_wait_ms + PLACED_WITHIN_MS;
         if state.now() < since + allowed_ms {
             return Progress::Busy;

@@ -94,7 +94,7 @@ fn m4_an_accept_that_is_lost_is_known_within_ten_seconds_and_the_late_double_is_
         assert_eq!(world.tasks[&again].agent, "agent-1", "{state:?}: nothing is wrong with the agent");
         assert!(world.now.mono_ms - began <= 5_000);
         assert_eq!(World::kills(&world.update(&lost, TaskRunning, None)), [lost]);
-        assert_eq!(world.state.jobs.get(JOB).map_or(0, |job| job.failures), 0);
+        assert_eq!(world.failures(), 0);
     }
 }
 

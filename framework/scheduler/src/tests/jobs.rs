@@ -51,7 +51,7 @@ fn more_memory_keeps_the_generation_and_another_meaning_does_not() {
         assert_eq!((phase(&world), generation(&world)), (JobPhase::Running, next));
         let view = views::job(&world.state, JOB).expect("the job");
         assert_eq!((view.running, view.rollout), (3, None));
-        assert_eq!(world.state.jobs[JOB].failures, 0);
+        assert_eq!(world.failures(), 0);
     }
 }
 

@@ -179,7 +179,7 @@ fn a_preempted_task_is_replaced_at_once_and_its_job_is_not_to_blame() {
         if !failure_first {
             world.input(failure);
         }
-        assert_eq!(world.state.jobs[JOB].failures, 0);
+        assert_eq!(world.failures(), 0);
         let launches = World::launches(&world.offer_all());
         assert_eq!(launches.len(), 1, "at once");
         assert_ne!(launches[0].executor.as_ref().expect("an executor").executor_id.value, executor);

@@ -124,7 +124,7 @@ fn failure_and_updates_of_one_loss_come_in_any_order() {
             world.input(failure);
         }
         assert!(!world.store.contains_key(&Key::Task(task).to_string()));
-        assert_eq!(world.state.jobs[JOB].failures, 1, "one loss is one failure");
+        assert_eq!(world.failures(), 1, "one loss is one failure");
     }
 }
 
@@ -133,7 +133,7 @@ fn a_removed_agent_takes_all_its_executors_along() {
     let mut world = World::running(3);
     world.input(Input::Failure { agent_id: Some("agent-2".into()), executor_id: None, status: None });
     assert_eq!((world.task_of(0).is_some(), world.task_of(1), world.task_of(2).is_some()), (true, None, true));
-    assert_eq!(world.state.jobs.get(JOB).map_or(0, |job| job.failures), 0);
+    assert_eq!(world.failures(), 0);
 }
 
 #[test]

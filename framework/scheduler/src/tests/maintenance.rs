@@ -42,7 +42,7 @@ fn a_maintenance_far_away_is_accepted_and_left_for_just_in_time() {
     world.live(60);
     assert_eq!(accepts(&mut world), 0);
     assert!(world.tasks.values().all(|task| task.agent != "agent-1"));
-    assert_eq!(world.state.jobs[JOB].failures, 0);
+    assert_eq!(world.failures(), 0);
     assert_eq!(views::why(&world.state, JOB).expect("the job").recent_failures, vec![]);
 }
 
@@ -212,7 +212,7 @@ fn an_agent_that_an_operator_drains_is_left_at_once_and_nobody_is_to_blame() {
         assert_eq!(world.task_of(0), None);
         world.live(10);
         assert!(agent_of(&world, 0).is_some_and(|agent| agent != "agent-1"), "{mark_gone}");
-        assert_eq!(world.state.jobs[JOB].failures, 0);
+        assert_eq!(world.failures(), 0);
         let failures = views::why(&world.state, JOB).expect("the job").recent_failures;
         let causes: Vec<_> = failures.iter().map(|FailureView { cause, .. }| cause.as_str()).collect();
         assert_eq!(causes, ["agent_draining"], "{mark_gone}");

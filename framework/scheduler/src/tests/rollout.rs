@@ -59,7 +59,7 @@ fn a_good_version_replaces_the_one_before_task_by_task() {
     let steps = world.audit.iter().filter(|audit| matches!(audit, Audit::RolloutStep { .. })).count();
     assert_eq!(steps, 3);
     assert!(world.audit.iter().any(|audit| matches!(audit, Audit::RolloutDone { generation: 2, .. })));
-    assert_eq!(world.state.jobs[JOB].failures, 0);
+    assert_eq!(world.failures(), 0);
 }
 
 #[test]
@@ -107,7 +107,22 @@ fn a_version_that_fails_is_taken_back_after_three_tries() {
     assert_eq!(state(&world), Some(RolloutState::RolledBack));
     assert_eq!(reason(&world), "task 0 does not run: as it happens (failed)");
     assert_eq!(views::job(&world.state, JOB).expect("the job").running, 3);
-    assert_eq!(world.state.jobs[JOB].failures, 0, "what is good starts at once");
+    assert_eq!(world.failures(), 0, "what is good starts at once");
+}
+
+#[test]
+fn what_mends_a_job_that_crashes_does_not_wait_for_its_back_off() {
+    let mut world = World::new();
+    world.subscribe();
+    world.deploy(job_that(FAILS));
+    world.topology(4);
+    // Long enough for a pause of minutes.
+    world.live(600);
+    assert!(world.failures() > 6);
+    world.deploy(job());
+    world.live(60);
+    let view = views::job(&world.state, JOB).expect("the job");
+    assert_eq!((view.running, view.rollout), (4, None));
 }
 
 #[test]

@@ -79,7 +79,7 @@ fn failures_back_off_exponentially_and_are_forgiven_after_a_minute() {
         world.pass_silently(1_000);
     }
     assert!((6..=12).contains(&launches), "{launches} launches in 5 minutes");
-    assert!(world.state.jobs[JOB].failures > 6);
+    assert!(world.failures() > 6);
     let summary = views::job(&world.state, JOB).expect("the job").summary;
     assert!(summary.contains("as it happens"), "{summary}");
 
@@ -88,7 +88,7 @@ fn failures_back_off_exponentially_and_are_forgiven_after_a_minute() {
     world.run_all();
     world.report_all();
     world.pass(61_000);
-    assert_eq!(world.state.jobs[JOB].failures, 0);
+    assert_eq!(world.failures(), 0);
 }
 
 #[test]

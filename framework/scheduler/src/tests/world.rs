@@ -323,6 +323,12 @@ impl World {
         kills.collect()
     }
 
+    /// Failures that are held against the job.
+    pub(super) fn failures(&self) -> u32 {
+        let backoffs = self.state.jobs.get(JOB).into_iter().flat_map(|job| job.backoffs.values());
+        backoffs.map(|backoff| backoff.failures).sum()
+    }
+
     /// How many calls of a kind have been sent since the last look.
     pub(super) fn count(&mut self, is: impl Fn(&Call) -> bool) -> usize {
         std::mem::take(&mut self.calls).iter().filter(|call| is(call)).count()

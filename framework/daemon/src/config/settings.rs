@@ -1,0 +1,118 @@
+//! What the parts of a scheduler are given of the settings.
+
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError};
+use millstream_scheduler::{ExecutorProgram, FrameworkSettings, Settings};
+
+use super::{Config, ConfigError, EXECUTOR, ExecutorPort};
+use crate::{chain, program::Program};
+
+impl Config {
+    /// Where the masters are and how to speak to them; without credentials.
+    pub fn session(&self) -> Result<SessionConfig, ConfigError> {
+        SessionConfig::read(&self.mesos.masters, self.mesos.ca.as_deref()).map_err(|error| {
+            let problem = match &error {
+                SessionConfigError::NoCa { master } => format!(
+                    "{master} can only be known by the authority that signed its certificate; give that one's PEM file with \
+                     --ca or as `ca` in [mesos] (the system's own authorities are not asked)"
+                ),
+                error => chain(error),
+            };
+            let key = if matches!(error, SessionConfigError::Masters(_)) { "mesos.masters" } else { "mesos.ca" };
+            ConfigError::Value { key, problem }
+        })
+    }
+
+    /// Settings of the decisions.
+    /// `address` is where the API listens, `served` the program that agents fetch from there, if they do.
+    pub fn scheduler_settings(&self, address: SocketAddr, served: Option<&Program>) -> Result<Settings, ConfigError> {
+        let executor = match served {
+            Some(program) => {
+                let uri = format!("{}{}", self.url(address)?, program.url_path());
+                ExecutorProgram::Fetched { uri, sha256: program.sha256().to_owned() }
+            }
+            None => ExecutorProgram::Path(self.executor_path()?.to_string_lossy().into_owned()),
+        };
+        Ok(Settings {
+            framework: self.framework_settings(address),
+            executor,
+            executor_port: self.executor.port == ExecutorPort::Offered,
+            executor_log: self.executor.log.clone(),
+            executor_cpus_milli: (self.executor.cpus * 1_000.0).round() as u64,
+            executor_mem_bytes: self.executor.mem_bytes,
+            grace_ms: self.executor.grace_ms,
+            decline_secs: self.offers.decline_ms as f64 / 1_000.0,
+            launches_max: self.offers.launches_max,
+            distances: self.distances,
+        })
+    }
+
+    /// URL of the API for other hosts, without a slash at its end.
+    pub fn url(&self, address: SocketAddr) -> Result<String, ConfigError> {
+        match self.http.url.trim_end_matches('/') {
+            // The address "any" leads nowhere from elsewhere.
+            "" if address.ip().is_unspecified() => {
+                let problem = "agents or other schedulers must reach this one, and the address it listens on leads nowhere from \
+                               elsewhere; say `url` or --url";
+                Err(ConfigError::Value { key: "http.url", problem: problem.into() })
+            }
+            "" => Ok(format!("http://{address}")),
+            url => Ok(url.to_owned()),
+        }
+    }
+
+    fn framework_settings(&self, address: SocketAddr) -> FrameworkSettings {
+        FrameworkSettings {
+            name: self.mesos.name.clone(),
+            user: if self.mesos.user.is_empty() { this_user() } else { self.mesos.user.clone() },
+            role: self.mesos.role.clone(),
+            principal: self.mesos.principal.clone(),
+            hostname: None,
+            webui_url: self.url(address).ok(),
+            failover_timeout_secs: self.mesos.failover_timeout_ms as f64 / 1_000.0,
+        }
+    }
+
+    /// The configured path as it is (agents may have it elsewhere than this host), or the program beside this one.
+    pub fn executor_path(&self) -> Result<PathBuf, ConfigError> {
+        if !self.executor.path.as_os_str().is_empty() {
+            // A relative one would be looked for in the sandbox; it is meant from here.
+            return Ok(std::path::absolute(&self.executor.path).unwrap_or_else(|_| self.executor.path.clone()));
+        }
+        let program = std::env::current_exe().unwrap_or_default();
+        let dir = program.parent().unwrap_or(Path::new(".")).to_owned();
+        Some(dir.join(EXECUTOR)).filter(|path| path.is_file()).ok_or(ConfigError::NoExecutor { dir })
+    }
+}
+
+fn this_user() -> String {
+    // The environment is enough for a default: who wants another says so.
+    std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .ok()
+        .filter(|user| !user.is_empty())
+        .unwrap_or("root".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_leads_nowhere_needs_a_url() {
+        let config = |url: &str| Config::parse(&format!("[http]\nurl = \"{url}\"")).expect("settings");
+        let any = "0.0.0.0:7070".parse().expect("an address");
+        assert_eq!(
+            config("").url("10.0.0.1:7070".parse().expect("an address")).expect("it leads here"),
+            "http://10.0.0.1:7070"
+        );
+        assert_eq!(config("http://s1.example:7070/").url(any).expect("said"), "http://s1.example:7070");
+        let error = config("").url(any).expect_err("nowhere").to_string();
+        assert!(error.contains("http.url") && error.contains("--url"), "{error}");
+        assert_eq!(config("").framework_settings(any).webui_url, None);
+    }
+}

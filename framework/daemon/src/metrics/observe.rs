@@ -1,0 +1,78 @@
+//! Gauges, from the state at the moment somebody asks.
+
+use millstream_scheduler::{State, views};
+
+use super::{Job, Metrics, Partition, PartitionStatus, Phase, Placed, TaskState, Tier, label};
+
+impl Metrics {
+    /// Sets every gauge of a scheduler that does not lead.
+    pub(crate) fn observe_nothing(&self) {
+        for gauge in [&self.leader, &self.subscribed, &self.executors] {
+            gauge.set(0);
+        }
+        self.tasks.clear();
+        self.placed.clear();
+        self.bytes_in.clear();
+        self.forget_jobs();
+    }
+
+    /// Sets every gauge from the state of a scheduler that leads. Series of what is gone are dropped.
+    pub(crate) fn observe(&self, state: &State) {
+        let overview = views::overview(state);
+        self.leader.set(1);
+        self.subscribed.set(i64::from(overview.subscribed));
+        self.executors.set(overview.executors as i64);
+        self.tasks.clear();
+        let others = [("condemned".to_owned(), overview.condemned), ("waiting".to_owned(), overview.waiting)];
+        for (state, count) in overview.tasks.into_iter().chain(others) {
+            self.tasks.get_or_create(&TaskState { state }).set(count as i64);
+        }
+        self.observe_locality(&views::locality(state));
+        self.forget_jobs();
+        for job in views::jobs(state) {
+            let phase = label(&job.phase);
+            self.jobs.get_or_create(&Phase { phase }).inc();
+            self.rate.get_or_create(&Job { job: job.name.clone() }).set(job.records_per_sec);
+            if let Some(lag) = views::lag(state, &job.name) {
+                self.observe_lag(&lag);
+            }
+        }
+    }
+
+    fn forget_jobs(&self) {
+        self.jobs.clear();
+        self.rate.clear();
+        self.lag_records.clear();
+        self.lag_seconds.clear();
+        self.status.clear();
+    }
+
+    fn observe_locality(&self, locality: &views::LocalityView) {
+        self.placed.clear();
+        for (data, tiers) in [("kafka", &locality.tasks_by_source_tier), ("cassandra", &locality.tasks_by_sink_tier)] {
+            for (tier, count) in tiers {
+                self.placed.get_or_create(&Placed { data: data.into(), tier: tier.to_string() }).set(*count as i64);
+            }
+        }
+        self.bytes_in.clear();
+        for (tier, bytes) in &locality.bytes_in_by_tier {
+            self.bytes_in.get_or_create(&Tier { tier: tier.to_string() }).set(*bytes as i64);
+        }
+    }
+
+    fn observe_lag(&self, lag: &views::LagView) {
+        for p in &lag.partitions {
+            let (job, topic, partition) = (lag.job.clone(), lag.topic.clone(), p.partition.to_string());
+            let labels = Partition { job: job.clone(), topic: topic.clone(), partition: partition.clone() };
+            if let Some(records) = p.records {
+                self.lag_records.get_or_create(&labels).set(records as i64);
+            }
+            if let Some(ms) = p.ms {
+                self.lag_seconds.get_or_create(&labels).set(ms as f64 / 1000.0);
+            }
+            if let Some(status) = p.status {
+                self.status.get_or_create(&PartitionStatus { job, topic, partition, status: label(&status) }).set(1);
+            }
+        }
+    }
+}
