@@ -60,9 +60,11 @@ fn not_started(error: LocalError) -> Failure {
     Failure::new(Failure::of(&error).0.error, remedy)
 }
 
-/// The masters of one `--master`. The commas of a ZooKeeper's address stand between its own servers.
+/// The masters of one `--master`. The commas of a ZooKeeper's address stand between its own servers; a login, even where none
+/// belongs, may have some too, and must not be shown in pieces.
 fn masters(text: &str) -> Vec<String> {
-    if text.starts_with("zk://") { vec![text.to_owned()] } else { text.split(',').map(str::to_owned).collect() }
+    let is_one = text.starts_with("zk://") || text.contains('@');
+    if is_one { vec![text.to_owned()] } else { text.split(',').map(str::to_owned).collect() }
 }
 
 fn overrides(serve: args::Serve) -> Overrides {
@@ -76,5 +78,6 @@ mod tests {
     fn commas_part_masters_but_not_the_servers_of_a_zookeeper() {
         assert_eq!(super::masters("m1:5050,m2:5050"), ["m1:5050", "m2:5050"]);
         assert_eq!(super::masters("zk://a:2181,b:2181/mesos"), ["zk://a:2181,b:2181/mesos"]);
+        assert_eq!(super::masters("zk:/me:hu,sh@a:2181/mesos"), ["zk:/me:hu,sh@a:2181/mesos"]);
     }
 }

@@ -80,7 +80,9 @@ fn log_task(audit: &Audit) {
 
 fn log_job(audit: &Audit) {
     match audit {
-        Audit::JobDeployed { job, generation, reply } => info!(job, generation, "job deployed: {}", deployed(reply)),
+        Audit::JobDeployed { job, generation, reply } => {
+            info!(job, generation, outcome = deployed(reply), "job deployed")
+        }
         Audit::JobStarted { job, generation } => info!(job, generation, "job started"),
         Audit::JobDraining { job, tasks } => info!(job, tasks, "job drains"),
         // A change of tasks or placement only leaves the generation as it is.

@@ -50,8 +50,9 @@ pub(crate) async fn post(
     view.text = match view.change.as_ref().map(|change| change.what) {
         _ if unchanged => format!("{0}: no change, it is deployed as written; see `millstream why {0}`\n", view.job),
         Some(Change::TextOnly) => format!("{0}: its tasks stay where they are; see `millstream why {0}`\n", view.job),
-        _ => text(&view),
+        _ => return Ok(Json(PlanView { text: text(&view), ..view })),
     };
+    view.warnings.iter().for_each(|warning| view.text += &format!("warning: {warning}\n"));
     Ok(Json(view))
 }
 

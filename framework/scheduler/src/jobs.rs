@@ -240,8 +240,8 @@ pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
     }
 }
 
-/// Counts a failure of a version and returns how long its tasks wait now, in milliseconds. Failures during a pause are part of the one
-/// that caused it: an executor that dies takes several tasks along.
+/// Counts a failure of a version and returns how long its tasks wait now, in milliseconds. Failures during a pause are part
+/// of the one that caused it: an executor that dies takes several tasks along.
 pub(crate) fn punish(state: &mut State, name: &str, version: u64) -> u64 {
     let now = state.now();
     let job = state.jobs.entry(name.to_owned()).or_default();

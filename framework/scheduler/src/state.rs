@@ -33,6 +33,8 @@ pub struct State {
     pub(crate) clock: Clock,
     /// Since when there is a subscription; all offers and timers end with it.
     pub(crate) subscribed_at: Option<u64>,
+    /// Since when there is no subscription.
+    pub(crate) disconnected_at: Option<u64>,
     pub(crate) topologies: BTreeMap<String, JobTopology>,
     /// Volatile parts by job, slot, task and executor; made when first needed, dropped with their record.
     pub(crate) jobs: BTreeMap<String, JobState>,
@@ -177,6 +179,7 @@ impl State {
             store,
             clock: Clock::default(),
             subscribed_at: None,
+            disconnected_at: Some(CLOCK_START_MS),
             topologies: BTreeMap::new(),
             jobs: BTreeMap::new(),
             slots: BTreeMap::new(),

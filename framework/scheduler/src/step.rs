@@ -54,13 +54,14 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
     // of its old state leaves (it would kill the successor's tasks as strangers).
     state.store.set_framework(Some(framework_id.clone()));
     let now = state.now();
+    let away_ms = state.disconnected_at.take().map_or(0, |at| now.saturating_sub(at));
     state.subscribed_at = Some(now);
     state.manners.subscribed();
     for watch in state.tasks.values_mut() {
         // They died with the subscription before.
         watch.offers.clear();
-        // No KILL could be sent meanwhile: a drain has its whole time again.
-        watch.drain_deadline = None;
+        // No KILL could be sent meanwhile.
+        watch.drain_deadline = watch.drain_deadline.map(|deadline| deadline + away_ms);
     }
     for watch in state.executors.values_mut() {
         watch.reported_at = None;
@@ -74,6 +75,7 @@ fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
 
 fn disconnected(state: &mut State, effects: &mut Effects) {
     if state.subscribed_at.take().is_some() {
+        state.disconnected_at = Some(state.now());
         state.reconciliation.stop();
         state.operations.stop();
         // What still holds is said again after the next subscription.

@@ -240,7 +240,7 @@ async fn commit_for_ever(engine: std::sync::Weak<Engine>) {
         }
         let offsets: Vec<(Partition, i64)> = engine.with_tasks(|tasks| {
             let states = tasks.values().flat_map(|task| &task.partitions);
-            let durable = states.filter_map(|state| Some((state.partition, state.durable()?)));
+            let durable = states.filter_map(|state| Some((state.partition, state.to_commit()?)));
             durable.filter(|(partition, offset)| committed.get(partition) != Some(offset)).collect()
         });
         if offsets.is_empty() {
@@ -264,7 +264,7 @@ async fn commit_for_ever(engine: std::sync::Weak<Engine>) {
 
 /// Commits and waits for the answer.
 async fn commit_last(ready: Arc<Ready>, partitions: &[Arc<PartitionState>]) -> bool {
-    let offsets: Vec<_> = partitions.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect();
+    let offsets: Vec<_> = partitions.iter().filter_map(|state| Some((state.partition, state.to_commit()?))).collect();
     if offsets.is_empty() {
         return true;
     }

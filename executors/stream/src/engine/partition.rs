@@ -36,6 +36,8 @@ pub struct PartitionState {
     /// Bytes consumed while the tier was not known.
     untiered: AtomicU64,
     is_consumed: AtomicBool,
+    /// What is durable has been committed for the last time.
+    is_committed: AtomicBool,
 }
 
 /// Why a partition can't go on.
@@ -75,6 +77,7 @@ impl PartitionState {
             tier: AtomicUsize::new(TIERS.len()),
             untiered: AtomicU64::new(0),
             is_consumed: AtomicBool::new(false),
+            is_committed: AtomicBool::new(false),
         };
         (Arc::new(state), receiver)
     }
@@ -102,6 +105,7 @@ impl PartitionState {
     pub fn set_tracker(&self, tracker: SharedTracker) {
         *self.tracker.lock().unwrap_or_else(PoisonError::into_inner) = Some(tracker);
         self.eof.store(UNKNOWN, Relaxed);
+        self.is_committed.store(false, Relaxed);
     }
 
     /// Whether the pump reads it.
@@ -117,6 +121,17 @@ impl PartitionState {
     /// Lowest offset that is not durable.
     pub fn durable(&self) -> Option<i64> {
         self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.durable()))
+    }
+
+    /// What is to be committed: what is durable, unless that was committed for good when the partition stopped. From then on
+    /// the group's offset is a person's, or a newer version's.
+    pub fn to_commit(&self) -> Option<i64> {
+        self.durable().filter(|_| !self.is_committed.load(Relaxed))
+    }
+
+    /// It has stopped, and what is durable is committed.
+    pub fn set_committed(&self) {
+        self.is_committed.store(true, Relaxed);
     }
 
     /// What the broker said of the end of the log; none when it can't be asked.
@@ -223,6 +238,18 @@ mod tests {
         state.set_last_timestamp_ms(9_000);
         with_tracker(&tracker, |t| t.close(unit));
         assert_eq!(state.report(None, 10_000).lag_ms, Some(1_000));
+    }
+
+    #[test]
+    fn a_stopped_partition_commits_once_and_then_leaves_the_offset_to_others() {
+        let (state, _stops) = PartitionState::new(0, Arc::default());
+        assert_eq!(state.to_commit(), None);
+        state.set_tracker(Arc::new(StdMutex::new(Tracker::new(5))));
+        assert_eq!(state.to_commit(), Some(5));
+        state.set_committed();
+        assert_eq!((state.to_commit(), state.durable()), (None, Some(5)));
+        state.set_tracker(Arc::new(StdMutex::new(Tracker::new(9))));
+        assert_eq!(state.to_commit(), Some(9), "a new start");
     }
 
     #[test]

@@ -104,9 +104,9 @@ async fn consume(
 /// The position and its timestamp blocks, asked for until there is an answer. An error needs a person.
 async fn begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), Stop> {
     let (mut backoff, mut beyond_end) = (Backoff::default(), 0);
-    loop {
+    let begun = loop {
         let reason = match try_begin(ready, state).await {
-            Ok(begun) => return Ok(begun),
+            Ok(begun) => break begun,
             Err(BeginError::Start(StartError::BeyondEnd { .. })) if beyond_end < BEYOND_END_LOOKS => {
                 beyond_end += 1;
                 tokio::time::sleep(BEYOND_END_PAUSE).await;
@@ -119,7 +119,24 @@ async fn begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), S
         };
         state.set_status(PartitionStatus::Stalled, Some(reason));
         backoff.pause().await;
+    };
+    // In the name of this generation only now that no newer one has sealed it: that one would take the word for its own. Tried
+    // on its own, for beginning again would go back to before the begin that has just been made.
+    while begun.is_to_commit
+        && let Err(error) = commit(ready, state.partition, begun.position).await
+    {
+        state.set_status(PartitionStatus::Stalled, Some(format!("Kafka: {error}")));
+        backoff.pause().await;
     }
+    Ok((begun.position, begun.window))
+}
+
+/// Where a partition begins.
+struct Begun {
+    position: i64,
+    window: Window,
+    /// An executor of another generation has committed last.
+    is_to_commit: bool,
 }
 
 enum BeginError {
@@ -134,7 +151,7 @@ impl From<KafkaError> for BeginError {
     }
 }
 
-async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window), BeginError> {
+async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<Begun, BeginError> {
     let (partition, source) = (state.partition, &ready.source);
     let (topic, start_at) = (source.topic.clone(), source.start);
     let mut facts: Facts = ready.ask(move |consumer| start::ask(consumer, &topic, partition, start_at)).await?;
@@ -155,11 +172,7 @@ async fn try_begin(ready: &Ready, state: &PartitionState) -> Result<(i64, Window
             true => BeginError::Later(causes(&error)),
             false => BeginError::Refused(causes(&error)),
         })?;
-    // In the name of this generation only now that no newer one has sealed it: that one would take the word for its own.
-    if not_ours {
-        commit(ready, partition, position.offset).await?;
-    }
-    Ok((position.offset, Window::new(blocks)))
+    Ok(Begun { position: position.offset, window: Window::new(blocks), is_to_commit: not_ours && !position.is_new })
 }
 
 /// When this generation has begun already, an executor of an older one that woke up late has committed: how far this one has
@@ -204,33 +217,44 @@ async fn look_at_log_end(ready: &Ready, state: &PartitionState) {
     state.set_log_end(log_end.ok());
 }
 
-/// Commits what is durable; returns it.
+/// Commits what is durable for the last time before the next start; returns it.
 async fn commit_durable(ready: &Ready, state: &PartitionState) -> Option<i64> {
-    let durable = state.durable()?;
-    if let Err(error) = commit(ready, state.partition, durable).await {
-        tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
+    let durable = state.to_commit()?;
+    match commit(ready, state.partition, durable).await {
+        Ok(()) => {
+            state.set_committed();
+            Some(durable)
+        }
+        Err(error) => {
+            tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
+            None
+        }
     }
-    Some(durable)
 }
 
 /// Ends when it makes sense to start again: after a while, or when somebody has moved the committed offset away from where
-/// it stopped.
+/// it was, which is `stopped_at` if that is known.
 async fn wait_for_repair(ready: &Ready, state: &PartitionState, until_moved: bool, stopped_at: Option<i64>) {
-    let mut stopped_at = stopped_at.map(Some);
+    let mut stopped_at = match stopped_at {
+        None if until_moved => committed(ready, state).await.ok(),
+        known => known.map(Some),
+    };
     loop {
         look_at_log_end(ready, state).await;
-        if until_moved {
-            let (topic, partition) = (ready.source.topic.clone(), state.partition);
-            if let Ok(committed) = ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await {
-                let committed = committed.map(|committed| committed.offset);
-                if committed != *stopped_at.get_or_insert(committed) {
-                    return;
-                }
-            }
-        }
         tokio::time::sleep(LOOK_AGAIN).await;
         if !until_moved {
             return;
         }
+        if let Ok(committed) = committed(ready, state).await
+            && committed != *stopped_at.get_or_insert(committed)
+        {
+            return;
+        }
     }
+}
+
+async fn committed(ready: &Ready, state: &PartitionState) -> Result<Option<i64>, KafkaError> {
+    let (topic, partition) = (ready.source.topic.clone(), state.partition);
+    let committed = ready.ask(move |consumer| start::committed(consumer, &topic, partition)).await?;
+    Ok(committed.map(|committed| committed.offset))
 }

@@ -17,38 +17,37 @@ const ASK_WITHIN: Duration = Duration::from_secs(2);
 /// The status page asks every 2 s, and the list of a big cluster is 100 MiB.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 
-/// The agents as the master told them last, with nothing on them.
+/// The agents as the master told them last, with nothing on them; none when it did not.
 #[derive(Clone, Default)]
 pub(crate) struct Room {
-    agents: Arc<Mutex<Option<(Instant, Vec<AgentOffer>)>>>,
+    agents: Arc<Mutex<Option<(Instant, Option<Vec<AgentOffer>>)>>>,
 }
 
 impl Room {
     /// Why no agent could ever hold a task of the job, for people; none when one could, and when it is not known.
     pub(crate) async fn lacks(&self, session: &SessionConfig, spec: &JobSpec, settings: &Settings) -> Option<String> {
-        let mut known = self.agents.lock().await;
+        // Somebody else is asking already: this answer does not wait for theirs.
+        let mut known = self.agents.try_lock().ok()?;
         if known.as_ref().is_none_or(|(at, _)| at.elapsed() > KNOWN_FOR) {
             let asked = tokio::time::timeout(ASK_WITHIN, agents::whole(session, &settings.framework.role)).await;
-            *known = Some((Instant::now(), asked.ok()?.ok()?));
+            // Remembered also when there was no answer: a master that is slow is not to be asked at once again.
+            *known = Some((Instant::now(), asked.ok().and_then(Result::ok)));
         }
-        lacks(spec, settings, known.as_ref()?.1.clone())
+        lacks(spec, settings, known.as_ref()?.1.clone()?)
     }
 }
 
 fn lacks(spec: &JobSpec, settings: &Settings, agents: Vec<AgentOffer>) -> Option<String> {
-    if spec.tasks.revocable {
-        // What is lent comes and goes, and stands in no list.
+    // What is lent comes and goes, and stands in no list. A master that has just begun to lead knows no agent yet.
+    if spec.tasks.revocable || agents.is_empty() {
         return None;
-    }
-    if agents.is_empty() {
-        return Some("the master knows no agent".into());
     }
     let problem = problem(spec, &[vec![0]], JobTopology::default(), agents, settings);
     let reason = plan(&problem).waits.into_iter().next()?.reason;
     let of = |need: Resources, have: Resources| {
         let largest = match have == Resources::default() {
             true => "no agent has any for us".into(),
-            false => format!("the largest agent has {have}"),
+            false => format!("the nearest to it of the agents it may use has {have}"),
         };
         format!("a task with its executor needs {need}, and {largest}")
     };
@@ -63,7 +62,7 @@ fn lacks(spec: &JobSpec, settings: &Settings, agents: Vec<AgentOffer>) -> Option
         Reason::Disk { need_bytes, have_bytes } => {
             of(Resources { disk_bytes: need_bytes, ..none }, Resources { disk_bytes: have_bytes, ..none })
         }
-        Reason::Constraint { constraint } => format!("no agent fulfils `{constraint}`"),
+        Reason::Constraint { constraint } => format!("no agent fulfils all its constraints, `{constraint}` among them"),
         Reason::Ports => reason.to_string(),
         // It would do at another time.
         _ => return None,
@@ -109,10 +108,13 @@ mod tests {
         assert_eq!(said("cpus = 0.5", agents()), None);
         assert_eq!(said("cpus = 7.9", agents()), None);
         let text = said("cpus = 64", agents()).expect("too large");
-        assert_eq!(text, "a task with its executor needs 64.1 cpus, and the largest agent has 8 cpus");
+        assert_eq!(
+            text,
+            "a task with its executor needs 64.1 cpus, and the nearest to it of the agents it may use has 8 cpus"
+        );
         let text = said("cpus = 1", vec![agent(0, 16 << 30)]).expect("nothing for us");
         assert_eq!(text, "a task with its executor needs 1.1 cpus, and no agent has any for us");
         assert_eq!(said("cpus = 64\nrevocable = true", agents()), None);
-        assert_eq!(said("cpus = 1", vec![]).as_deref(), Some("the master knows no agent"));
+        assert_eq!(said("cpus = 1", vec![]), None);
     }
 }

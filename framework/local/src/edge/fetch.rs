@@ -129,7 +129,7 @@ mod tests {
 
     async fn fetched(value: String, output_file: Option<&str>, sandbox: &Path) -> Result<(), String> {
         let uri = Uri { value, executable: true, output_file: output_file.map(str::to_owned), ..Uri::default() };
-        fetch_within(&uri, sandbox, 9, Duration::from_millis(300)).await
+        fetch_within(&uri, sandbox, 9, Duration::from_secs(1)).await
     }
 
     #[tokio::test]
@@ -152,7 +152,7 @@ mod tests {
             ("HTTP/1.1 307 Temporary Redirect\r\nLocation: /x\r\nContent-Length: 0\r\n\r\n", "307 Temporary"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n1234567890", "more than 9 bytes"),
             ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhalf", "body"),
-            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1…", "no byte for 0.3 s"),
+            ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\n1…", "no byte for 1 s"),
         ] {
             let error = fetched(server(answer).await, None, sandbox.path()).await.unwrap_err();
             assert!(error.contains(problem), "{answer}: {error}");

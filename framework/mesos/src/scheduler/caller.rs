@@ -5,7 +5,7 @@ use hyper::{Response, body::Incoming};
 use millstream_mesos_types::scheduler::{Call, Envelope};
 
 use super::{
-    Scheme,
+    DisconnectReason, Scheme,
     finder::PATH,
     shared::{Shared, Subscription},
     verdict::verdict,
@@ -77,13 +77,21 @@ impl Caller {
         // Taken out: a call that is dropped half-way leaves no connection with a foreign answer on it behind.
         let open = slot.take().filter(|open| open.authority == subscription.master.authority && !open.is_closed());
         let answered = self.post(&subscription, open, body).await;
-        let (connection, answer) = answered.inspect_err(|_| subscription.ended.cancel())?;
+        let (connection, answer) = answered.inspect_err(|error| {
+            if let CallError::Transport(error) = error {
+                subscription.end(DisconnectReason::unanswered(error));
+            }
+        })?;
         let status = answer.status();
         let message = error_text(answer, self.shared.answer_timeout).await;
         *slot = Some(connection);
         let result = verdict(update.is_some(), status, message);
         match (&result, update) {
-            (Err(CallError::StaleStream { .. } | CallError::Unavailable { .. }), _) => subscription.ended.cancel(),
+            (Err(CallError::StaleStream { .. }), _) => subscription.end(DisconnectReason::Stale),
+            (Err(CallError::Unavailable { status, message }), _) => {
+                let (master, message) = (subscription.master.authority.clone(), message.clone());
+                subscription.end(DisconnectReason::Refused { master, status: *status, message });
+            }
             (Ok(()), Some(update)) => self.shared.accepted(update),
             (Err(CallError::Refused { status: 400 | 403 | 409, .. }), Some(update)) => self.shared.refused(&update),
             _ => {}

@@ -49,7 +49,7 @@ pub enum DisconnectReason {
     /// ZooKeeper says that another master leads; it is subscribed to at once.
     #[error("another master leads now")]
     LeaderChanged,
-    /// No 200 to SUBSCRIBE. 503 and 404: electing, recovering or starting.
+    /// No 200 to SUBSCRIBE, or an answer to a call that says the same. 503 and 404: electing, recovering or starting.
     #[error("master {master} answered {status}: {message}")]
     Refused {
         /// `host:port`
@@ -95,18 +95,27 @@ pub enum DisconnectReason {
     /// The master was silent for too long.
     #[error("no heartbeat for {} s", .0.as_secs_f64())]
     Silent(Duration),
-    /// A call's answer said that the stream is not valid any more, or a call got none.
-    #[error("the master does not know this event stream any more, or did not answer a call")]
+    /// A call's answer said that the stream is not valid any more.
+    #[error("the master does not know this event stream any more")]
     Stale,
+    /// A call got no answer: nobody knows whether it was done.
+    #[error("a call got no answer: {detail}")]
+    Unanswered {
+        /// Why.
+        detail: String,
+    },
     /// The master sent ERROR: the subscription is over for good (another scheduler took over, framework removed, …).
     #[error("the master ended the framework's subscription: {0}")]
     Error(String),
 }
 
 impl DisconnectReason {
+    pub(super) fn unanswered(error: &TransportError) -> Self {
+        Self::Unanswered { detail: detail(error) }
+    }
+
     pub(super) fn unreachable(master: &str, error: &TransportError) -> Self {
-        let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
-        let (master, detail) = (master.to_owned(), format!("{error}{cause}"));
+        let (master, detail) = (master.to_owned(), detail(error));
         match error {
             TransportError::Untrusted { remedy, source, .. } => {
                 Self::Untrusted { master, detail: format!("{remedy} ({source})") }
@@ -125,4 +134,10 @@ impl DisconnectReason {
             _ => false,
         }
     }
+}
+
+/// The error and its cause.
+fn detail(error: &TransportError) -> String {
+    let cause = std::error::Error::source(error).map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause}")
 }

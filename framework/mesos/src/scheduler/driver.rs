@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use hyper::{HeaderMap, header::HeaderValue};
@@ -92,14 +95,14 @@ impl Driver {
 
     /// Passes events on until the stream ends, and says why it did.
     async fn listen(&mut self, mut opened: Opened) -> Result<DisconnectReason, ConsumerGone> {
-        let ended = CancellationToken::new();
+        let (ended, cause) = (CancellationToken::new(), Arc::new(OnceLock::new()));
         // However this function is left, calls on this stream fail from then on.
         let _end = ended.clone().drop_guard();
         let mut patience = self.patience(None);
         loop {
             let record = tokio::select! {
                 record = tokio::time::timeout(patience, opened.records.next()) => record,
-                () = ended.cancelled() => return Ok(DisconnectReason::Stale),
+                () = ended.cancelled() => return Ok(cause.get().cloned().unwrap_or(DisconnectReason::Stale)),
                 () = self.finder.other_leader() => return Ok(DisconnectReason::LeaderChanged),
             };
             let event = match record {
@@ -118,6 +121,7 @@ impl Driver {
                         framework_id: subscribed.framework_id.clone(),
                         headers: self.call_headers(&opened),
                         ended: ended.clone(),
+                        cause: cause.clone(),
                     };
                     let master = opened.master.authority.clone();
                     (SessionEvent::Subscribed { subscribed, master }, Some(Arc::new(subscription)))

@@ -1,7 +1,7 @@
 //! What session and callers share.
 
 use std::{
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     time::Duration,
 };
 
@@ -9,7 +9,7 @@ use hyper::HeaderMap;
 use millstream_mesos_types::{FrameworkId, scheduler::Subscribe};
 use tokio_util::sync::CancellationToken;
 
-use super::{Config, MasterUrl};
+use super::{Config, DisconnectReason, MasterUrl};
 use crate::{Tls, connection::Connection};
 
 /// An event stream, as a call needs to know it.
@@ -19,8 +19,19 @@ pub(super) struct Subscription {
     pub(super) framework_id: FrameworkId,
     /// With the stream id.
     pub(super) headers: HeaderMap,
-    /// Cancelled by the session when the stream ends, by a caller when an answer says that it is stale.
+    /// Cancelled by the session when the stream ends, by a caller for a cause of its own.
     pub(super) ended: CancellationToken,
+    /// The caller's cause.
+    pub(super) cause: Arc<OnceLock<DisconnectReason>>,
+}
+
+impl Subscription {
+    /// A caller says that the session must subscribe anew.
+    pub(super) fn end(&self, cause: DisconnectReason) {
+        // The first one counts.
+        let _ = self.cause.set(cause);
+        self.ended.cancel();
+    }
 }
 
 #[derive(Debug)]

@@ -1,4 +1,4 @@
-use millstream_mesos_types::scheduler::Call;
+use millstream_mesos_types::{FrameworkId, scheduler::Call};
 
 use super::world::*;
 use crate::{records::JobPhase, *};
@@ -108,29 +108,43 @@ fn a_deleted_jobs_name_never_gets_its_generations_again() {
     assert_eq!(world.deploy(job()).reply, Some(Reply::Started { generation: 2 }));
 }
 
+/// A drain that no KILL reaches, while the executor goes on reporting, for so long.
+fn wedged_drain(secs: u64, breaks_every_secs: Option<u64>) -> World {
+    let mut world = World::running(1);
+    let executor = world.tasks[&world.task_of(0).expect("a task")].executor.clone();
+    world.input_dying_before_calls(Input::Stop { job: JOB.into() });
+    let report = millstream_protocol::Report { version: 1, sequence: 0, metrics_url: String::new(), tasks: vec![] };
+    let data = serde_json::to_vec(&report).expect("a report");
+    for second in 1..=secs {
+        if breaks_every_secs.is_some_and(|every| second % every == 0) {
+            world.input(Input::Disconnected);
+            world.input_dying_before_calls(Input::Subscribed { framework_id: FrameworkId::new(FRAMEWORK) });
+        }
+        let (agent_id, executor_id) = ("agent-1".into(), executor.clone());
+        world.input(Input::Message { agent_id, executor_id, data: data.clone() });
+        for _ in 0..4 {
+            world.now.mono_ms += 250;
+            world.input_dying_before_calls(Input::Tick);
+        }
+    }
+    world
+}
+
+fn timed_out(world: &World) -> bool {
+    world.audit.iter().any(|audit| matches!(audit, Audit::TaskEnded { cause: EndCause::DrainTimeout, .. }))
+}
+
 #[test]
 fn a_drain_that_does_not_end_is_given_up() {
-    let mut world = World::running(1);
-    let task = world.task_of(0).expect("a task");
-    let stop = Input::Stop { job: JOB.into() };
-    world.input_dying_before_calls(stop);
-    // KILLs reach nobody; the executor goes on reporting.
-    for _ in 0..30 {
-        world.now.mono_ms += 250;
-        let executor = world.tasks[&task].executor.clone();
-        let report = millstream_protocol::Report { version: 1, sequence: 0, metrics_url: String::new(), tasks: vec![] };
-        let data = serde_json::to_vec(&report).expect("a report");
-        world.input(Input::Message { agent_id: "agent-1".into(), executor_id: executor, data });
-        world.now.mono_ms += 250;
-        world.input_dying_before_calls(Input::Tick);
-        world.now.mono_ms += 250;
-        world.input_dying_before_calls(Input::Tick);
-        world.now.mono_ms += 250;
-        world.input_dying_before_calls(Input::Tick);
-    }
-    assert_eq!(phase(&world), JobPhase::Stopped);
+    let mut world = wedged_drain(30, None);
+    assert!(timed_out(&world) && phase(&world) == JobPhase::Stopped);
     assert!(world.count(|call| matches!(call, Call::Kill { .. })) >= 5, "killed again and again");
-    assert!(world.audit.iter().any(|audit| matches!(audit, Audit::TaskEnded { cause: EndCause::DrainTimeout, .. })));
+}
+
+#[test]
+fn a_connection_that_breaks_again_and_again_keeps_no_drain_alive() {
+    let world = wedged_drain(30, Some(5));
+    assert!(timed_out(&world) && phase(&world) == JobPhase::Stopped);
 }
 
 #[test]
@@ -144,9 +158,7 @@ fn a_drain_that_began_without_a_subscription_has_all_its_time_after_the_next_one
     world.pass(1_000);
     assert_eq!(world.count(|call| matches!(call, Call::Kill { .. })), 1);
     world.deliver();
-    let timed_out =
-        world.audit.iter().any(|audit| matches!(audit, Audit::TaskEnded { cause: EndCause::DrainTimeout, .. }));
-    assert!(!timed_out && phase(&world) == JobPhase::Stopped);
+    assert!(!timed_out(&world) && phase(&world) == JobPhase::Stopped);
 }
 
 #[test]

@@ -25,7 +25,7 @@ pub(super) fn summary(state: &State, record: &JobRecord, view: &JobView, partiti
         JobPhase::Draining => return "draining, then stopped".into(),
         JobPhase::Running => {}
     }
-    if let Some(backoff) = backoff(state, &view.name).filter(|_| view.waiting > 0) {
+    if let Some(backoff) = backoff(state, &view.name).filter(|backoff| view.waiting > 0 && backoff.retry_in_ms > 0) {
         let message = state.jobs.get(&view.name).and_then(|job| job.recent_failures.front());
         let message = message.map(|failure| format!(": {} ({})", failure.message, failure.cause)).unwrap_or_default();
         return format!(

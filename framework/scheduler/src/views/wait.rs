@@ -56,10 +56,15 @@ pub(super) fn ends_by_waiting(reason: &Reason) -> bool {
     }
 }
 
+/// When the version that the slot is to run may be launched.
+pub(super) fn not_before(state: &State, key: &SlotKey) -> u64 {
+    let wanted = state.store.job(&key.0).zip(state.store.slot(key)).map(|(job, slot)| job.wanted(slot).version);
+    state.jobs.get(&key.0).zip(wanted).map_or(0, |(job, version)| job.not_before(version))
+}
+
 /// Why the slot waits: what the last plan said, as long as it says something about now.
 pub(super) fn reason(state: &State, key: &SlotKey) -> Reason {
-    let wanted = state.store.job(&key.0).zip(state.store.slot(key)).map(|(job, slot)| job.wanted(slot).version);
-    let not_before = state.jobs.get(&key.0).zip(wanted).map_or(0, |(job, version)| job.not_before(version));
+    let not_before = not_before(state, key);
     if not_before > state.now() {
         return Reason::Backoff { until_ms: not_before };
     }

@@ -5,7 +5,7 @@ use super::{
     lag::partitions,
     rollout,
     types::*,
-    wait::{ends_by_waiting, reason, state_text},
+    wait::{ends_by_waiting, not_before, reason, state_text},
 };
 use crate::{
     State,
@@ -93,7 +93,7 @@ fn slot_state(state: &State, record: &JobRecord, key: &SlotKey, slot: &SlotRecor
         deadline_in_ms: if ends_by_waiting(&reason) { deadline.saturating_sub(now) } else { 0 },
         reason: on_the_wall(state, reason),
         refused: wish.map(|wish| wish.refused.clone()).unwrap_or_default(),
-        backoff_in_ms: backoff(state, &key.0).map_or(0, |backoff| backoff.retry_in_ms),
+        backoff_in_ms: not_before(state, key).saturating_sub(now),
     }
 }
 

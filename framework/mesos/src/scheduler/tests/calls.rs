@@ -61,7 +61,7 @@ async fn a_call_on_a_stale_stream_fails_and_makes_the_session_subscribe_anew() {
 async fn a_call_without_an_answer_makes_the_session_subscribe_anew_after_a_pause() {
     let master = FakeMaster::start(Mode::Lead).await;
     let mut config = master.config();
-    config.timings.answer = Duration::from_millis(300);
+    config.timings.answer = Duration::from_secs(1);
     let (mut events, caller) = Session::connect(config, Subscribe::default());
     subscribed(&mut events).await;
     master.with(|inner| inner.mode = Mode::Silent);
@@ -69,7 +69,7 @@ async fn a_call_without_an_answer_makes_the_session_subscribe_anew_after_a_pause
     assert!(matches!(caller.send(revive()).await, Err(CallError::NotSubscribed)));
     master.with(|inner| inner.mode = Mode::Lead);
     match next(&mut events).await {
-        SessionEvent::Disconnected { reason: DisconnectReason::Stale, retry_in: Some(pause) } => {
+        SessionEvent::Disconnected { reason: DisconnectReason::Unanswered { .. }, retry_in: Some(pause) } => {
             assert!(pause > Duration::ZERO);
         }
         other => panic!("{other:?}"),
