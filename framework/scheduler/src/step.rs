@@ -44,11 +44,9 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
 
 fn subscribed(state: &mut State, effects: &mut Effects, framework_id: String) {
     let known = state.store.framework() == Some(framework_id.as_str());
-    if !known {
-        if state.store.framework().is_some() {
-            // The master gave another id than it was asked for: what ran under the old one is not ours any more.
-            framework_removed(state, effects);
-        }
+    if !known && state.store.framework().is_some() {
+        // The master gave another id than it was asked for: what ran under the old one is not ours any more.
+        framework_removed(state, effects);
     }
     // Stored also when it is known: a leader that was paused and has a successor fails at this fenced write, before any call
     // of its old state leaves (it would kill the successor's tasks as strangers).

@@ -75,9 +75,9 @@ pub(super) fn progress(state: &State, name: &String) -> Vec<(SlotKey, Progress)>
 }
 
 /// Why the change has failed, if it has.
-pub(super) fn failure(state: &mut State, name: &String, slots: &[(SlotKey, Progress)]) -> Option<String> {
+pub(super) fn failure(state: &mut State, name: &str, slots: &[(SlotKey, Progress)]) -> Option<String> {
     let now = state.now();
-    let job = state.jobs.entry(name.clone()).or_default();
+    let job = state.jobs.entry(name.to_owned()).or_default();
     if !slots.is_empty() || state.subscribed_at.is_none() {
         job.without_slots_since = None;
     } else if now >= *job.without_slots_since.get_or_insert(now) + WELL_WITHIN_MS {

@@ -6,26 +6,13 @@ use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Accounts, Load, Mesos, Servers, with};
 use millstream_testbed::{
     consume::read_topic,
-    produce::{Message, Position, produce},
+    produce::{Message, Position},
 };
 use nix::sys::signal::Signal;
 
-const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
+use crate::run::{caught_up, produce_all};
+
 const GROUPS_TOOL: &str = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand";
-
-async fn produce_all(servers: &Servers, topic: &str, messages: Vec<Message>) -> Result<Vec<(Position, Message)>> {
-    let (client, topic) = (servers.kafka.client(), topic.to_owned());
-    let log = tokio::task::spawn_blocking(move || {
-        let positions = produce(&client, &topic, messages.clone())?;
-        anyhow::Ok(positions.into_iter().zip(messages).collect())
-    });
-    log.await?
-}
-
-async fn caught_up(servers: &Servers, job: &str) -> Result<()> {
-    let ends = servers.kafka.end_offsets(job)?;
-    servers.millstream.api().wait_caught_up(job, &ends, CAUGHT_UP_WITHIN).await
-}
 
 /// Upserts, deletes and hidden records, 30 to a row: the table is their fold, every task is on the host of its records.
 #[test]

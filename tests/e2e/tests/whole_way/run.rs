@@ -4,7 +4,12 @@ use std::{collections::BTreeMap, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Accounts, Load, Servers, Shape, observer::MILLSTREAM};
-use millstream_testbed::{eventually, executors::ExecutorProcess, hosts::host};
+use millstream_testbed::{
+    eventually,
+    executors::ExecutorProcess,
+    hosts::host,
+    produce::{Message, Position, produce},
+};
 use serde_json::Value;
 
 pub(crate) const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(120);
@@ -61,6 +66,26 @@ impl Run {
         servers.stop(&self.job).await?;
         Ok(log.len() as u64)
     }
+}
+
+/// Produces all, and says where each message is.
+pub(crate) async fn produce_all(
+    servers: &Servers,
+    topic: &str,
+    messages: Vec<Message>,
+) -> Result<Vec<(Position, Message)>> {
+    let (client, topic) = (servers.kafka.client(), topic.to_owned());
+    let log = tokio::task::spawn_blocking(move || {
+        let positions = produce(&client, &topic, messages.clone())?;
+        anyhow::Ok(positions.into_iter().zip(messages).collect())
+    });
+    log.await?
+}
+
+/// Waits until all that the topic of the job's name holds is durable.
+pub(crate) async fn caught_up(servers: &Servers, job: &str) -> Result<()> {
+    let ends = servers.kafka.end_offsets(job)?;
+    servers.millstream.api().wait_caught_up(job, &ends, CAUGHT_UP_WITHIN).await
 }
 
 /// The job's slots, as `why` has them.

@@ -4,23 +4,10 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Accounts, Mesos, Servers, Shape, figure, with};
-use millstream_testbed::{
-    eventually,
-    executors::ExecutorProcess,
-    produce::{Message, Position, produce},
-};
+use millstream_testbed::{eventually, executors::ExecutorProcess};
 use serde_json::Value;
 
-use crate::run::CAUGHT_UP_WITHIN;
-
-async fn produce_all(servers: &Servers, topic: &str, messages: Vec<Message>) -> Result<Vec<(Position, Message)>> {
-    let (client, topic) = (servers.kafka.client(), topic.to_owned());
-    let log = tokio::task::spawn_blocking(move || {
-        let positions = produce(&client, &topic, messages.clone())?;
-        anyhow::Ok(positions.into_iter().zip(messages).collect())
-    });
-    log.await?
-}
+use crate::run::{CAUGHT_UP_WITHIN, caught_up, produce_all};
 
 /// vector#24543, #14963: the offset of a record that was refused is committed, and the record is lost. Here the partition
 /// stops, says so, goes on to count its lag, and nothing is lost when the job is mended.
@@ -57,7 +44,7 @@ fn offsets_of_rejected_records_vector_24543() -> Result<()> {
         ensure!(committed.is_none_or(|offset| offset <= bad.offset), "{committed:?} is committed, bad is {bad:?}");
         let mended = accounts.job_file(servers, "[errors]\nbad_record = \"skip\"\n");
         servers.millstream.deploy(&job, &mended).await?;
-        servers.millstream.api().wait_caught_up(&job, &servers.kafka.end_offsets(&job)?, CAUGHT_UP_WITHIN).await?;
+        caught_up(servers, &job).await?;
         let differences = accounts.compare(servers, &log).await?;
         ensure!(differences.total() == 0, "{differences}");
         servers.stop(&job).await
@@ -85,7 +72,7 @@ fn static_client_rack_quickwit_5926() -> Result<()> {
             servers.millstream.deploy(&job, &file).await?;
             servers.placed_without(&job, &before).await?;
             produce_all(servers, &job, accounts.messages(6_000)).await?;
-            servers.millstream.api().wait_caught_up(&job, &servers.kafka.end_offsets(&job)?, CAUGHT_UP_WITHIN).await?;
+            caught_up(servers, &job).await?;
             let near = eventually("the bytes are told", CAUGHT_UP_WITHIN, async || {
                 let health = servers.millstream.api().get("/health").await?;
                 let tiers = health["locality"]["bytes_in_by_tier"].as_object().context("no tiers")?.clone();
