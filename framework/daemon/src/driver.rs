@@ -18,7 +18,7 @@ use millstream_mesos_types::scheduler::Event;
 use millstream_scheduler::{Audit, Input, RecordChange, Reply, State, TICK_MS, step};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::MissedTickBehavior,
+    time::{Instant, MissedTickBehavior},
 };
 
 use crate::{
@@ -34,6 +34,8 @@ use calls::Calls;
 const STORE_RETRY: Duration = Duration::from_secs(1);
 /// A store that has not answered for so long shows as one that fails; it is waited for all the same.
 const STORE_SLOW: Duration = Duration::from_secs(2);
+/// The same reason why there is no subscription is said again after this time.
+const SAY_AGAIN: Duration = Duration::from_secs(60);
 
 /// What is asked of the driver from outside.
 pub(crate) enum Ask {
@@ -76,6 +78,8 @@ pub(crate) struct Driver {
     session: SessionConfig,
     clock: Clock,
     topology_errors: BTreeMap<String, String>,
+    /// When it was last said that there is no subscription.
+    trouble_said: Option<Instant>,
 }
 
 impl Driver {
@@ -87,7 +91,7 @@ impl Driver {
         session: SessionConfig,
     ) -> Self {
         let topology_errors = BTreeMap::new();
-        Driver { state, store, metrics, vitals, session, clock: Clock::start(), topology_errors }
+        Driver { state, store, metrics, vitals, session, clock: Clock::start(), topology_errors, trouble_said: None }
     }
 
     /// Runs until the master ends the subscription for good. May be dropped at any time: that is a crash, and every step
@@ -161,8 +165,10 @@ impl Driver {
         calls: &mut Calls,
     ) -> Result<bool, RunError> {
         let trouble = Some(reason.to_string());
-        // The same is not said again at each try.
-        if Vitals::get(&self.vitals.trouble) != trouble {
+        // Not at each try, but often enough that whoever looks at the log sees it.
+        let said = self.trouble_said.filter(|at| at.elapsed() < SAY_AGAIN);
+        if said.is_none() || Vitals::get(&self.vitals.trouble) != trouble {
+            self.trouble_said = Some(Instant::now());
             if reason.needs_a_person() {
                 tracing::error!(%reason, "no subscription, and this will not pass by itself");
             } else {

@@ -35,7 +35,7 @@ pub(crate) enum Event {
     ToAgent { machine: usize, link: u64, epoch: u64, message: ToAgent },
     Register { machine: usize, link: u64 },
     AgentUp { machine: usize },
-    AgentRecovered { machine: usize, link: u64 },
+    AgentRecovered { machine: usize, start: u64 },
     Heal { machine: usize, link: u64 },
     RetryUpdate { machine: usize, task: String, token: u64 },
     RegistrationTimeout { machine: usize, executor: usize },

@@ -33,6 +33,10 @@ pub(crate) struct Machine {
     pub(crate) cut: bool,
     /// Number of the connection to a master: what was sent on an older one is lost.
     pub(crate) link: u64,
+    /// How often its process has started.
+    starts: u64,
+    /// Since its last start it has looked after its executors; before, it does not register.
+    recovered: bool,
     /// The master it is registered with.
     registered: Option<u64>,
     pub(crate) draining: bool,
@@ -86,6 +90,8 @@ impl Machine {
             off: false,
             cut: false,
             link: 0,
+            starts: 0,
+            recovered: false,
             registered: None,
             draining: false,
             maintenance: None,
@@ -114,7 +120,7 @@ impl World {
             }
             Event::Register { machine, link } => self.register(machine, link),
             Event::AgentUp { machine } => self.agent_up(machine),
-            Event::AgentRecovered { machine, link } => self.agent_recovered(machine, link),
+            Event::AgentRecovered { machine, start } => self.agent_recovered(machine, start),
             Event::Heal { machine, link } if self.machines[machine].link == link && self.machines[machine].cut => {
                 self.heal(machine);
             }
@@ -151,7 +157,7 @@ impl World {
     fn register(&mut self, machine: usize, link: u64) {
         let epoch = self.epoch();
         let known = &self.machines[machine];
-        if known.link != link || !known.up || known.cut || known.is_connected(epoch) {
+        if known.link != link || !known.recovered || known.cut || known.is_connected(epoch) {
             return;
         }
         let tasks = known.tasks.iter().map(|(id, task)| KnownTask {
@@ -239,7 +245,7 @@ impl World {
         let known = &mut self.machines[machine];
         known.slots.clear();
         known.tasks.clear();
-        (known.id, known.up, known.registered) = (None, false, None);
+        (known.id, known.up, known.recovered, known.registered) = (None, false, false, None);
         known.link += 1;
     }
 
@@ -280,7 +286,7 @@ impl World {
     /// The agent's process ends; its executors live on.
     pub(crate) fn agent_down(&mut self, machine: usize, ms: Ms) {
         let known = &mut self.machines[machine];
-        (known.up, known.registered) = (false, None);
+        (known.up, known.recovered, known.registered) = (false, false, None);
         known.link += 1;
         let sessions: Vec<_> = known.slots.values_mut().map(|slot| (slot.executor, slot.session.take())).collect();
         known.slots.values_mut().for_each(|slot| slot.queued.clear());
@@ -302,16 +308,17 @@ impl World {
         if known.up {
             return;
         }
-        (known.up, known.off) = (true, false);
-        let link = known.link;
+        (known.up, known.off, known.recovered) = (true, false, false);
+        known.starts += 1;
+        let start = known.starts;
         say!(self, "agent on machine {machine} starts");
         let ms = if known.slots.is_empty() { 50 } else { EXECUTORS_COME_BACK_MS };
-        self.after(ms, Event::AgentRecovered { machine, link });
+        self.after(ms, Event::AgentRecovered { machine, start });
     }
 
     /// Executors that have not come back are ended, then the agent registers.
-    fn agent_recovered(&mut self, machine: usize, link: u64) {
-        if self.machines[machine].link != link || !self.machines[machine].up {
+    fn agent_recovered(&mut self, machine: usize, start: u64) {
+        if self.machines[machine].starts != start || !self.machines[machine].up {
             return;
         }
         let slots = self.machines[machine].slots.values();
@@ -323,6 +330,7 @@ impl World {
                 None => {}
             }
         }
-        self.register(machine, link);
+        self.machines[machine].recovered = true;
+        self.register(machine, self.machines[machine].link);
     }
 }
