@@ -1,5 +1,7 @@
 //! Aligned columns without lines, and numbers for people.
 
+use millstream_daemon::api::plural;
+
 /// Spaces between columns.
 const GAP: usize = 2;
 
@@ -89,8 +91,7 @@ pub(crate) fn partitions(numbers: &[i32]) -> String {
 
 /// The same in a sentence: `partitions 0-3,7`.
 pub(crate) fn named_partitions(numbers: &[i32]) -> String {
-    let noun = if numbers.len() == 1 { "partition" } else { "partitions" };
-    format!("{noun} {}", partitions(numbers))
+    format!("{} {}", plural(numbers.len(), "partition"), partitions(numbers))
 }
 
 /// Partitions of which the same is to be said, so that it is said once; in the order of the first of each.

@@ -3,7 +3,10 @@
 use std::{path::Path, process::ExitCode};
 
 use futures_util::{StreamExt as _, stream};
-use millstream_daemon::check::{self, Checked};
+use millstream_daemon::{
+    api::counted,
+    check::{self, Checked},
+};
 use millstream_spec::{Diagnostics, Located};
 use serde::Serialize;
 
@@ -62,7 +65,7 @@ async fn validate(path: &Path, live: bool) -> Validated {
 fn summary(checked: &Checked) -> String {
     let spec = &checked.file.spec;
     let fields = checked.transform.output_schema().fields().len();
-    let columns = if fields == 1 { "1 column".to_owned() } else { format!("{fields} columns") };
+    let columns = counted(fields, "column");
     format!("{}: topic {} → {columns} → {}.{}", spec.name, spec.source.topic, spec.sink.keyspace, spec.sink.table)
 }
 

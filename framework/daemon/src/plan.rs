@@ -14,7 +14,9 @@ use axum::{
 };
 use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Topology, group_partitions};
 use millstream_scheduler::{
-    Change, Settings, guessed_bytes_per_sec, job_wishes, task_resources, views::counted, volume_refusal,
+    Change, Settings, guessed_bytes_per_sec, job_wishes, task_resources,
+    views::{counted, plural},
+    volume_refusal,
 };
 use millstream_spec::{JobSpec, TaskCount};
 
@@ -40,19 +42,21 @@ pub(crate) async fn post(
     if let Some(reason) = volume_refusal(&checked.file.spec, &settings) {
         return Err(no_volumes(reason));
     }
-    let agents = agents::free(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
+    let agents = agents::ask(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
     let change = api.change(&checked.file.spec, &shown, &toml).await?;
     let unchanged = change.is_none() && api.is_deployed(&checked.file.spec, &toml).await?;
-    let mut view = PlanView { change, unchanged, ..view(&checked.file.spec, topology, agents, &settings) };
-    if let Some(lacks) = api.lacks_room(&checked.file.spec).await {
+    let mut view = PlanView { change, unchanged, ..view(&checked.file.spec, topology, agents.free, &settings) };
+    if let Some(lacks) = room::lacks(&checked.file.spec, &settings, agents.whole) {
         view.warnings.push(never_placed(&lacks));
     }
     view.text = match view.change.as_ref().map(|change| change.what) {
         _ if unchanged => format!("{0}: no change, it is deployed as written; see `millstream why {0}`\n", view.job),
         Some(Change::TextOnly) => format!("{0}: its tasks stay where they are; see `millstream why {0}`\n", view.job),
-        _ => return Ok(Json(PlanView { text: text(&view), ..view })),
+        _ => text(&view),
     };
-    view.warnings.iter().for_each(|warning| view.text += &format!("warning: {warning}\n"));
+    for warning in &view.warnings {
+        let _ = writeln!(view.text, "warning: {warning}");
+    }
     Ok(Json(view))
 }
 
@@ -165,21 +169,18 @@ fn task(plan: &Plan, hosts: &BTreeMap<&str, String>, id: &str, partitions: &[i32
 }
 
 fn text(view: &PlanView) -> String {
-    let PlanView { job, partitions, tasks, agents_refused, warnings, .. } = view;
+    let PlanView { job, partitions, tasks, agents_refused, .. } = view;
     let placed = tasks.iter().filter(|t| t.host.is_some()).count();
     let (partitions, count) = (counted(*partitions, "partition"), counted(tasks.len(), "task"));
     let mut text = format!("{job}: {partitions} in {count}, {placed} would be placed\n");
     for task in tasks {
         let host = task.host.as_deref().unwrap_or("waits");
         let partitions: Vec<String> = task.partitions.iter().map(ToString::to_string).collect();
-        let noun = if partitions.len() == 1 { "partition" } else { "partitions" };
+        let noun = plural(partitions.len(), "partition");
         let _ = writeln!(text, "  {host:<16} {} ({noun} {})", task.reason, partitions.join(" "));
     }
     for agent in agents_refused {
         let _ = writeln!(text, "  {:<16} gets nothing: {}", agent.host, agent.reason);
-    }
-    for warning in warnings {
-        let _ = writeln!(text, "warning: {warning}");
     }
     text
 }

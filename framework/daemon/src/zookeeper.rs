@@ -72,14 +72,10 @@ impl ZooKeeper {
 
     /// Why it could not compete, for people.
     async fn why(&self, error: &Error) -> String {
-        let trouble = match error {
-            Error::NoHosts | Error::Timeout => self.place.trouble().await,
-            _ => None,
-        };
-        trouble.unwrap_or_else(|| match error {
-            Error::NoHosts | Error::Timeout => "no server answers in time".into(),
+        match error {
+            Error::NoHosts | Error::Timeout => self.place.why_silent().await,
             error => chain(error),
-        })
+        }
     }
 
     fn term(&self, lock: Arc<OwnedLockClient>) -> Term {

@@ -265,16 +265,17 @@ pub(crate) fn forgive(state: &mut State) {
     }
 }
 
+/// When tasks of the job's version may be launched.
+pub(crate) fn not_before(state: &State, name: &str, version: u64) -> u64 {
+    let backoff = state.jobs.get(name).and_then(|job| job.backoffs.get(&version));
+    backoff.map_or(0, |backoff| backoff.not_before)
+}
+
 impl JobState {
     /// Nothing that went wrong before is held against what starts now.
     pub(crate) fn start_anew(&mut self) {
         self.backoffs.clear();
         self.without_slots_since = None;
-    }
-
-    /// When tasks of the version may be launched.
-    pub(crate) fn not_before(&self, version: u64) -> u64 {
-        self.backoffs.get(&version).map_or(0, |backoff| backoff.not_before)
     }
 
     /// That of the version that waits longest; none when nothing has failed.

@@ -87,7 +87,7 @@ fn take_in(state: &mut State, effects: &mut Effects, offer: &InverseOffer) -> Op
         });
     }
     if tasks > 0 {
-        let end_ms = offer.unavailability.duration.map(|duration| start_ms + millis(duration.nanoseconds));
+        let end_ms = end_ms(&offer.unavailability);
         let (inverse_offer, last_seen) = (offer.id.value.clone(), state.now());
         let maintenance = Maintenance { inverse_offer, start_ms, end_ms, refused: refused.clone(), last_seen };
         state.maintenance.insert(agent, maintenance);
@@ -97,8 +97,12 @@ fn take_in(state: &mut State, effects: &mut Effects, offer: &InverseOffer) -> Op
 
 /// Whether its time has passed: operators leave machines in the schedule until they take them out by hand.
 pub(crate) fn is_over(unavailability: &Unavailability, wall_ms: u64) -> bool {
-    let start_ms = millis(unavailability.start.nanoseconds);
-    unavailability.duration.is_some_and(|duration| start_ms + millis(duration.nanoseconds) <= wall_ms)
+    end_ms(unavailability).is_some_and(|end_ms| end_ms <= wall_ms)
+}
+
+fn end_ms(unavailability: &Unavailability) -> Option<u64> {
+    let duration = unavailability.duration?;
+    Some(millis(unavailability.start.nanoseconds) + millis(duration.nanoseconds))
 }
 
 fn millis(nanoseconds: i64) -> u64 {
@@ -148,7 +152,7 @@ pub(crate) fn rescinded(state: &mut State, effects: &mut Effects, offer: String)
     effects.audit.push(Audit::InverseOfferRescinded { offer });
 }
 
-/// An agent that is offered without unavailability has none planned any more, unless it is over.
+/// An agent that is offered without unavailability has none planned any more.
 pub(crate) fn offered(state: &mut State, effects: &mut Effects, offers: &[Offer]) {
     for offer in offers.iter().filter(|offer| offer.unavailability.is_none()) {
         if state.maintenance.remove(&offer.agent_id.value).is_some() {

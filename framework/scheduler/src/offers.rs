@@ -12,7 +12,7 @@ use millstream_mesos_types::{
 use millstream_placement::{AgentOffer, ExecutorOf, Filter, ReasonKind, plan};
 
 use self::problem::parse_request;
-pub(crate) use self::problem::{constraint, problem};
+pub(crate) use self::problem::{constraint, problem, wanted};
 pub use self::problem::{guessed_bytes_per_sec, job_wishes, task_resources, tier};
 use crate::{
     Audit, Effects, State, launch, maintenance,

@@ -12,7 +12,7 @@ mod why;
 
 pub use compute::*;
 pub use lag::lag;
-pub use summary::counted;
+pub use summary::{counted, plural};
 pub use types::*;
 pub use wait::without_room;
 pub use why::why;

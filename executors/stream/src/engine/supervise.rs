@@ -46,21 +46,20 @@ pub(super) async fn run(
             begun = begin(&ready, &state) => begun,
             () = leave.cancelled() => return,
         };
-        let (stop, consumed) = match begun {
-            Err(stop) => (stop, false),
+        let stop = match begun {
+            Err(stop) => stop,
             Ok((position, window)) => {
                 while stops.try_recv().is_ok() {} // of the start before
                 match consume(&ready, &state, position, window, &mut stops, &leave).await {
-                    Some(stop) => (stop, true),
+                    Some(stop) => stop,
                     None => return,
                 }
             }
         };
         state.set_status(PartitionStatus::Stopped, Some(stop.reason.clone()));
         let repair = async {
-            // What is durable is committed once, for that is where it starts again; never again after a start that failed:
-            // a newer version may have come further.
-            let stopped_at = if consumed { commit_durable(&ready, &state).await } else { None };
+            // Once, for that is where it starts again: after a start that failed there is nothing more to commit.
+            let stopped_at = commit_durable(&ready, &state).await;
             wait_for_repair(&ready, &state, stop.until_moved, stopped_at).await;
         };
         tokio::select! {

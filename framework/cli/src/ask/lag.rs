@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use millstream_daemon::api::{LagView, counted};
+use millstream_daemon::api::{LagView, counted, plural};
 
 use super::word;
 use crate::table::{Table, UNKNOWN, alike, count, duration, named_partitions};
@@ -29,7 +29,7 @@ pub(super) fn text(lag: &LagView) -> String {
     // Without any report, as just after another scheduler has taken over, the sum is no sum.
     let known = lag.unknown < lag.partitions.len();
     let total = count(known.then_some(lag.total_records));
-    let noun = if lag.total_records == 1 { "record" } else { "records" };
+    let noun = plural(lag.total_records as usize, "record");
     let mut out = format!("{}: topic {}: {total} {noun} behind", lag.job, lag.topic);
     if lag.max_ms > 0 {
         let _ = write!(out, ", the oldest {} old", duration(Some(lag.max_ms)));

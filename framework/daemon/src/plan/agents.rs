@@ -16,7 +16,7 @@ struct Slaves {
     slaves: Vec<Slave>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Slave {
     id: String,
     hostname: String,
@@ -38,7 +38,7 @@ struct Slave {
     domain: Option<Domain>,
 }
 
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Deserialize)]
 struct Amounts {
     #[serde(default)]
     cpus: f64,
@@ -62,35 +62,37 @@ impl Amounts {
     }
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Domain {
     fault_domain: Option<FaultDomain>,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct FaultDomain {
     region: Named,
     zone: Named,
 }
 
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 struct Named {
     name: String,
 }
 
-/// One offer for each active agent, of all that is free there.
-pub(crate) async fn free(session: &Config, role: &str) -> Result<Vec<AgentOffer>, AskError> {
-    Ok(active(session).await?.map(|slave| slave.offer(role)).collect())
+/// One offer for each active agent.
+pub(crate) struct Agents {
+    /// Of all that is free there.
+    pub(crate) free: Vec<AgentOffer>,
+    /// Of all that the role could have there if nothing were in use.
+    pub(crate) whole: Vec<AgentOffer>,
 }
 
-/// The same of all that the role could have there if nothing were in use.
-pub(crate) async fn whole(session: &Config, role: &str) -> Result<Vec<AgentOffer>, AskError> {
-    Ok(active(session).await?.map(|slave| Slave { used_resources: Amounts::default(), ..slave }.offer(role)).collect())
-}
-
-async fn active(session: &Config) -> Result<impl Iterator<Item = Slave>, AskError> {
-    let slaves: Slaves = get_json(session, "/slaves", ANSWER_BYTES_MAX).await?;
-    Ok(slaves.slaves.into_iter().filter(|slave| slave.active))
+/// Asks the leading master.
+pub(crate) async fn ask(session: &Config, role: &str) -> Result<Agents, AskError> {
+    let Slaves { mut slaves } = get_json(session, "/slaves", ANSWER_BYTES_MAX).await?;
+    slaves.retain(|slave| slave.active);
+    let free = slaves.iter().cloned().map(|slave| slave.offer(role)).collect();
+    let unused = slaves.into_iter().map(|slave| Slave { used_resources: Amounts::default(), ..slave });
+    Ok(Agents { free, whole: unused.map(|slave| slave.offer(role)).collect() })
 }
 
 impl Slave {

@@ -29,15 +29,16 @@ impl Room {
         // Somebody else is asking already: this answer does not wait for theirs.
         let mut known = self.agents.try_lock().ok()?;
         if known.as_ref().is_none_or(|(at, _)| at.elapsed() > KNOWN_FOR) {
-            let asked = tokio::time::timeout(ASK_WITHIN, agents::whole(session, &settings.framework.role)).await;
+            let asked = tokio::time::timeout(ASK_WITHIN, agents::ask(session, &settings.framework.role)).await;
             // Remembered also when there was no answer: a master that is slow is not to be asked at once again.
-            *known = Some((Instant::now(), asked.ok().and_then(Result::ok)));
+            *known = Some((Instant::now(), asked.ok().and_then(Result::ok).map(|agents| agents.whole)));
         }
         lacks(spec, settings, known.as_ref()?.1.clone()?)
     }
 }
 
-fn lacks(spec: &JobSpec, settings: &Settings, agents: Vec<AgentOffer>) -> Option<String> {
+/// The same for these agents.
+pub(super) fn lacks(spec: &JobSpec, settings: &Settings, agents: Vec<AgentOffer>) -> Option<String> {
     // What is lent comes and goes, and stands in no list. A master that has just begun to lead knows no agent yet.
     if spec.tasks.revocable || agents.is_empty() {
         return None;

@@ -7,7 +7,7 @@ use millstream_placement::{
 };
 use millstream_spec as spec;
 
-use crate::{State, records::SlotKey, resources::whole_mib, rollout::Wanted, volumes};
+use crate::{State, jobs, records::SlotKey, resources::whole_mib, rollout::Wanted, volumes};
 
 /// Bytes per second of a partition nobody has measured yet. Only its ratio to other jobs' matters.
 const GUESSED_BYTES_PER_SEC: f64 = 100_000.0;
@@ -104,14 +104,15 @@ fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
         bytes_in_per_sec: wish.bytes_per_sec.unwrap_or_else(|| guessed_bytes_per_sec(slot.partitions.len())),
         wait_from_ms: wish.since,
         deadline_ms: wish.since + wanted.spec.placement.max_wait_ms,
-        not_before_ms: state.jobs.get(&key.0).map_or(0, |job| job.not_before(wanted.version)),
+        not_before_ms: jobs::not_before(state, &key.0, wanted.version),
         volume: volumes::home(state, key, wanted.spec.tasks.volume_bytes, &avoid_agents),
         avoid_agents,
         revocable: wanted.spec.tasks.revocable,
     })
 }
 
-fn wanted<'a>(state: &'a State, key: &SlotKey) -> Option<Wanted<'a>> {
+/// What the slot runs or shall run.
+pub(crate) fn wanted<'a>(state: &'a State, key: &SlotKey) -> Option<Wanted<'a>> {
     Some(state.store.job(&key.0)?.wanted(state.store.slot(key)?))
 }
 

@@ -4,7 +4,7 @@ use millstream_mesos_types::TaskState;
 use millstream_protocol::{PartitionStatus, TaskReport};
 
 use crate::{
-    EndCause, State,
+    EndCause, State, jobs,
     records::{Aim, JobRecord, SlotKey, SlotRecord, TaskRecord},
     state::TaskWatch,
 };
@@ -102,7 +102,7 @@ fn of_slot(state: &State, job: &JobRecord, key: &SlotKey, slot: &SlotRecord) -> 
     // Without a subscription nothing can begin, and nothing is heard.
     let Some(subscribed_at) = state.subscribed_at else { return Progress::Busy };
     let Some((task, watch)) = placed else {
-        let backoff = state.jobs.get(&key.0).map_or(0, |known| known.not_before(job.version));
+        let backoff = jobs::not_before(state, &key.0, job.version);
         let since = wish.map_or(0, |wish| wish.since).max(subscribed_at).max(backoff);
         let allowed_ms = job.spec.placement.max_wait_ms + PLACED_WITHIN_MS;
         if state.now() < since + allowed_ms {

@@ -68,5 +68,10 @@ fn waiting(state: &State, view: &JobView) -> Option<String> {
 
 /// A number of things, as in `1 task` and `3 tasks`.
 pub fn counted(number: usize, thing: &str) -> String {
-    if number == 1 { format!("1 {thing}") } else { format!("{number} {thing}s") }
+    format!("{number} {}", plural(number, thing))
+}
+
+/// The things alone, as in `task` and `tasks`.
+pub fn plural(number: usize, thing: &str) -> String {
+    if number == 1 { thing.to_owned() } else { format!("{thing}s") }
 }

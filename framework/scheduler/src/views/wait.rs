@@ -4,9 +4,9 @@ use millstream_placement::Reason;
 use millstream_spec::JobSpec;
 
 use crate::{
-    State,
+    State, jobs,
     manners::REVIVE_EVERY_MS,
-    offers::{constraint, task_resources},
+    offers::{constraint, task_resources, wanted},
     records::SlotKey,
 };
 
@@ -58,8 +58,7 @@ pub(super) fn ends_by_waiting(reason: &Reason) -> bool {
 
 /// When the version that the slot is to run may be launched.
 pub(super) fn not_before(state: &State, key: &SlotKey) -> u64 {
-    let wanted = state.store.job(&key.0).zip(state.store.slot(key)).map(|(job, slot)| job.wanted(slot).version);
-    state.jobs.get(&key.0).zip(wanted).map_or(0, |(job, version)| job.not_before(version))
+    wanted(state, key).map_or(0, |wanted| jobs::not_before(state, &key.0, wanted.version))
 }
 
 /// Why the slot waits: what the last plan said, as long as it says something about now.
@@ -84,7 +83,7 @@ fn still_holds(reason: &Reason, age_ms: u64) -> bool {
 
 pub(super) fn state_text(state: &State, key: &SlotKey) -> String {
     let (reason, now) = (reason(state, key), state.now());
-    let Some(spec) = wanted_spec(state, key).filter(|_| reason == Reason::NoOffers) else {
+    let Some(wanted) = wanted(state, key).filter(|_| reason == Reason::NoOffers) else {
         return reason.describe(now);
     };
     if !state.is_subscribed() {
@@ -98,14 +97,10 @@ pub(super) fn state_text(state: &State, key: &SlotKey) -> String {
         return "has just asked for offers".into();
     }
     // The master leaves out what is of no use: say what would be.
-    format!("{reason} that is wanted: {}", wanted(spec))
+    format!("{reason} that is wanted: {}", asked_for(wanted.spec))
 }
 
-fn wanted_spec<'a>(state: &'a State, key: &SlotKey) -> Option<&'a JobSpec> {
-    Some(state.store.job(&key.0)?.wanted(state.store.slot(key)?).spec)
-}
-
-fn wanted(spec: &JobSpec) -> String {
+fn asked_for(spec: &JobSpec) -> String {
     let constraints = spec.placement.constraints.iter().map(|c| format!(", `{}`", constraint(c)));
     format!("{}{}", task_resources(spec), constraints.collect::<String>())
 }

@@ -94,10 +94,9 @@ impl Watcher {
                 Err(error) => error,
             };
             let why = match error {
-                Error::NoHosts | Error::Timeout => self.url.trouble().await,
-                _ => None,
+                Error::NoHosts | Error::Timeout => self.url.why_silent().await,
+                error => self.describe(&error),
             };
-            let why = why.unwrap_or_else(|| self.describe(&error));
             let trouble = Detection::Unreachable(why.clone());
             if *self.sender.borrow() != trouble {
                 tracing::warn!(zookeeper = %self.url, why, "leader detection is interrupted");
@@ -204,7 +203,6 @@ impl Watcher {
 
     fn describe(&self, error: &Error) -> String {
         match error {
-            Error::NoHosts | Error::Timeout => "no server answers in time".into(),
             Error::ConnectionLoss => "the connection to it is lost".into(),
             Error::NoAuth | Error::AuthFailed => {
                 format!("{} may not be read; write zk://user:password@…, as in the masters' --zk", self.url.path())

@@ -9,9 +9,14 @@ use super::ZooKeeperUrl;
 const TRY_WITHIN: Duration = Duration::from_secs(2);
 
 impl ZooKeeperUrl {
+    /// Why no server has answered, for people.
+    pub async fn why_silent(&self) -> String {
+        self.trouble().await.unwrap_or_else(|| "no server answers in time".into())
+    }
+
     /// What keeps us from its servers at the moment, for people: each that cannot be reached, with the cause. None when
     /// one of them can. ZooKeeper's client itself only says that its time was over.
-    pub async fn trouble(&self) -> Option<String> {
+    async fn trouble(&self) -> Option<String> {
         let tried = join_all(self.servers().split(',').map(unreachable)).await;
         let all: Option<Vec<String>> = tried.into_iter().collect();
         all.map(|all| all.join("; "))
