@@ -6,7 +6,7 @@
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
 use millstream_mesos::executor::{Environment, Handle, Session, SessionEvent};
 use millstream_mesos_types::{KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus, executor::Kill, scalar_sum};
 use millstream_protocol::{ExecutorData, REPORT_INTERVAL_MS, Report, TaskData, VERSION};
@@ -34,8 +34,12 @@ const FLUSH_WITHIN: Duration = Duration::from_secs(10);
 /// An executor without tasks leaves after this: its launch got lost, or all tasks were killed before they came.
 const IDLE_WITHIN: Duration = Duration::from_secs(60);
 
-/// Runs until there is nothing left to do.
-pub async fn run() -> anyhow::Result<()> {
+/// Runs until there is nothing left to do. On the heap: so all of it is compiled here, and not again in the program.
+pub fn run() -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    session().boxed_local()
+}
+
+async fn session() -> anyhow::Result<()> {
     let environment = Environment::from_process().context("not under a Mesos agent (try `standalone`)")?;
     let shutdown_grace = environment.shutdown_grace;
     let (mut events, handle) = Session::connect(environment);

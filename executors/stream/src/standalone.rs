@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use futures_util::{FutureExt as _, future::LocalBoxFuture};
 use millstream_protocol::{
     ExecutorData, Location, Partition, PartitionStatus, REPORT_INTERVAL_MS, Report, TaskReport, VERSION,
 };
@@ -102,8 +103,12 @@ fn parse_partitions(text: &str) -> anyhow::Result<Vec<Partition>> {
     Ok(partitions)
 }
 
-/// Runs until SIGINT, SIGTERM, a failure, or the end that was asked for.
-pub async fn run(options: Options) -> anyhow::Result<()> {
+/// Runs until SIGINT, SIGTERM, a failure, or the end that was asked for. On the heap, as [`crate::executor::run`].
+pub fn run(options: Options) -> LocalBoxFuture<'static, anyhow::Result<()>> {
+    run_job(options).boxed_local()
+}
+
+async fn run_job(options: Options) -> anyhow::Result<()> {
     let job = read_job(&options.job)?;
     let mem_bytes = options.mem_bytes.unwrap_or(job.tasks.mem_bytes);
     if options.create_blocks_table {

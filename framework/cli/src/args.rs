@@ -28,7 +28,7 @@ pub(crate) enum Command {
     /// Show what a job would do here: tasks, hosts, distances, reasons. Changes nothing
     Plan(File),
     /// Hand a job to the scheduler; a job that runs is updated
-    Deploy(File),
+    Deploy(Deploy),
     /// List the scheduler's jobs
     Jobs(Remote),
     /// Say why a job's tasks are where they are, or why they wait
@@ -80,6 +80,16 @@ pub(crate) struct File {
 
     #[command(flatten)]
     pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Deploy {
+    #[command(flatten)]
+    pub(crate) file: File,
+
+    /// Change a job that runs even if no agent could hold its tasks as now written
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 #[derive(Debug, Args)]

@@ -16,7 +16,9 @@ pub(crate) async fn scheduler(args: args::Scheduler, out: Output) -> Result<(), 
     let overrides = Overrides { masters, ca: args.ca, state: args.state, ..overrides(args.serve) };
     let config = Config::load(args.config.as_deref(), overrides).map_err(|e| Failure::of(&e))?;
     process::log(out);
-    millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e))
+    let ended = millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e));
+    tracing::info!("tasks run on; the next scheduler takes them over");
+    ended
 }
 
 /// Runs master, agents and (unless told not to) a scheduler until SIGINT or SIGTERM. No executor is left.
@@ -48,6 +50,7 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
             Err(error) => Err(Failure::of(&error)),
         }
     };
+    tracing::info!("master, agents and their tasks end");
     cluster.stop().await;
     ended
 }

@@ -104,6 +104,9 @@ pub enum HealthStatus {
 pub struct Jobs {
     /// All jobs, by name.
     pub jobs: Vec<JobView>,
+    /// What holds for all of them: that no master is heard.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// `GET /api/v1/jobs/{name}`

@@ -178,13 +178,14 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not as it should be.
-    #[error("{} is refused: {}", path.display(), source.message())]
+    #[error("{}, {place}: {problem}", path.display())]
     Parse {
         /// The file.
         path: PathBuf,
+        /// The line, or the table.
+        place: String,
         /// Why.
-        #[source]
-        source: Box<toml::de::Error>,
+        problem: String,
     },
     /// A value that cannot work.
     #[error("{key}: {problem}")]

@@ -128,6 +128,16 @@ impl Api {
         self.room.lacks(&self.session, spec, &settings).await
     }
 
+    /// What a leader without a master says beside its answers; none as long as it has one.
+    async fn without_master(&self) -> Option<String> {
+        let vitals = self.leading().await.ok()?.vitals;
+        let overview = self.read(|seen| views::overview(seen.state)).await.ok()?;
+        let trouble = || Vitals::get(&vitals.trouble).map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        let said =
+            || format!("no Mesos master is heard{}: tasks run on, and nothing is placed until one is", trouble());
+        (!overview.subscribed).then(said)
+    }
+
     /// Looks at the state.
     async fn read<T: Send + 'static>(&self, look: impl FnOnce(&Seen<'_>) -> T + Send + 'static) -> Result<T, Failure> {
         let (answer, answered) = oneshot::channel();

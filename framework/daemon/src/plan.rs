@@ -12,7 +12,7 @@ use axum::{
     extract::{Query, State as Shared},
     http::StatusCode,
 };
-use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Topology, group_partitions};
+use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Request, Tier, Topology, group_partitions};
 use millstream_scheduler::{
     Change, Settings, guessed_bytes_per_sec, job_wishes, task_resources,
     views::{counted, plural},
@@ -153,7 +153,7 @@ fn task(plan: &Plan, hosts: &BTreeMap<&str, String>, id: &str, partitions: &[i32
             source_tier: Some(launch.source_tier),
             sink_tier: Some(launch.sink_tier),
             cost: Some(launch.cost),
-            reason: format!("records from the {}, rows to the {}", launch.source_tier, launch.sink_tier),
+            reason: format!("records from {}, rows to {}", place(launch.source_tier), place(launch.sink_tier)),
         };
     }
     let reason = plan.waits.iter().find(|w| w.request == id).map_or(Reason::NoOffers, |w| w.reason.clone());
@@ -166,6 +166,10 @@ fn task(plan: &Plan, hosts: &BTreeMap<&str, String>, id: &str, partitions: &[i32
         cost: None,
         reason: reason.to_string(),
     }
+}
+
+fn place(tier: Tier) -> String {
+    if tier == Tier::Any { "elsewhere".to_owned() } else { format!("the {tier}") }
 }
 
 fn text(view: &PlanView) -> String {

@@ -2,6 +2,7 @@
 
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use futures_util::{FutureExt as _, future::BoxFuture};
 use millstream_mesos::scheduler::{Config as SessionConfig, Credentials, DisconnectReason};
 use millstream_scheduler::RestoreError;
 use millstream_topology::{SettingError, settings};
@@ -64,7 +65,7 @@ pub enum RunError {
 
 /// Runs a scheduler on the configured folder (or ZooKeeper) and address until `shutdown`. Its tasks run on; the next one
 /// takes them over.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()>) -> Result<(), RunError> {
+pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
     let address = config.http.listen;
     // What is wrong with the settings is said before anything is opened.
     config.check_at(address)?;
@@ -88,7 +89,7 @@ pub async fn serve(
     config: Config,
     store: Arc<dyn StateStore>,
     listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
     serve_elected(config, Arc::new(Alone(store)), listener, shutdown).await
 }
@@ -98,7 +99,26 @@ pub async fn serve_elected(
     config: Config,
     election: Arc<dyn Election>,
     listener: TcpListener,
-    shutdown: impl Future<Output = ()>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
+    life(config, election, listener, shutdown.boxed()).await
+}
+
+/// On the heap: so the whole scheduler is compiled here, and not again in each program that runs one.
+fn life(
+    config: Config,
+    election: Arc<dyn Election>,
+    listener: TcpListener,
+    shutdown: BoxFuture<'static, ()>,
+) -> BoxFuture<'static, Result<(), RunError>> {
+    live(config, election, listener, shutdown).boxed()
+}
+
+async fn live(
+    config: Config,
+    election: Arc<dyn Election>,
+    listener: TcpListener,
+    shutdown: BoxFuture<'static, ()>,
 ) -> Result<(), RunError> {
     let address = listener.local_addr().map_err(RunError::Http)?;
     let program = served(&config).await?;
@@ -118,7 +138,7 @@ pub async fn serve_elected(
         ended = server => ended.map_err(RunError::Http),
     };
     stop.cancel();
-    tracing::info!("scheduler ends; its tasks run on");
+    tracing::info!("scheduler ends");
     ended
 }
 

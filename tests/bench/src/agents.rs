@@ -60,13 +60,13 @@ async fn main() -> Result<()> {
     let mut stack = start(&options).await?;
     println!("all of it is there after {:.1} s", begun.elapsed().as_secs_f64());
 
-    let before = Costs::of(&mut stack)?;
+    let before = Costs::of(&mut stack).await?;
     let deployed = Instant::now();
     let file = job(&stack, options.tasks);
     stack.millstream.deploy(JOB, &file).await?;
     running(&mut stack, &options, deployed).await?;
     println!("{} tasks run after {:.1} s", options.tasks, deployed.elapsed().as_secs_f64());
-    let after = Costs::of(&mut stack)?;
+    let after = Costs::of(&mut stack).await?;
     let calls = calls(&stack).await?;
     println!("until then  {}", after.since(&before, deployed.elapsed()));
     println!("calls       {}", shown(&calls));
@@ -74,11 +74,11 @@ async fn main() -> Result<()> {
 
     let rested = Instant::now();
     tokio::time::sleep(REST).await;
-    let rest = Costs::of(&mut stack)?;
+    let rest = Costs::of(&mut stack).await?;
     let later = self::calls(&stack).await?;
     println!("at rest     {}", rest.since(&after, rested.elapsed()));
     println!("calls       {}", shown(&grown(&calls, &later)));
-    memory(&mut stack, options.agents)?;
+    memory(&mut stack, options.agents).await?;
     println!("on {} cores, servers included", std::thread::available_parallelism()?);
     Ok(())
 }
@@ -151,9 +151,9 @@ struct Costs {
 }
 
 impl Costs {
-    fn of(stack: &mut Stack) -> Result<Self> {
+    async fn of(stack: &mut Stack) -> Result<Self> {
         let scheduler = stack.millstream.process().pid().context("the scheduler runs")?;
-        let master = stack.mesos.master_process(1).pid().context("the master runs")?;
+        let master = stack.mesos.master_process(1).await.pid().context("the master runs")?;
         Ok(Costs { scheduler: meter::cpu_secs(scheduler)?, master: meter::cpu_secs(master)? })
     }
 
@@ -199,14 +199,14 @@ fn shown(calls: &BTreeMap<String, u64>) -> String {
     if made.is_empty() { "none".to_owned() } else { made.join(", ") }
 }
 
-fn memory(stack: &mut Stack, agents: usize) -> Result<()> {
+async fn memory(stack: &mut Stack, agents: usize) -> Result<()> {
     let mib = |bytes: u64| bytes >> 20;
     let executors = stack.millstream.executors()?;
     let of_executors: u64 = executors.iter().filter_map(|executor| meter::proportional_bytes(executor.pid)).sum();
     let of_agents: u64 =
         (1..=agents).filter_map(|i| stack.mesos.agent(i).pid()).filter_map(meter::proportional_bytes).sum();
     let scheduler = stack.millstream.process().pid().and_then(meter::peak_bytes).context("the scheduler runs")?;
-    let master = stack.mesos.master_process(1).pid().and_then(meter::peak_bytes).context("the master runs")?;
+    let master = stack.mesos.master_process(1).await.pid().and_then(meter::peak_bytes).context("the master runs")?;
     println!(
         "memory      scheduler {} MiB at most, master {} MiB at most, {} executors {} MiB, {agents} agents {} MiB",
         mib(scheduler),

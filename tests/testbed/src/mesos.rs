@@ -5,14 +5,15 @@
 
 mod build;
 mod flags;
+mod masters;
 mod operator;
 
-use std::{path::Path, time::Duration};
+use std::{ops::DerefMut, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
 
-use self::flags::Ports;
+use self::{flags::Ports, masters::Masters};
 use crate::{
     cluster_dir::ClusterDir,
     hosts::{free_port, host},
@@ -63,7 +64,7 @@ impl Default for MesosOptions {
 /// A running cluster; dropping it ends and removes it, executors included.
 #[derive(Debug)]
 pub struct Mesos {
-    masters: Vec<Process>,
+    masters: Masters,
     agents: Vec<Process>,
     ports: Ports,
     zookeeper: Option<String>,
@@ -82,9 +83,13 @@ impl Mesos {
         let ports = Ports { masters, agents: free_port(&hosts)? };
         let masters = (1..=options.masters).map(|i| flags::master(&dir, &root, &options, i, &ports)).collect();
         let agents = (1..=options.agents).map(|i| flags::agent(&dir, &root, &options, i, &ports)).collect();
+        let masters = Masters::new(masters);
         let mut mesos = Mesos { masters, agents, ports, zookeeper: options.zookeeper, dir };
         for i in 1..=options.masters {
             mesos.start_master(i).await?;
+        }
+        if options.masters > 1 {
+            mesos.masters.supervise();
         }
         mesos.wait_for_leader().await?;
         for agent in &mut mesos.agents {
@@ -110,21 +115,20 @@ impl Mesos {
     }
 
     /// The process of master `i`.
-    pub fn master_process(&mut self, i: usize) -> &mut Process {
-        &mut self.masters[i - 1]
+    pub async fn master_process(&self, i: usize) -> impl DerefMut<Target = Process> {
+        self.masters.process(i).await
     }
 
     /// Starts master `i`, again on its old registry if it was killed, and waits until it listens, not until one leads.
-    pub async fn start_master(&mut self, i: usize) -> Result<()> {
-        let address = self.master_address(i);
-        let master = self.master_process(i);
+    pub async fn start_master(&self, i: usize) -> Result<()> {
+        let mut master = self.master_process(i).await;
         master.start()?;
-        master.listening(&address, START_WITHIN).await
+        master.listening(&self.master_address(i), START_WITHIN).await
     }
 
     /// The master that leads and has recovered its registry; none during an election.
     pub async fn leader(&self) -> Option<usize> {
-        for i in 1..=self.masters.len() {
+        for i in 1..=self.ports.masters.len() {
             // The others redirect, and one that recovers says 503.
             if http::get(&format!("http://{}/slaves", self.master_address(i))).await.is_ok() {
                 return Some(i);
@@ -135,7 +139,8 @@ impl Mesos {
 
     /// Waits until a master leads.
     pub async fn wait_for_leader(&self) -> Result<usize> {
-        eventually("a Mesos master leads", START_WITHIN, async || Ok(self.leader().await)).await
+        let leader = eventually("a Mesos master leads", START_WITHIN, async || Ok(self.leader().await)).await;
+        self.or_logs(leader).await
     }
 
     /// The process of agent `i`.
@@ -158,12 +163,21 @@ impl Mesos {
 
     /// Waits until the leading master counts `agents` active ones.
     pub async fn wait_for_agents(&self, agents: usize) -> Result<()> {
-        eventually(&format!("{agents} agents registered"), START_WITHIN, async || {
+        let what = format!("{agents} agents registered");
+        let registered = eventually(&what, START_WITHIN, async || {
             let answer = self.ask("/slaves").await?;
             let slaves = answer["slaves"].as_array().context("no list of agents")?;
             Ok((slaves.iter().filter(|slave| slave["active"] == true).count() == agents).then_some(()))
-        })
-        .await
+        });
+        self.or_logs(registered.await).await
+    }
+
+    /// An error gets the ends of the masters' logs, which are gone once the test has failed.
+    async fn or_logs<T>(&self, result: Result<T>) -> Result<T> {
+        match result {
+            Ok(value) => Ok(value),
+            Err(error) => Err(error.context(self.masters.logs().await)),
+        }
     }
 
     /// The folder with logs, work directories and sandboxes.

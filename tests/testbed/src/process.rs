@@ -84,8 +84,19 @@ impl Process {
             .stderr(log)
             // Ctrl-C in a terminal is for the owner, which then ends its servers in order.
             .process_group(0);
+        self.ended_with = None;
         self.child = Some(command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?);
         Ok(())
+    }
+
+    /// Starts it again when it has ended by itself; not when it was killed here, or never started.
+    pub(crate) fn restart_if_ended(&mut self) -> Result<()> {
+        if self.is_running() || self.ended_with.is_none() { Ok(()) } else { self.start() }
+    }
+
+    /// The name that its log has.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Its process id; none when it does not run.
@@ -117,6 +128,7 @@ impl Process {
 
     /// Kills it with SIGKILL and waits for its end; nothing when it does not run. Blocks for milliseconds.
     pub fn kill(&mut self) {
+        self.ended_with = None;
         if let Some(mut child) = self.child.take() {
             let _ = child.kill();
             let _ = child.wait();

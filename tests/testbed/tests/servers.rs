@@ -105,9 +105,9 @@ async fn masters_and_zookeeper_nodes_elect_new_leaders_and_agents_follow() -> Re
     let _turn = TURNS.acquire().await?;
     let mut zookeeper = ZooKeeper::start(3).await?;
     let options = MesosOptions { masters: 3, zookeeper: Some(zookeeper.url("/mesos")), ..Default::default() };
-    let mut mesos = Mesos::start(options).await?;
+    let mesos = Mesos::start(options).await?;
     let old = mesos.wait_for_leader().await?;
-    mesos.master_process(old).kill();
+    mesos.master_process(old).await.kill();
     let new = mesos.wait_for_leader().await?;
     ensure!(new != old);
     mesos.wait_for_agents(3).await?;
@@ -117,7 +117,20 @@ async fn masters_and_zookeeper_nodes_elect_new_leaders_and_agents_follow() -> Re
     zookeeper.kill(old);
     ensure!(zookeeper.wait_for_leader().await? != old);
     zookeeper.restart(old).await?;
-    // A master whose session ends in the meantime ends itself; the others go on.
+    mesos.wait_for_leader().await?;
+    mesos.wait_for_agents(3).await?;
+
+    // Without a majority of ZooKeeper for longer than their sessions: the leader ends itself, and is started again.
+    let nodes = [1, 2];
+    let leader = mesos.wait_for_leader().await?;
+    let pid = mesos.master_process(leader).await.pid();
+    nodes.iter().try_for_each(|node| zookeeper.stop(*node))?;
+    eventually("the leading master is another process", Duration::from_secs(20), async || {
+        let now = mesos.master_process(leader).await.pid();
+        Ok((now.is_some() && now != pid).then_some(()))
+    })
+    .await?;
+    nodes.iter().try_for_each(|node| zookeeper.cont(*node))?;
     mesos.wait_for_leader().await?;
     mesos.wait_for_agents(3).await
 }

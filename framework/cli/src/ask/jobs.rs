@@ -1,13 +1,14 @@
 //! `millstream jobs`
 
-use millstream_daemon::api::JobView;
+use millstream_daemon::api::Jobs;
 
 use super::word;
 use crate::table::{Table, count, duration};
 
-pub(super) fn text(jobs: &[JobView]) -> String {
+pub(super) fn text(Jobs { jobs, note }: &Jobs) -> String {
+    let note = note.as_ref().map(|note| format!("note: {note}\n")).unwrap_or_default();
     if jobs.is_empty() {
-        return "no jobs; `millstream deploy jobs/flights.toml` starts one\n".to_owned();
+        return "no jobs; `millstream deploy jobs/flights.toml` starts one\n".to_owned() + &note;
     }
     let mut table = Table::new(&[
         "JOB",
@@ -36,5 +37,5 @@ pub(super) fn text(jobs: &[JobView]) -> String {
             job.summary.clone(),
         ]);
     }
-    table.render() + "* since the tasks that run now have started\n"
+    table.render() + "* since the tasks that run now have started\n" + &note
 }

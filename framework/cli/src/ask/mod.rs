@@ -21,10 +21,12 @@ pub(crate) async fn plan(args: &args::File, out: Output) -> Result<(), Failure> 
     print(out, answer, |plan: PlanView| would_change(plan.change.as_ref()) + plan.text.trim_end() + "\n")
 }
 
-pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure> {
-    let (job, text) = checked(&args.file)?;
-    let path = format!("/api/v1/jobs/{job}?{}", named(&args.file));
-    let answer = Client::new(&args.remote.scheduler)?.put(&path, text).await?;
+pub(crate) async fn deploy(args: &args::Deploy, out: Output) -> Result<(), Failure> {
+    let args::Deploy { file: args::File { file, remote }, force } = args;
+    let (job, text) = checked(file)?;
+    let force = if *force { "&force=true" } else { "" };
+    let path = format!("/api/v1/jobs/{job}?{}{force}", named(file));
+    let answer = Client::new(&remote.scheduler)?.put(&path, text).await?;
     print(out, answer, |deployed: Deployed| {
         let what = match deployed.outcome {
             DeployOutcome::Started => "starts",
@@ -44,7 +46,7 @@ pub(crate) async fn deploy(args: &args::File, out: Output) -> Result<(), Failure
 
 pub(crate) async fn jobs(args: &args::Remote, out: Output) -> Result<(), Failure> {
     let answer = Client::new(&args.scheduler)?.get("/api/v1/jobs").await?;
-    print(out, answer, |jobs: Jobs| jobs::text(&jobs.jobs))
+    print(out, answer, |jobs: Jobs| jobs::text(&jobs))
 }
 
 /// The file as text that can be deployed again, and nothing else.

@@ -17,10 +17,12 @@ impl Config {
                 std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?
             }
         };
-        let mut config = Config::parse(&text).map_err(|source| ConfigError::Parse {
+        let refused = |error: Box<toml::de::Error>| ConfigError::Parse {
             path: file.unwrap_or(Path::new("default.toml")).to_owned(),
-            source,
-        })?;
+            place: place(&text, &error),
+            problem: error.message().to_owned(),
+        };
+        let mut config = Config::parse(&text).map_err(refused)?;
         config.apply(overrides)?;
         config.check()?;
         Ok(config)
@@ -100,6 +102,16 @@ impl Config {
     }
 }
 
+/// The line of what is no TOML, the table or key of what is no setting; never the text itself, which may hold a secret.
+fn place(text: &str, error: &toml::de::Error) -> String {
+    match error.span() {
+        Some(span) => format!("line {}", text[..span.start].matches('\n').count() + 1),
+        None => {
+            error.to_string().lines().last().filter(|line| line.starts_with("in ")).unwrap_or("top level").to_owned()
+        }
+    }
+}
+
 /// `zk:/place` is a place in ZooKeeper with a slash too few, and hardly ever a folder of that name.
 pub fn is_meant_for_zookeeper(state: &str) -> bool {
     state.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("zk:"))
@@ -150,6 +162,24 @@ mod tests {
             let error = Config::parse(text).expect_err(text).to_string();
             assert!(error.contains(part) && !error.contains("hunter2"), "{text}: {error}");
         }
+    }
+
+    #[test]
+    fn a_refused_file_is_named_with_the_place_in_it() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let said = |text: &str| {
+            let file = dir.path().join("settings.toml");
+            std::fs::write(&file, text).expect("written");
+            let error = Config::load(Some(&file), Overrides::default()).expect_err(text);
+            assert!(std::error::Error::source(&error).is_none(), "said once");
+            error.to_string().rsplit_once('/').expect("a path").1.to_owned()
+        };
+        let text = said("[mesos]\nmaster = \"m1:5050\"");
+        assert!(text.starts_with("settings.toml, in `mesos`: unknown field `master`, expected "), "{text}");
+        let text = said("[web]\nport = 1");
+        assert!(text.starts_with("settings.toml, top level: unknown field `web`"), "{text}");
+        let text = said("[mesos]\n\nsecret = hunter2\n");
+        assert!(text.starts_with("settings.toml, line 3: ") && !text.contains("hunter2"), "{text}");
     }
 
     #[test]

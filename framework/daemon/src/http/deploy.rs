@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State as Shared},
     http::StatusCode,
 };
-use millstream_scheduler::{Input, Reply, views};
+use millstream_scheduler::{Change, Input, Reply, views};
 use millstream_spec::{CassandraSink, Diagnostics, Severity};
 use millstream_topology::{
     CassandraError, blocks,
@@ -41,10 +41,18 @@ impl Named {
     }
 }
 
+/// Whether a change is made that cannot be placed.
+#[derive(Deserialize)]
+pub(super) struct Force {
+    #[serde(default)]
+    force: bool,
+}
+
 pub(super) async fn put(
     Shared(api): Shared<Api>,
     Path(name): Path<String>,
     Query(named): Query<Named>,
+    Query(Force { force }): Query<Force>,
     toml: String,
 ) -> Answer<Deployed> {
     let shown = named.or(&format!("{name}.toml"));
@@ -55,11 +63,21 @@ pub(super) async fn put(
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error, "deploy it under its own name"));
     }
     check::live(&checked).await.map_err(|found| refused(&found))?;
+    let change = api.change(&spec, &shown, &toml).await?;
+    let lacks = match change.as_ref().map(|change| change.what) {
+        Some(Change::Nothing | Change::TextOnly) => None,
+        _ => api.lacks_room(&spec).await,
+    };
+    // A new job may wait for agents to come; one that runs is not drained for what can only be taken back.
+    if let (Some(change), Some(lacks), false) = (&change, &lacks, force)
+        && drains(change.what)
+    {
+        return Err(no_room(lacks));
+    }
     ensure_blocks_table(&spec.sink).await.map_err(|error| {
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
-    let change = api.change(&spec, &shown, &toml).await?;
     let reply = api.act(Input::Deploy { spec: Box::new(spec), toml }).await?;
     let asked = name.clone();
     let now = api.read(move |seen| views::job(seen.state, &asked)).await?;
@@ -73,11 +91,18 @@ pub(super) async fn put(
         _ => (DeployOutcome::Unchanged, current),
     };
     let mut warnings: Vec<_> = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
-    // Agents come and go: what cannot be placed now is deployed all the same.
-    if let (true, Some(lacks)) = (outcome != DeployOutcome::Unchanged, api.lacks_room(&checked.file.spec).await) {
-        warnings.push(plan::never_placed(&lacks));
-    }
+    warnings.extend(lacks.map(|lacks| plan::never_placed(&lacks)));
+    warnings.extend(api.without_master().await);
     Ok(Json(Deployed { job: name, outcome, generation, change, warnings }))
+}
+
+fn drains(change: Change) -> bool {
+    matches!(change, Change::Roll { tasks, .. } | Change::Restart { tasks, .. } if tasks > 0)
+}
+
+fn no_room(lacks: &str) -> Failure {
+    let remedy = "nothing was changed; let its tasks ask for less, or for other agents; `deploy --force` changes it all the same (agents that can hold it may come)";
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, plan::never_placed(lacks), remedy)
 }
 
 /// Only the scheduler makes the table: Cassandra does not bear two processes that change the schema at once.

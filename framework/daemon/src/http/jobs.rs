@@ -7,13 +7,30 @@ use axum::{
     extract::{Path, State as Shared},
     http::StatusCode,
 };
-use millstream_scheduler::{Input, Reply, views};
+use millstream_scheduler::{
+    Input, Reply,
+    views::{self, counted},
+};
 
 use super::{Answer, Api, Failure};
 use crate::api::{JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView};
 
 pub(super) async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {
-    Ok(Json(Jobs { jobs: api.read(|seen| views::jobs(seen.state)).await? }))
+    let seen = api.read(|seen| {
+        let jobs = views::jobs(seen.state).into_iter();
+        jobs.map(|job| (views::without_room(seen.state, &job.name), job)).collect::<Vec<_>>()
+    });
+    let mut jobs = vec![];
+    for (without_room, mut job) in seen.await? {
+        for (spec, slots) in without_room {
+            if let Some(lacks) = api.lacks_room(&spec).await {
+                let tasks = counted(slots.len(), "task");
+                job.summary += &format!("; as the cluster is, {tasks} will never be placed: {lacks}");
+            }
+        }
+        jobs.push(job);
+    }
+    Ok(Json(Jobs { jobs, note: api.without_master().await }))
 }
 
 pub(super) async fn job(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<JobDetail> {

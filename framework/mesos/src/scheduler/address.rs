@@ -38,8 +38,20 @@ pub enum MastersError {
     /// One that is none.
     #[error("{text:?} is no master; write host:port, http://host:port, https://host:port or zk://host:port,…/path")]
     Address {
-        /// As it was given, but what stands before an `@`: that may be a password.
+        /// As it was given.
         text: String,
+    },
+    /// One with a name and a password.
+    #[error("{address:?} stands behind a login, which belongs into the settings: principal and secret in [mesos]")]
+    Credentials {
+        /// What stands behind the login.
+        address: String,
+    },
+    /// One that is meant for ZooKeeper.
+    #[error("{address:?} is named as a ZooKeeper, but not in its form: zk://host1:2181,host2:2181/mesos")]
+    NoZooKeeper {
+        /// As it was given, but what stands before an `@`.
+        address: String,
     },
     /// `zk://` beside others.
     #[error(
@@ -67,8 +79,15 @@ pub enum MastersError {
 }
 
 impl MastersError {
+    /// What stands before an `@` may be a password, and is not shown.
     fn address(text: &str) -> Self {
-        Self::Address { text: text.rsplit('@').next().unwrap_or_default().into() }
+        let login = text.rsplit_once('@');
+        let address = login.map_or(text, |(_, address)| address).to_owned();
+        match login {
+            _ if text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("zk:")) => Self::NoZooKeeper { address },
+            Some(_) => Self::Credentials { address },
+            None => Self::Address { text: address },
+        }
     }
 }
 
@@ -172,6 +191,9 @@ mod tests {
             let error = Masters::parse(&[text], Scheme::Http).unwrap_err().to_string();
             assert!(error.contains("a:5050") && !error.contains("hu"), "{error}");
         }
+        let said = |text: &str| Masters::parse(&[text], Scheme::Http).unwrap_err().to_string();
+        assert!(said("me:hush@a:5050").contains("principal and secret in [mesos]"));
+        assert!(said("zk:/a:2181/mesos").contains("zk://host1:2181"));
         assert_eq!(Masters::parse::<&str>(&[], Scheme::Http), Err(MastersError::Empty));
     }
 

@@ -43,6 +43,26 @@ fn a_changed_meaning_goes_task_by_task_and_the_table_is_exact() -> Result<()> {
 }
 
 #[test]
+fn a_change_that_no_agent_could_hold_drains_nothing_unless_it_is_forced() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "too-large").await?;
+        let before = job(servers, &run.job).await?["toml"].as_str().context("no file")?.to_owned();
+        let file = changed(servers, &run, "cpus = 0.2", "cpus = 64.0").await?;
+        let refused = servers.millstream.deploy(&run.job, &file).await.err().context("it was deployed")?.to_string();
+        ensure!(refused.contains("needs 64.1 cpus") && refused.contains("--force"), "{refused}");
+        ensure!(job(servers, &run.job).await?["toml"] == before, "the refused file is stored");
+        ensure!(servers.executors_of(&run.job).await? == run.executors);
+
+        let millstream = &servers.millstream;
+        let path = millstream.path().join("too-large.toml").display().to_string();
+        let forced = millstream.cli(&["deploy", "--force", &path]).await?;
+        ensure!(forced.contains("warning: as the cluster is") && forced.contains("task by task"), "{forced}");
+        millstream.deploy(&run.job, &before).await?;
+        run.exact(servers).await.map(drop)
+    })
+}
+
+#[test]
 fn a_version_that_stops_at_records_is_taken_back() -> Result<()> {
     with(Mesos::Real, async |servers| {
         let run = Run::start(servers, "taken-back").await?;

@@ -89,7 +89,7 @@ async fn round(servers: &mut Servers, others: &mut Others, run: &Run, parts: &[P
         match part {
             Part::Master => {
                 let leader = servers.mesos()?.wait_for_leader().await?;
-                servers.mesos.as_mut().context("no Mesos")?.master_process(leader).kill();
+                servers.mesos()?.master_process(leader).await.kill();
                 master = Some(leader);
             }
             Part::Scheduler => servers.millstream.process().kill(),
@@ -170,16 +170,14 @@ async fn subscribed(servers: &Servers) -> Result<()> {
     .await
 }
 
-/// Starts what was killed, and what ended itself because its session with ZooKeeper was over, as a supervisor would.
+/// Starts what was killed, and a scheduler that ended itself because its session with ZooKeeper was over.
 async fn heal(servers: &mut Servers, others: &mut Others, master: Option<usize>, node: Option<usize>) -> Result<()> {
     if let Some(node) = node {
         others.zookeeper.restart(node).await?;
     }
-    let mesos = servers.mesos.as_mut().context("no Mesos")?;
-    for i in 1..=3 {
-        if Some(i) == master || !mesos.master_process(i).is_running() {
-            mesos.start_master(i).await?;
-        }
+    let mesos = servers.mesos()?;
+    if let Some(master) = master {
+        mesos.start_master(master).await?;
     }
     mesos.wait_for_leader().await?;
     mesos.wait_for_agents(3).await?;

@@ -70,6 +70,7 @@ async fn guarded() -> Result<i32> {
         }
     };
     if !wish.once {
+        summary::look_next(&stack).await?;
         println!("\nall stays up until Ctrl-C (ONCE=1 ends the demo here)");
         interrupted.await;
         println!("\nstopping");

@@ -17,10 +17,10 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// Prints all, and where to look next; true when the table is exact and every task was host-local.
+    /// Prints all; true when the table is exact and every task was host-local.
     pub(crate) async fn print(&self, stack: &Stack) -> Result<bool> {
         let api = stack.millstream.api();
-        let (health, lag, targets) = tokio::try_join!(api.get("/health"), api.lag(JOB), api.get("/api/v1/sd"))?;
+        let (health, lag) = tokio::try_join!(api.get("/health"), api.lag(JOB))?;
         let by_tier: BTreeMap<String, u64> = serde_json::from_value(health["locality"]["bytes_in_by_tier"].clone())?;
         let all: u64 = by_tier.values().sum();
         let local = by_tier.get("host").copied().unwrap_or(0);
@@ -46,7 +46,6 @@ impl Summary {
         if self.differences.total() > 0 {
             println!("\nNOT EXACT: {}", self.differences);
         }
-        look_next(stack, &targets)?;
         let rows = self.differences.rows == self.records;
         Ok(rows
             && self.differences.total() == 0
@@ -56,8 +55,10 @@ impl Summary {
     }
 }
 
-fn look_next(stack: &Stack, targets: &serde_json::Value) -> Result<()> {
+/// Prints where to look as long as all is up.
+pub(crate) async fn look_next(stack: &Stack) -> Result<()> {
     let url = stack.millstream.api().url();
+    let targets = stack.millstream.api().get("/api/v1/sd").await?;
     let program = program("millstream")?;
     let millstream = program.display();
     println!("\nlook next");
