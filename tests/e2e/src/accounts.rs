@@ -28,6 +28,8 @@ pub struct Shape {
     pub cpus: f64,
     /// MiB of each.
     pub mem_mib: u32,
+    /// May they use revocable resources?
+    pub revocable: bool,
     /// A persistent volume of each, as in `64MiB`.
     pub volume: Option<String>,
     /// Lines of `[placement]`.
@@ -39,7 +41,7 @@ pub struct Shape {
 impl Default for Shape {
     fn default() -> Self {
         let placement = "max_share_per_host = 0.5".to_owned();
-        Shape { tasks: 3, cpus: 0.2, mem_mib: 128, volume: None, placement, more: String::new() }
+        Shape { tasks: 3, cpus: 0.2, mem_mib: 128, revocable: false, volume: None, placement, more: String::new() }
     }
 }
 
@@ -87,7 +89,7 @@ impl Accounts {
 
     /// A job file of this shape.
     pub fn shaped_job_file(&self, servers: &Servers, shape: &Shape) -> String {
-        let Shape { tasks, cpus, mem_mib, volume, placement, more } = shape;
+        let Shape { tasks, cpus, mem_mib, revocable, volume, placement, more } = shape;
         let volume = volume.as_ref().map(|size| format!("volume = {size:?}\n")).unwrap_or_default();
         let bootstrap: Vec<String> = servers.kafka.bootstrap().split(',').map(str::to_owned).collect();
         let contact_points = servers.cassandra.contact_points();
@@ -118,6 +120,7 @@ table = "{table}"
 count = {tasks}
 cpus = {cpus:?}
 mem = "{mem_mib}MiB"
+revocable = {revocable}
 {volume}[placement]
 {placement}
 {more}"#

@@ -1,14 +1,15 @@
 //! A real Mesos 1.11.0: a master, or several that elect their leader in ZooKeeper, and agents on the testbed's hosts,
 //! each with its own address, rack and resources.
 //!
-//! Not here: TLS inside Mesos, Docker, cgroups, LAUNCH_GROUP, CNI, modules (see `resources/mesos/mesos-host.cpp`).
+//! Not here: TLS inside Mesos, Docker, cgroups, LAUNCH_GROUP, CNI; of modules, only a resource estimator and a QoS
+//! controller of our own (see `resources/mesos/mesos-host.cpp`).
 
 mod build;
 mod flags;
 mod masters;
 mod operator;
 
-use std::{ops::DerefMut, path::Path, time::Duration};
+use std::{fs, ops::DerefMut, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
@@ -40,6 +41,8 @@ pub struct MesosOptions {
     pub resources: String,
     /// Attributes of each agent; `%d` is its number, `%r` its rack.
     pub attributes: String,
+    /// Revocable resources of each agent beside those, as in `cpus:2;mem:512`; with them, [`Mesos::revoke`].
+    pub oversubscribed: Option<String>,
     /// Further flags of the masters.
     pub master_flags: Vec<String>,
     /// Further flags of each agent.
@@ -54,6 +57,7 @@ impl Default for MesosOptions {
             agents: 3,
             resources: "cpus:4;mem:4096;disk:10240;ports:[31000-31099]".to_owned(),
             attributes: "rack:%r;broker:%d".to_owned(),
+            oversubscribed: None,
             // A lost agent is known after 3 s instead of 75 s.
             master_flags: vec!["--agent_ping_timeout=1secs".to_owned(), "--max_agent_ping_timeouts=3".to_owned()],
             agent_flags: vec![],
@@ -159,6 +163,14 @@ impl Mesos {
         self.agent(i).start()?;
         let address = format!("{}:{}", host(i), self.ports.agents);
         self.agent(i).listening(&address, START_WITHIN).await
+    }
+
+    /// Lets agent `i`, which has [`MesosOptions::oversubscribed`], kill an executor to have its revocable resources back.
+    pub fn revoke(&self, i: usize, framework: &str, executor: &str) -> Result<()> {
+        let file = flags::revoked(&self.dir, i);
+        let unfinished = file.with_extension("new");
+        fs::write(&unfinished, format!("{framework} {executor}\n"))?;
+        Ok(fs::rename(unfinished, file)?)
     }
 
     /// Waits until the leading master counts `agents` active ones.

@@ -45,6 +45,8 @@ impl Default for LocalOptions {
 pub struct SchedulerOptions {
     /// Listen on the port of the documentation (7070) where it is free.
     pub usual_ports: bool,
+    /// Where it finds the master; none for [`crate::Mesos::location`].
+    pub master: Option<String>,
     /// `zk://host:port,…/path` of a state that several schedulers share; none for a folder of its own.
     pub state: Option<String>,
     /// Further arguments.
@@ -110,12 +112,13 @@ impl Millstream {
         let loopback = ["127.0.0.1".to_owned()];
         let listen = if options.usual_ports { free_port_or(7070, &loopback)? } else { free_port(&loopback)? };
         let state = options.state.unwrap_or_else(|| dir.path().join("state").display().to_string());
+        let master = options.master.unwrap_or_else(|| mesos.location());
         let mut args = vec!["scheduler".to_owned()];
-        args.extend(["--master".to_owned(), mesos.location(), "--state".to_owned(), state]);
+        args.extend(["--master".to_owned(), master.clone(), "--state".to_owned(), state]);
         args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
         args.extend(["--executor".to_owned(), program("millstream-executor")?.display().to_string()]);
         args.extend(options.args);
-        let place = Place { master: mesos.location(), listen, sandboxes: mesos.path().to_owned() };
+        let place = Place { master, listen, sandboxes: mesos.path().to_owned() };
         Self::new(dir, "scheduler", args, options.env, place)
     }
 
@@ -157,7 +160,7 @@ impl Millstream {
         &self.api
     }
 
-    /// Where it finds the Mesos master: `host:port`, or `zk://…`.
+    /// Where it finds the Mesos master: `host:port`, `https://…` or `zk://…`.
     pub fn master(&self) -> &str {
         &self.master
     }

@@ -1,4 +1,4 @@
-//! A master that lets frameworks in only with a principal and its secret.
+//! A master that lets frameworks in only with a principal and its secret, behind a proxy that keeps them from others' eyes.
 
 use std::{fs, path::Path};
 
@@ -7,14 +7,17 @@ use millstream_e2e::{Accounts, Servers, Shape, alone};
 use millstream_testbed::{MesosOptions, Millstream, SchedulerOptions, eventually, http};
 use serde_json::{Value, json};
 
-use crate::volumes::{GIVEN_BACK_WITHIN, operations, reserved};
+use crate::{
+    tls::TlsProxy,
+    volumes::{GIVEN_BACK_WITHIN, operations, reserved},
+};
 
 const PRINCIPAL: &str = "p";
 const SECRET: &str = "of the tests";
 
-/// Every call carries the login, and what a framework with a principal reserves must be signed by it.
+/// Every call carries the login, by TLS, and what a framework with a principal reserves must be signed by it.
 #[test]
-fn a_framework_with_a_principal_logs_in_and_signs_its_reservations() -> Result<()> {
+fn a_framework_with_a_principal_logs_in_by_https_and_signs_its_reservations() -> Result<()> {
     alone(async |data| {
         let dir = tempfile::tempdir()?;
         let mesos = millstream_testbed::Mesos::start(asks_for_a_login(dir.path())?).await?;
@@ -22,8 +25,13 @@ fn a_framework_with_a_principal_logs_in_and_signs_its_reservations() -> Result<(
         fs::write(&secret, SECRET)?;
         let config = dir.path().join("millstream.toml");
         fs::write(&config, format!("[mesos]\nprincipal = {PRINCIPAL:?}\nsecret = {{ file = {secret:?} }}\n"))?;
-        let args = vec!["--config".to_owned(), config.display().to_string()];
-        let scheduler = Millstream::scheduler(&mesos, SchedulerOptions { args, ..SchedulerOptions::default() }).await?;
+        let proxy = TlsProxy::before(mesos.master()).await?;
+        let ca = dir.path().join("ca.pem");
+        fs::write(&ca, &proxy.ca)?;
+        let args = ["--config", &config.display().to_string(), "--ca", &ca.display().to_string()].map(str::to_owned);
+        let master = Some(format!("https://{}", proxy.address));
+        let options = SchedulerOptions { master, args: args.into(), ..SchedulerOptions::default() };
+        let scheduler = Millstream::scheduler(&mesos, options).await?;
         volume_comes_and_goes(&data.with(Some(mesos), scheduler)).await
     })
 }

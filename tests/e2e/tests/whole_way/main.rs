@@ -11,5 +11,7 @@ mod maintenance;
 mod manners;
 mod regressions;
 mod resources;
+mod revocable;
 mod run;
+mod tls;
 mod volumes;

@@ -1,6 +1,6 @@
 //! Command lines of masters and agents.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::{LOOPBACK, MesosOptions};
 use crate::{
@@ -43,6 +43,14 @@ pub(super) fn master(dir: &ClusterDir, root: &Path, options: &MesosOptions, i: u
         .env("LIBPROCESS_METRICS_SNAPSHOT_ENDPOINT_RATE_LIMIT", "")
 }
 
+/// Estimates and corrections of oversubscribed resources, every 15 s by default.
+const OVERSUBSCRIBED_EVERY: &str = "200ms";
+
+/// The file in which agent `i` finds the executors it is to kill.
+pub(super) fn revoked(dir: &ClusterDir, i: usize) -> PathBuf {
+    dir.path().join(format!("agent{i}.revoked"))
+}
+
 /// Agent `i`, counted from 1.
 pub(super) fn agent(dir: &ClusterDir, root: &Path, options: &MesosOptions, i: usize, ports: &Ports) -> Process {
     let work = dir.path().join(format!("agent{i}"));
@@ -71,6 +79,14 @@ pub(super) fn agent(dir: &ClusterDir, root: &Path, options: &MesosOptions, i: us
     ];
     if options.zookeeper.is_some() {
         flags.push(format!("--zk_session_timeout={ZK_SESSION}"));
+    }
+    if let Some(oversubscribed) = &options.oversubscribed {
+        flags.extend([
+            format!("--resource_estimator={oversubscribed}"),
+            format!("--oversubscribed_resources_interval={OVERSUBSCRIBED_EVERY}"),
+            format!("--qos_controller={}", revoked(dir, i).display()),
+            format!("--qos_correction_interval_min={OVERSUBSCRIBED_EVERY}"),
+        ]);
     }
     flags.extend(options.agent_flags.iter().cloned());
     Process::new(dir, format!("agent{i}"), root.join("bin/mesos-agent"), flags)
