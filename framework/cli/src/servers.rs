@@ -17,7 +17,9 @@ pub(crate) async fn scheduler(args: args::Scheduler, out: Output) -> Result<(), 
     let config = Config::load(args.config.as_deref(), overrides).map_err(|e| Failure::of(&e))?;
     process::log(out);
     let ended = millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e));
-    tracing::info!("tasks run on; the next scheduler takes them over");
+    if ended.is_ok() {
+        tracing::info!("tasks run on; the next scheduler takes them over");
+    }
     ended
 }
 

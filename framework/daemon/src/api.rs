@@ -5,7 +5,7 @@
 //! | `GET /health` | | [`Health`], 200 or 503; of a standby too |
 //! | `GET /api/v1/jobs` | | [`Jobs`] |
 //! | `GET /api/v1/jobs/{name}` | | [`JobDetail`] |
-//! | `PUT /api/v1/jobs/{name}?file=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused |
+//! | `PUT /api/v1/jobs/{name}?file=&force=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused |
 //! | `DELETE /api/v1/jobs/{name}` | | 204 |
 //! | `POST /api/v1/jobs/{name}/stop` | | [`Stopped`] |
 //! | `GET /api/v1/jobs/{name}/why` | | [`WhyView`] |
@@ -15,7 +15,7 @@
 //! | `GET /metrics` | | Prometheus text; of a standby too |
 //! | `GET /executor/{sha256}` | | the executor's program, when it is served; of a standby too |
 //!
-//! `file` is the file's name, for messages. A standby answers everything else with 307 to the leader, or 503.
+//! `file` is the file's name, for messages; `force=true` changes a job that runs even if no agent could hold it. A standby answers everything else with 307 to the leader, or 503.
 
 use std::collections::BTreeMap;
 

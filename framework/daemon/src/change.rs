@@ -20,6 +20,11 @@ pub(crate) fn of(state: &State, spec: &JobSpec, file_name: &str, text: &str) -> 
     Some(ChangeView { diff, effect: effect(what), what })
 }
 
+/// Does it end tasks that run?
+pub(crate) fn drains(change: Change) -> bool {
+    matches!(change, Change::Roll { tasks, .. } | Change::Restart { tasks, .. } if tasks > 0)
+}
+
 /// From the deployed text of a job to that of a file; none when they are the same.
 fn diff(job: &str, deployed: &str, file_name: &str, text: &str) -> Option<String> {
     if deployed == text {

@@ -3,7 +3,7 @@
 mod agents;
 mod room;
 
-pub(crate) use room::Room;
+pub(crate) use room::{Room, lacks_now};
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
@@ -20,9 +20,10 @@ use millstream_scheduler::{
 };
 use millstream_spec::{JobSpec, TaskCount};
 
+use self::agents::Agents;
 use crate::{
     api::{PlanView, PlannedTask, RefusedAgent},
-    chain, check,
+    chain, change, check,
     http::{Api, Failure, Named, no_volumes, refused},
 };
 
@@ -42,12 +43,15 @@ pub(crate) async fn post(
     if let Some(reason) = volume_refusal(&checked.file.spec, &settings) {
         return Err(no_volumes(reason));
     }
-    let agents = agents::ask(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
+    let agents = Agents::ask(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
     let change = api.change(&checked.file.spec, &shown, &toml).await?;
     let unchanged = change.is_none() && api.is_deployed(&checked.file.spec, &toml).await?;
-    let mut view = PlanView { change, unchanged, ..view(&checked.file.spec, topology, agents.free, &settings) };
-    if let Some(lacks) = room::lacks(&checked.file.spec, &settings, agents.whole) {
-        view.warnings.push(never_placed(&lacks));
+    let lacks = room::lacks(&checked.file.spec, &settings, agents.whole());
+    let mut view = PlanView { change, unchanged, ..view(&checked.file.spec, topology, agents.free(), &settings) };
+    if let Some(lacks) = lacks {
+        let refused = view.change.as_ref().is_some_and(|change| change::drains(change.what));
+        let refused = if refused { "; `deploy` refuses the change without --force" } else { "" };
+        view.warnings.push(never_placed(&lacks) + refused);
     }
     view.text = match view.change.as_ref().map(|change| change.what) {
         _ if unchanged => format!("{0}: no change, it is deployed as written; see `millstream why {0}`\n", view.job),

@@ -101,20 +101,20 @@ pub async fn serve_elected(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    life(config, election, listener, shutdown.boxed()).await
+    // On the heap: so the whole scheduler is compiled here, and not again in each program that runs one.
+    boxed(config, election, listener, shutdown.boxed()).await
 }
 
-/// On the heap: so the whole scheduler is compiled here, and not again in each program that runs one.
-fn life(
+fn boxed(
     config: Config,
     election: Arc<dyn Election>,
     listener: TcpListener,
     shutdown: BoxFuture<'static, ()>,
 ) -> BoxFuture<'static, Result<(), RunError>> {
-    live(config, election, listener, shutdown).boxed()
+    life(config, election, listener, shutdown).boxed()
 }
 
-async fn live(
+async fn life(
     config: Config,
     election: Arc<dyn Election>,
     listener: TcpListener,

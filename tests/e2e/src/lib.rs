@@ -13,7 +13,7 @@ pub use greedy::Greedy;
 pub use load::Load;
 pub use observer::Observer;
 pub use reads::Reads;
-pub use servers::{Mesos, Servers, alone, beside, with};
+pub use servers::{Mesos, Servers, alone, alone_and_quick, beside, with};
 
 /// Prints a measured figure past the test harness, which keeps the output of tests that pass to itself.
 pub fn figure(text: impl std::fmt::Display) {

@@ -1,7 +1,7 @@
 //! The real servers of one test binary: started by the first test that wants them, ended with the process.
 //!
 //! Kafka and Cassandra are shared by all tests: each has topics, tables and groups of its own. A Mesos with its scheduler is
-//! used by one test at a time; most of that time is waiting, so two tests run at once.
+//! used by one test at a time; most of that time is waiting, so several tests run at once.
 
 use std::{
     collections::BTreeMap,
@@ -113,9 +113,18 @@ pub fn beside(options: MesosOptions, test: impl AsyncFnOnce(&mut Servers) -> Res
 
 /// Runs a test that starts all but Kafka and Cassandra itself.
 pub fn alone(test: impl AsyncFnOnce(Data) -> Result<()>) -> Result<()> {
+    taking(1, test)
+}
+
+/// The same with no more than one other beside it: for what must be quick.
+pub fn alone_and_quick(test: impl AsyncFnOnce(Data) -> Result<()>) -> Result<()> {
+    taking(AT_ONCE - 1, test)
+}
+
+fn taking(turns: usize, test: impl AsyncFnOnce(Data) -> Result<()>) -> Result<()> {
     let shared = Shared::get();
     shared.runtime.block_on(async {
-        let _turn = shared.turns.acquire().await?;
+        let _turns = shared.turns.acquire_many(turns as u32).await?;
         test(shared.data().await?).await
     })
 }

@@ -31,6 +31,8 @@ pub(crate) struct Job {
     pub(crate) asking: Option<Ask>,
     /// It is too large for every agent, so that it must wait quietly.
     pub(crate) never_fits: bool,
+    /// Its tasks may use what is lent.
+    pub(crate) revocable: bool,
     /// Host of each partition's leader.
     pub(crate) leaders: Vec<usize>,
 }
@@ -39,6 +41,7 @@ impl Job {
     pub(crate) fn new(index: usize, hosts: usize, rng: &mut Rng) -> Job {
         let name = format!("job-{index}");
         let never_fits = index == 2 && rng.chance(300);
+        let revocable = rng.chance(300);
         let partitions = rng.between(2, 5);
         let constraints = match rng.below(4) {
             0 => json!([{ "attribute": "rack", "test": { "in": ["r0", "r1"] } }]),
@@ -54,6 +57,7 @@ impl Job {
             "tasks": {
                 "cpus": if never_fits { 64.0 } else { rng.between(1, 4) as f64 / 10.0 },
                 "mem_bytes": rng.between(1, 4) * (64 << 20),
+                "revocable": revocable,
             },
             "placement": {
                 "goal": *rng.pick(&["host", "rack", "any"]).expect("three"),
@@ -71,7 +75,7 @@ impl Job {
         fewer.tasks.count = TaskCount::Fixed(2);
         let leaders = (0..partitions).map(|_| rng.below(hosts as u64) as usize).collect();
         let versions = vec![base, larger, other_meaning, fewer];
-        Job { name, versions, wanted: Wanted::Gone, asking: None, never_fits, leaders }
+        Job { name, versions, wanted: Wanted::Gone, asking: None, never_fits, revocable, leaders }
     }
 
     /// As Kafka and Cassandra tell it now.

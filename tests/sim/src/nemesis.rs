@@ -36,6 +36,7 @@ pub(crate) enum Fault {
     EngineFails,
     BadBinary,
     Rescind,
+    Revoke,
     OthersTake,
     Teardown,
     MessagesLost,
@@ -48,7 +49,7 @@ pub(crate) enum Fault {
 
 use Fault::*;
 
-const ALL: [Fault; 29] = [
+const ALL: [Fault; 30] = [
     MasterFailover,
     MasterDiesAfter202,
     AcceptLost,
@@ -70,6 +71,7 @@ const ALL: [Fault; 29] = [
     EngineFails,
     BadBinary,
     Rescind,
+    Revoke,
     OthersTake,
     Teardown,
     MessagesLost,
@@ -128,7 +130,9 @@ impl World {
                     self.strike_masters(kind);
                 }
                 SchedulerCrash | SchedulerPause | StoreFails | WallClock => self.strike_schedulers(kind),
-                AgentRestart | AgentCut | AgentOff | AgentGone | Maintenance | Drain => self.strike_agents(kind),
+                AgentRestart | AgentCut | AgentOff | AgentGone | Maintenance | Drain | Revoke => {
+                    self.strike_agents(kind)
+                }
                 ExecutorCrash | ExecutorPause | EngineFails | BadBinary => self.strike_executors(kind),
                 LeaderMoves | PartitionsGrow => self.strike_topics(kind),
                 // These are on all the time.
@@ -258,6 +262,10 @@ impl World {
                     self.machines[machine].maintenance = Some((start, start + lasts));
                     self.queue.push(start, Event::MaintenanceBegins { machine, until: start + lasts });
                 }
+            }
+            Revoke => {
+                self.count("revocable resources change");
+                self.revoke(machine);
             }
             _ => {
                 self.count("agent drained");

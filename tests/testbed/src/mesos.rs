@@ -13,6 +13,7 @@ use std::{fs, ops::DerefMut, path::Path, time::Duration};
 
 use anyhow::{Context, Result, ensure};
 use nix::sys::signal::Signal;
+use tokio::net::TcpStream;
 
 use self::{flags::Ports, masters::Masters};
 use crate::{
@@ -90,7 +91,9 @@ impl Mesos {
         let masters = Masters::new(masters);
         let mut mesos = Mesos { masters, agents, ports, zookeeper: options.zookeeper, dir };
         for i in 1..=options.masters {
-            mesos.start_master(i).await?;
+            let mut master = mesos.master_process(i).await;
+            master.start()?;
+            master.listening(&mesos.master_address(i), START_WITHIN).await?;
         }
         if options.masters > 1 {
             mesos.masters.supervise();
@@ -125,9 +128,10 @@ impl Mesos {
 
     /// Starts master `i`, again on its old registry if it was killed, and waits until it listens, not until one leads.
     pub async fn start_master(&self, i: usize) -> Result<()> {
-        let mut master = self.master_process(i).await;
-        master.start()?;
-        master.listening(&self.master_address(i), START_WITHIN).await
+        self.master_process(i).await.start()?;
+        let (what, address) = (format!("Mesos master {i} listens"), self.master_address(i));
+        let listens = eventually(&what, START_WITHIN, async || Ok(TcpStream::connect(&address).await.ok()));
+        self.or_logs(listens.await).await.map(drop)
     }
 
     /// The master that leads and has recovered its registry; none during an election.

@@ -84,8 +84,8 @@ impl Process {
             .stderr(log)
             // Ctrl-C in a terminal is for the owner, which then ends its servers in order.
             .process_group(0);
-        self.ended_with = None;
         self.child = Some(command.spawn().with_context(|| format!("cannot start {}", self.program.display()))?);
+        self.ended_with = None;
         Ok(())
     }
 

@@ -36,7 +36,7 @@ pub struct PartitionState {
     /// Bytes consumed while the tier was not known.
     untiered: AtomicU64,
     is_consumed: AtomicBool,
-    /// What is durable has been committed for the last time.
+    /// The last commit before the next start has been taken.
     is_committed: AtomicBool,
 }
 
@@ -123,15 +123,15 @@ impl PartitionState {
         self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.durable()))
     }
 
-    /// What is to be committed: what is durable, unless that was committed for good when the partition stopped. From then on
-    /// the group's offset is a person's, or a newer version's.
+    /// What is to be committed: what is durable, unless [`PartitionState::take_last_commit`] has been here since the start.
     pub fn to_commit(&self) -> Option<i64> {
         self.durable().filter(|_| !self.is_committed.load(Relaxed))
     }
 
-    /// It has stopped, and what is durable is committed.
-    pub fn set_committed(&self) {
-        self.is_committed.store(true, Relaxed);
+    /// What a partition that has stopped commits, once until its next start, and whatever comes of it: from then on the
+    /// group's offset is a person's, or a newer version's, and a commit that is made again would undo theirs.
+    pub fn take_last_commit(&self) -> Option<i64> {
+        self.durable().filter(|_| !self.is_committed.swap(true, Relaxed))
     }
 
     /// What the broker said of the end of the log; none when it can't be asked.
@@ -246,8 +246,8 @@ mod tests {
         assert_eq!(state.to_commit(), None);
         state.set_tracker(Arc::new(StdMutex::new(Tracker::new(5))));
         assert_eq!(state.to_commit(), Some(5));
-        state.set_committed();
-        assert_eq!((state.to_commit(), state.durable()), (None, Some(5)));
+        assert_eq!(state.take_last_commit(), Some(5));
+        assert_eq!((state.to_commit(), state.take_last_commit(), state.durable()), (None, None, Some(5)));
         state.set_tracker(Arc::new(StdMutex::new(Tracker::new(9))));
         assert_eq!(state.to_commit(), Some(9), "a new start");
     }

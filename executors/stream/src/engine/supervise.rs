@@ -58,7 +58,7 @@ pub(super) async fn run(
         };
         state.set_status(PartitionStatus::Stopped, Some(stop.reason.clone()));
         let repair = async {
-            // Once, for that is where it starts again: after a start that failed there is nothing more to commit.
+            // That is where it starts again. Nothing after a start that failed: a newer version may have come further.
             let stopped_at = commit_durable(&ready, &state).await;
             wait_for_repair(&ready, &state, stop.until_moved, stopped_at).await;
         };
@@ -218,12 +218,9 @@ async fn look_at_log_end(ready: &Ready, state: &PartitionState) {
 
 /// Commits what is durable for the last time before the next start; returns it.
 async fn commit_durable(ready: &Ready, state: &PartitionState) -> Option<i64> {
-    let durable = state.to_commit()?;
+    let durable = state.take_last_commit()?;
     match commit(ready, state.partition, durable).await {
-        Ok(()) => {
-            state.set_committed();
-            Some(durable)
-        }
+        Ok(()) => Some(durable),
         Err(error) => {
             tracing::warn!(partition = state.partition, %error, "commit before a stop failed");
             None

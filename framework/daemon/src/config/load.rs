@@ -20,7 +20,7 @@ impl Config {
         let refused = |error: Box<toml::de::Error>| ConfigError::Parse {
             path: file.unwrap_or(Path::new("default.toml")).to_owned(),
             place: place(&text, &error),
-            problem: error.message().to_owned(),
+            problem: problem(error.message()),
         };
         let mut config = Config::parse(&text).map_err(refused)?;
         config.apply(overrides)?;
@@ -112,6 +112,16 @@ fn place(text: &str, error: &toml::de::Error) -> String {
     }
 }
 
+/// What is wrong with a value, without the value: `invalid type: string "…", expected a sequence`.
+fn problem(message: &str) -> String {
+    match (message.split_once('"'), message.rsplit_once(", expected ")) {
+        (Some((what, _)), Some((_, expected))) if message.starts_with("invalid ") => {
+            format!("{}, expected {expected}", what.trim_end())
+        }
+        _ => message.to_owned(),
+    }
+}
+
 /// `zk:/place` is a place in ZooKeeper with a slash too few, and hardly ever a folder of that name.
 pub fn is_meant_for_zookeeper(state: &str) -> bool {
     state.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("zk:"))
@@ -178,6 +188,8 @@ mod tests {
         assert!(text.starts_with("settings.toml, in `mesos`: unknown field `master`, expected "), "{text}");
         let text = said("[web]\nport = 1");
         assert!(text.starts_with("settings.toml, top level: unknown field `web`"), "{text}");
+        let text = said("[mesos]\nmasters = \"zk://user:hunter2@z1:2181/mesos\"");
+        assert_eq!(text, "settings.toml, in `mesos.masters`: invalid type: string, expected a sequence");
         let text = said("[mesos]\n\nsecret = hunter2\n");
         assert!(text.starts_with("settings.toml, line 3: ") && !text.contains("hunter2"), "{text}");
     }

@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State as Shared},
     http::StatusCode,
 };
-use millstream_scheduler::{Change, Input, Reply, views};
+use millstream_scheduler::{Input, Reply, views};
 use millstream_spec::{CassandraSink, Diagnostics, Severity};
 use millstream_topology::{
     CassandraError, blocks,
@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::{Answer, Api, Failure};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
-    chain, check, plan,
+    chain, change, check, plan,
 };
 
 /// Longest name of a file in a message; only its end is shown of a longer one.
@@ -63,21 +63,17 @@ pub(super) async fn put(
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error, "deploy it under its own name"));
     }
     check::live(&checked).await.map_err(|found| refused(&found))?;
-    let change = api.change(&spec, &shown, &toml).await?;
-    let lacks = match change.as_ref().map(|change| change.what) {
-        Some(Change::Nothing | Change::TextOnly) => None,
-        _ => api.lacks_room(&spec).await,
-    };
-    // A new job may wait for agents to come; one that runs is not drained for what can only be taken back.
-    if let (Some(change), Some(lacks), false) = (&change, &lacks, force)
-        && drains(change.what)
-    {
-        return Err(no_room(lacks));
-    }
+    let lacks = plan::lacks_now(api.session(), &spec, &api.settings().await?).await;
     ensure_blocks_table(&spec.sink).await.map_err(|error| {
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
+    let change = api.change(&spec, &shown, &toml).await?;
+    let drains = change.as_ref().is_some_and(|change| change::drains(change.what));
+    // A new job may wait for agents to come; one that runs is not drained for what can only be taken back.
+    if let (Ok(Some(lacks)), true, false) = (&lacks, drains, force) {
+        return Err(no_room(lacks));
+    }
     let reply = api.act(Input::Deploy { spec: Box::new(spec), toml }).await?;
     let asked = name.clone();
     let now = api.read(move |seen| views::job(seen.state, &asked)).await?;
@@ -91,13 +87,14 @@ pub(super) async fn put(
         _ => (DeployOutcome::Unchanged, current),
     };
     let mut warnings: Vec<_> = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
-    warnings.extend(lacks.map(|lacks| plan::never_placed(&lacks)));
+    if !matches!(outcome, DeployOutcome::Unchanged | DeployOutcome::TextOnly) {
+        warnings.extend(match lacks {
+            Ok(lacks) => lacks.map(|lacks| plan::never_placed(&lacks)),
+            Err(why) => drains.then(|| format!("whether any agent could hold it as now written is not known: {why}")),
+        });
+    }
     warnings.extend(api.without_master().await);
     Ok(Json(Deployed { job: name, outcome, generation, change, warnings }))
-}
-
-fn drains(change: Change) -> bool {
-    matches!(change, Change::Roll { tasks, .. } | Change::Restart { tasks, .. } if tasks > 0)
 }
 
 fn no_room(lacks: &str) -> Failure {

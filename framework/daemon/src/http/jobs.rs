@@ -7,29 +7,13 @@ use axum::{
     extract::{Path, State as Shared},
     http::StatusCode,
 };
-use millstream_scheduler::{
-    Input, Reply,
-    views::{self, counted},
-};
+use millstream_scheduler::{Input, Reply, views};
 
 use super::{Answer, Api, Failure};
 use crate::api::{JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView};
 
 pub(super) async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {
-    let seen = api.read(|seen| {
-        let jobs = views::jobs(seen.state).into_iter();
-        jobs.map(|job| (views::without_room(seen.state, &job.name), job)).collect::<Vec<_>>()
-    });
-    let mut jobs = vec![];
-    for (without_room, mut job) in seen.await? {
-        for (spec, slots) in without_room {
-            if let Some(lacks) = api.lacks_room(&spec).await {
-                let tasks = counted(slots.len(), "task");
-                job.summary += &format!("; as the cluster is, {tasks} will never be placed: {lacks}");
-            }
-        }
-        jobs.push(job);
-    }
+    let jobs = api.read(|seen| views::jobs(seen.state)).await?;
     Ok(Json(Jobs { jobs, note: api.without_master().await }))
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use millstream_mesos::scheduler::{AskError, Config, get_json};
 use millstream_placement::{AgentOffer, Place, Resources};
 use millstream_scheduler::role_may_use;
-use serde::Deserialize;
+use serde::{Deserialize, de::IgnoredAny};
 use serde_json::Value;
 
 /// A big cluster's list: 50,000 agents of about 2 KiB each.
@@ -14,6 +14,9 @@ const ANSWER_BYTES_MAX: usize = 128 << 20;
 #[derive(Debug, Deserialize)]
 struct Slaves {
     slaves: Vec<Slave>,
+    /// Known from before a failover, and not back yet.
+    #[serde(default)]
+    recovered_slaves: Vec<IgnoredAny>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -78,21 +81,34 @@ struct Named {
     name: String,
 }
 
-/// One offer for each active agent.
+/// The active agents, as the leading master tells them.
 pub(crate) struct Agents {
-    /// Of all that is free there.
-    pub(crate) free: Vec<AgentOffer>,
-    /// Of all that the role could have there if nothing were in use.
-    pub(crate) whole: Vec<AgentOffer>,
+    told: Slaves,
+    role: String,
 }
 
-/// Asks the leading master.
-pub(crate) async fn ask(session: &Config, role: &str) -> Result<Agents, AskError> {
-    let Slaves { mut slaves } = get_json(session, "/slaves", ANSWER_BYTES_MAX).await?;
-    slaves.retain(|slave| slave.active);
-    let free = slaves.iter().cloned().map(|slave| slave.offer(role)).collect();
-    let unused = slaves.into_iter().map(|slave| Slave { used_resources: Amounts::default(), ..slave });
-    Ok(Agents { free, whole: unused.map(|slave| slave.offer(role)).collect() })
+impl Agents {
+    /// Asks the leading master.
+    pub(crate) async fn ask(session: &Config, role: &str) -> Result<Self, AskError> {
+        let mut told: Slaves = get_json(session, "/slaves", ANSWER_BYTES_MAX).await?;
+        told.slaves.retain(|slave| slave.active);
+        Ok(Agents { told, role: role.to_owned() })
+    }
+
+    /// One offer for each, of all that is free there.
+    pub(crate) fn free(self) -> Vec<AgentOffer> {
+        self.told.slaves.into_iter().map(|slave| slave.offer(&self.role)).collect()
+    }
+
+    /// The same of all that the role could have there if nothing were in use; none as long as some agents are not back after
+    /// a failover: those may be the larger ones.
+    pub(crate) fn whole(&self) -> Vec<AgentOffer> {
+        let unused = |slave: &Slave| Slave { used_resources: Amounts::default(), ..slave.clone() };
+        match self.told.recovered_slaves.is_empty() {
+            true => self.told.slaves.iter().map(|slave| unused(slave).offer(&self.role)).collect(),
+            false => vec![],
+        }
+    }
 }
 
 impl Slave {

@@ -9,10 +9,14 @@ use millstream_scheduler::Settings;
 use millstream_spec::JobSpec;
 use tokio::{sync::Mutex, time::Instant};
 
-use super::{agents, problem};
+use super::{agents::Agents, problem};
+use crate::chain;
 
 /// The agents are asked for on the way to another answer, which is not to wait long for them.
 const ASK_WITHIN: Duration = Duration::from_secs(2);
+
+/// A deployment may wait longer, for it drains tasks on the strength of the answer.
+const ASK_FOR_DEPLOYMENT_WITHIN: Duration = Duration::from_secs(10);
 
 /// The status page asks every 2 s, and the list of a big cluster is 100 MiB.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
@@ -29,17 +33,28 @@ impl Room {
         // Somebody else is asking already: this answer does not wait for theirs.
         let mut known = self.agents.try_lock().ok()?;
         if known.as_ref().is_none_or(|(at, _)| at.elapsed() > KNOWN_FOR) {
-            let asked = tokio::time::timeout(ASK_WITHIN, agents::ask(session, &settings.framework.role)).await;
+            let asked = tokio::time::timeout(ASK_WITHIN, Agents::ask(session, &settings.framework.role)).await;
             // Remembered also when there was no answer: a master that is slow is not to be asked at once again.
-            *known = Some((Instant::now(), asked.ok().and_then(Result::ok).map(|agents| agents.whole)));
+            *known = Some((Instant::now(), asked.ok().and_then(Result::ok).map(|agents| agents.whole())));
         }
         lacks(spec, settings, known.as_ref()?.1.clone()?)
     }
 }
 
+/// The same, asked for now; an error, for people, when the master does not tell its agents.
+pub(crate) async fn lacks_now(
+    session: &SessionConfig,
+    spec: &JobSpec,
+    settings: &Settings,
+) -> Result<Option<String>, String> {
+    let asked = tokio::time::timeout(ASK_FOR_DEPLOYMENT_WITHIN, Agents::ask(session, &settings.framework.role)).await;
+    let agents = asked.map_err(|_| "the master does not answer in time".to_owned())?.map_err(|error| chain(&error))?;
+    Ok(lacks(spec, settings, agents.whole()))
+}
+
 /// The same for these agents.
 pub(super) fn lacks(spec: &JobSpec, settings: &Settings, agents: Vec<AgentOffer>) -> Option<String> {
-    // What is lent comes and goes, and stands in no list. A master that has just begun to lead knows no agent yet.
+    // What is lent comes and goes, and stands in no list. No agent: a master that has just begun to lead.
     if spec.tasks.revocable || agents.is_empty() {
         return None;
     }

@@ -85,8 +85,8 @@ impl MastersError {
         let address = login.map_or(text, |(_, address)| address).to_owned();
         match login {
             _ if text.get(..3).is_some_and(|start| start.eq_ignore_ascii_case("zk:")) => Self::NoZooKeeper { address },
-            Some(_) => Self::Credentials { address },
-            None => Self::Address { text: address },
+            Some(_) if !address.is_empty() => Self::Credentials { address },
+            _ => Self::Address { text: address },
         }
     }
 }

@@ -7,7 +7,7 @@ use millstream_e2e::{Mesos, Servers, with};
 use millstream_testbed::eventually;
 use serde_json::Value;
 
-use crate::run::Run;
+use crate::run::{A_WHILE, Run};
 
 /// Three tasks in turn, each well for some seconds before the next one goes.
 const CHANGED_WITHIN: Duration = Duration::from_secs(120);
@@ -50,14 +50,21 @@ fn a_change_that_no_agent_could_hold_drains_nothing_unless_it_is_forced() -> Res
         let file = changed(servers, &run, "cpus = 0.2", "cpus = 64.0").await?;
         let refused = servers.millstream.deploy(&run.job, &file).await.err().context("it was deployed")?.to_string();
         ensure!(refused.contains("needs 64.1 cpus") && refused.contains("--force"), "{refused}");
-        ensure!(job(servers, &run.job).await?["toml"] == before, "the refused file is stored");
+        tokio::time::sleep(A_WHILE).await;
+        let after = job(servers, &run.job).await?;
+        ensure!(after["toml"] == before && after["rollout"].is_null(), "the refused file is stored: {after}");
         ensure!(servers.executors_of(&run.job).await? == run.executors);
 
         let millstream = &servers.millstream;
         let path = millstream.path().join("too-large.toml").display().to_string();
         let forced = millstream.cli(&["deploy", "--force", &path]).await?;
         ensure!(forced.contains("warning: as the cluster is") && forced.contains("task by task"), "{forced}");
+        eventually("a task has drained for it", CHANGED_WITHIN, async || {
+            Ok((job(servers, &run.job).await?["waiting"] == 1).then_some(()))
+        })
+        .await?;
         millstream.deploy(&run.job, &before).await?;
+        servers.placed_without(&run.job, &[]).await?;
         run.exact(servers).await.map(drop)
     })
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
-use millstream_e2e::{Servers, alone, figure};
+use millstream_e2e::{Servers, alone_and_quick, figure};
 use millstream_testbed::{MesosOptions, Millstream, SchedulerOptions, ZooKeeper, eventually};
 use nix::sys::signal::Signal;
 
@@ -29,7 +29,7 @@ enum Part {
 
 #[test]
 fn leaders_of_every_kind_are_killed_twenty_times_and_no_executor_notices() -> Result<()> {
-    alone(async |data| {
+    alone_and_quick(async |data| {
         let zookeeper = ZooKeeper::start(3).await?;
         let options = MesosOptions { masters: 3, zookeeper: Some(zookeeper.url("/mesos")), ..MesosOptions::default() };
         let mesos = millstream_testbed::Mesos::start(options).await?;

@@ -1,4 +1,5 @@
-//! TLS before a master, as an operator puts it there: Mesos' own needs another build of it.
+//! TLS before a master, as an operator puts it there: Mesos' own needs another build of it. The tests of the session have
+//! the like before scripted masters; a crate for both would be more than the lines that it saves.
 
 use std::sync::Arc;
 
@@ -6,7 +7,7 @@ use anyhow::Result;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
 use tokio::{
     net::{TcpListener, TcpStream},
-    task::JoinHandle,
+    task::{JoinHandle, JoinSet},
 };
 use tokio_rustls::{
     TlsAcceptor,
@@ -42,8 +43,9 @@ impl TlsProxy {
             .with_single_cert(vec![certificate.der().clone()], key)?;
         let acceptor = TlsAcceptor::from(Arc::new(config));
         let accepts = tokio::spawn(async move {
+            let mut connections = JoinSet::new();
             while let Ok((outer, _)) = listener.accept().await {
-                tokio::spawn(forward(acceptor.clone(), outer, target.clone()));
+                connections.spawn(forward(acceptor.clone(), outer, target.clone()));
             }
         });
         Ok(TlsProxy { address: address.to_string(), ca: issuer.pem(), accepts })

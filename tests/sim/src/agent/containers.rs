@@ -18,6 +18,7 @@ use crate::{
 const REGISTRATION_MS: Ms = 60_000;
 
 const TERMINATED: &str = "REASON_EXECUTOR_TERMINATED";
+const PREEMPTED: &str = "REASON_CONTAINER_PREEMPTED";
 
 impl World {
     pub(super) fn run_task(&mut self, machine: usize, framework: String, task: TaskInfo, new_executor: bool) {
@@ -61,6 +62,7 @@ impl World {
                 takes: Amounts::of(&info.resources),
                 info,
                 terminating: false,
+                preempted: false,
                 running: false,
                 session: None,
                 queued: vec![],
@@ -122,6 +124,24 @@ impl World {
         self.after(2, Event::ExecutorExited { executor, status: 9 });
     }
 
+    /// The agent takes revocable resources back: what it lends changes, and executors that use some are killed.
+    pub(crate) fn revoke(&mut self, machine: usize) {
+        let known = &mut self.machines[machine];
+        known.oversubscribe(&mut self.rng);
+        let lent = |slot: &&mut Slot| slot.takes.has_revocable() && !slot.terminating;
+        let preempted = known.slots.values_mut().filter(lent).map(|slot| {
+            slot.preempted = true;
+            slot.executor
+        });
+        for executor in preempted.collect::<Vec<_>>() {
+            self.count("executor preempted");
+            self.destroy(executor);
+        }
+        if let Some(agent) = self.machines[machine].id.clone() {
+            self.rescind_revocable(&agent);
+        }
+    }
+
     pub(super) fn executor_exited(&mut self, executor: usize, status: i32) {
         let machine = self.executors[executor].machine;
         let slots = &mut self.machines[machine].slots;
@@ -145,8 +165,9 @@ impl World {
         let theirs = self.machines[machine].tasks.iter().filter(|(_, task)| task.executor == id);
         let theirs: Vec<String> =
             theirs.filter(|(_, task)| !task.latest.is_terminal()).map(|(id, _)| id.clone()).collect();
+        let reason = if slot.preempted { PREEMPTED } else { TERMINATED };
         for task in theirs {
-            self.agent_says(machine, &slot.framework, &task, &id, TaskState::TaskFailed, TERMINATED);
+            self.agent_says(machine, &slot.framework, &task, &id, TaskState::TaskFailed, reason);
         }
         if !failure_first {
             self.tell_master(machine, exited);

@@ -54,6 +54,8 @@ pub(crate) struct Slot {
     info: ExecutorInfo,
     takes: Amounts,
     terminating: bool,
+    /// Its revocable resources are taken back.
+    preempted: bool,
     /// It has subscribed before.
     running: bool,
     /// Its connection; none while there is none.
@@ -82,9 +84,9 @@ struct AgentTask {
 impl Machine {
     pub(crate) fn new(at: usize, rng: &mut Rng) -> Machine {
         let reserved = if at == 0 { rng.below(2) } else { 0 };
-        let total = Amounts { cpus_milli: [4_000, reserved * 1_000], mem_mib: [4_096, reserved * 512] };
-        Machine {
-            total,
+        let total = Amounts { cpus_milli: [4_000, reserved * 1_000, 0], mem_mib: [4_096, reserved * 512, 0], ports: 0 };
+        let mut machine = Machine {
+            total: total.with_ports(rng.between(6, 12) as u32),
             id: None,
             up: false,
             off: false,
@@ -98,7 +100,14 @@ impl Machine {
             slots: BTreeMap::new(),
             tasks: BTreeMap::new(),
             upward: Ordered::default(),
-        }
+        };
+        machine.oversubscribe(rng);
+        machine
+    }
+
+    /// Its estimate of what may be lent.
+    pub(crate) fn oversubscribe(&mut self, rng: &mut Rng) {
+        self.total = self.total.with_revocable(rng.below(3) * 700, rng.below(3) * 400);
     }
 
     /// Can master and agent hear each other?

@@ -97,6 +97,13 @@ impl World {
             return Err(invalid("its ExecutorInfo differs from the one that runs".into()));
         }
         let mut takes = Amounts::of(&task.resources);
+        let whole = takes.plus(&Amounts::of(&executor.resources));
+        if whole.mixes_revocable() {
+            return Err(invalid(format!("it mixes revocable resources with others: {whole:?}")));
+        }
+        if whole.has_revocable() && !self.may_be_revoked(&task.task_id.value) {
+            return Err(invalid(format!("its job does not allow revocable resources: {whole:?}")));
+        }
         let by_race = running.is_none()
             && left.contains(&takes)
             && self.checks.is_from_earlier(&executor.executor_id.value, offer);
@@ -107,6 +114,10 @@ impl World {
             return Err(Invalid { error: format!("it takes {takes:?} of {left:?}"), by_race });
         }
         Ok((executor, takes, running.is_none()))
+    }
+
+    fn may_be_revoked(&self, task: &str) -> bool {
+        self.jobs.iter().any(|job| job.revocable && task.starts_with(&format!("{}.", job.name)))
     }
 
     fn launch(&mut self, framework: &str, agent: &str, task: TaskInfo, executor: ExecutorInfo, new_executor: bool) {

@@ -170,8 +170,17 @@ impl World {
     }
 
     fn rescind_all(&mut self, agent: &str) {
+        self.rescind(agent, |_| true);
+    }
+
+    /// What an agent lends has changed.
+    pub(crate) fn rescind_revocable(&mut self, agent: &str) {
+        self.rescind(agent, Amounts::has_revocable);
+    }
+
+    fn rescind(&mut self, agent: &str, which: impl Fn(&Amounts) -> bool) {
         let Some(master) = &self.master else { return };
-        let offers = master.offers.iter().filter(|(_, offer)| offer.agent == agent);
+        let offers = master.offers.iter().filter(|(_, offer)| offer.agent == agent && which(&offer.amounts));
         for id in offers.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
             self.take_back(&id, true);
         }

@@ -67,9 +67,12 @@ impl World {
     }
 
     fn offer(&mut self, framework: &str, agent: &str) -> Option<Offer> {
-        let free = self.free(agent)?;
+        let mut free = self.free(agent)?;
         let master = self.master.as_ref()?;
         let (known, machine) = (master.frameworks.get(framework)?, master.agents.get(agent)?.machine);
+        if !known.revocable {
+            free = free.with_revocable(0, 0);
+        }
         let is_enough = free.cpus() >= CPUS_MIN_MILLI || free.mem() >= MEM_MIN_MIB;
         let refused = known.filters.iter().any(|filter| filter.agent == agent && filter.refused.contains(&free));
         let wanted = known.may_be_offered(free.cpus(), free.mem(), |named| match named {

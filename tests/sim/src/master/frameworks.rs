@@ -63,6 +63,8 @@ impl World {
     pub(super) fn framework_updated(&mut self, id: &str, subscribe: &Subscribe) {
         let Some(framework) = self.master.as_mut().and_then(|master| master.frameworks.get_mut(id)) else { return };
         framework.suppressed = subscribe.suppressed_roles.iter().any(|role| role == ROLE);
+        framework.revocable =
+            subscribe.framework_info.capabilities.iter().any(|capability| capability.kind == "REVOCABLE_RESOURCES");
         framework.minimum = minimum(&subscribe.framework_info);
         framework.constraints = constraints(subscribe);
     }

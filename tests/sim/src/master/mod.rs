@@ -72,6 +72,8 @@ pub(crate) struct Master {
 pub(crate) struct Framework {
     pub(crate) stream: Option<u64>,
     pub(crate) suppressed: bool,
+    /// It takes revocable resources.
+    revocable: bool,
     filters: Vec<Filter>,
     pub(crate) tasks: BTreeMap<String, Task>,
     /// `min_allocatable_resources`: CPUs and memory, any of them.

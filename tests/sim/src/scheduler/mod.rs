@@ -298,8 +298,7 @@ impl World {
 fn settings() -> Settings {
     let framework = FrameworkSettings { role: ROLE.into(), ..FrameworkSettings::default() };
     let executor = ExecutorProgram::Path("/opt/millstream-executor".into());
-    // The virtual agents have no ports to offer.
-    Settings { framework, executor, executor_port: false, ..Settings::default() }
+    Settings { framework, executor, executor_port: true, ..Settings::default() }
 }
 
 /// What an input brings, as far as it is checked.

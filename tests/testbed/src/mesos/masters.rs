@@ -10,8 +10,8 @@ use tokio::sync::{Mutex, MutexGuard};
 
 use crate::process::Process;
 
-/// How long a master that ended itself stays away: as systemd's RestartSec, shorter.
-const RESTART_AFTER: Duration = Duration::from_millis(200);
+/// How often it is looked whether a master has ended. One that cannot run is started so often until its test gives up.
+const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// Enough of a log to see why a master has ended or does not lead.
 const LOG_LINES: usize = 12;
 
@@ -36,7 +36,7 @@ impl Masters {
         let masters = Arc::downgrade(&self.0);
         tokio::spawn(async move {
             while restart_ended(&masters).await {
-                tokio::time::sleep(RESTART_AFTER).await;
+                tokio::time::sleep(LOOK_EVERY).await;
             }
         });
     }
