@@ -181,7 +181,7 @@ fn unreachable(silent: &[Silent]) -> Failure {
 
 fn foreign(base: &str, status: StatusCode, why: &str) -> Failure {
     let remedy = match status {
-        StatusCode::NOT_FOUND => "this scheduler does not know the command: are both of the same version?",
+        StatusCode::NOT_FOUND => "is it the scheduler's address (port 7070 by default), and of the same version?",
         _ => "is it another program that listens there? See --scheduler URL and MILLSTREAM_SCHEDULER",
     };
     Failure::new(format!("{base} does not answer as a scheduler: {why}"), remedy)

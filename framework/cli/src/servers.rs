@@ -13,9 +13,13 @@ const LOCAL_DIR: &str = "millstream-local";
 /// Runs a scheduler until SIGINT or SIGTERM. Its tasks run on.
 pub(crate) async fn scheduler(args: args::Scheduler, out: Output) -> Result<(), Failure> {
     let masters = args.master.iter().flat_map(|text| masters(text)).collect();
+    let login = args.master.iter().chain(&args.state).any(|text| text.contains('@'));
     let overrides = Overrides { masters, ca: args.ca, state: args.state, ..overrides(args.serve) };
     let config = Config::load(args.config.as_deref(), overrides).map_err(|e| Failure::of(&e))?;
     process::log(out);
+    if login {
+        tracing::warn!("every user of this host sees a login on the command line: put it into the file of --config");
+    }
     let ended = millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e));
     if ended.is_ok() {
         tracing::info!("tasks run on; the next scheduler takes them over");

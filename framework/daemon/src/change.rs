@@ -1,8 +1,8 @@
 //! What is changed about a deployed job, for people: before it happens and after.
 
 use millstream_scheduler::{
-    Change, State, change,
-    views::{self, counted},
+    Change, Refusal, State, change, refusal, table_shared_with,
+    views::{self, RolloutState, RolloutView, counted},
 };
 use millstream_spec::JobSpec;
 use similar::TextDiff;
@@ -12,8 +12,37 @@ use crate::api::ChangeView;
 /// Unchanged lines shown around each change.
 const CONTEXT_LINES: usize = 3;
 
-/// What deploying a file would change; none for a job that is not deployed, and when nothing differs.
-pub(crate) fn of(state: &State, spec: &JobSpec, file_name: &str, text: &str) -> Option<ChangeView> {
+/// What a deploy would meet, seen at one moment.
+pub(crate) struct Standing {
+    /// None for a job that is not deployed, and when nothing differs.
+    pub(crate) change: Option<ChangeView>,
+    pub(crate) refusal: Option<Refusal>,
+    pub(crate) warnings: Vec<String>,
+}
+
+/// What deploying a file would meet.
+pub(crate) fn standing(state: &State, spec: &JobSpec, file_name: &str, text: &str) -> Standing {
+    let change = of(state, spec, file_name, text);
+    let warnings = [shared_table(state, spec), unproven(state, spec, change.as_ref())].into_iter().flatten().collect();
+    Standing { change, refusal: refusal(state, spec), warnings }
+}
+
+fn shared_table(state: &State, spec: &JobSpec) -> Option<String> {
+    let other = table_shared_with(state, spec)?;
+    let (keyspace, table) = (&spec.sink.keyspace, &spec.sink.table);
+    Some(format!("job {other} writes to {keyspace}.{table} too: of two rows with one key, either may stay"))
+}
+
+/// What a failing version goes back to is what ran well before, not the one that was deployed last.
+fn unproven(state: &State, spec: &JobSpec, change: Option<&ChangeView>) -> Option<String> {
+    let (Change::Roll { .. } | Change::Restart { .. }) = change?.what else { return None };
+    let RolloutView { state, from, .. } = views::job(state, &spec.name.0)?.rollout?;
+    matches!(state, RolloutState::Rolling | RolloutState::Restarting).then(|| {
+        format!("the change under way has not proven itself: if this one fails, the job goes back to generation {from}, before both")
+    })
+}
+
+fn of(state: &State, spec: &JobSpec, file_name: &str, text: &str) -> Option<ChangeView> {
     let deployed = views::job_toml(state, &spec.name.0)?;
     let diff = diff(&spec.name.0, &deployed, file_name, text)?;
     let what = change(state, spec, text);

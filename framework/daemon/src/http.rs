@@ -4,7 +4,7 @@ mod deploy;
 mod jobs;
 mod role;
 
-pub(crate) use deploy::{Named, no_volumes, refused};
+pub(crate) use deploy::{Named, refused, refused_here};
 pub(crate) use role::{Leading, Role};
 
 use std::{
@@ -31,8 +31,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{ChangeView, ErrorBody, Health, HealthStatus},
-    change,
+    api::{ErrorBody, Health, HealthStatus},
+    change::{self, Standing},
     driver::{Ask, Seen, Vitals},
     metrics::Metrics,
     plan::{self, Room},
@@ -110,10 +110,10 @@ impl Api {
         self.read(|seen| seen.state.settings().clone()).await
     }
 
-    /// What deploying a file would change about a deployed job.
-    pub(crate) async fn change(&self, spec: &JobSpec, file: &str, toml: &str) -> Result<Option<ChangeView>, Failure> {
+    /// What deploying a file would meet.
+    pub(crate) async fn standing(&self, spec: &JobSpec, file: &str, toml: &str) -> Result<Standing, Failure> {
         let (spec, file, toml) = (spec.clone(), file.to_owned(), toml.to_owned());
-        self.read(move |seen| change::of(seen.state, &spec, &file, &toml)).await
+        self.read(move |seen| change::standing(seen.state, &spec, &file, &toml)).await
     }
 
     /// Would deploying a file change nothing about a deployed job?

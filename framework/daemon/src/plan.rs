@@ -16,15 +16,16 @@ use millstream_placement::{AgentOffer, JobTopology, Plan, Problem, Reason, Reque
 use millstream_scheduler::{
     Change, Settings, guessed_bytes_per_sec, job_wishes, task_resources,
     views::{counted, plural},
-    volume_refusal,
 };
 use millstream_spec::{JobSpec, TaskCount};
 
 use self::agents::Agents;
 use crate::{
     api::{PlanView, PlannedTask, RefusedAgent},
-    chain, change, check,
-    http::{Api, Failure, Named, no_volumes, refused},
+    chain,
+    change::{self, Standing},
+    check,
+    http::{Api, Failure, Named, refused, refused_here},
 };
 
 pub(crate) async fn post(
@@ -40,14 +41,15 @@ pub(crate) async fn post(
     };
     let topology = millstream_topology::snapshot(&checked.file.spec).await.map_err(|error| unreadable(&error))?;
     let settings = api.settings().await?;
-    if let Some(reason) = volume_refusal(&checked.file.spec, &settings) {
-        return Err(no_volumes(reason));
+    let Standing { change, refusal, warnings } = api.standing(&checked.file.spec, &shown, &toml).await?;
+    if let Some(refusal) = refusal {
+        return Err(refused_here(refusal));
     }
     let agents = Agents::ask(api.session(), &settings.framework.role).await.map_err(|error| unreadable(&error))?;
-    let change = api.change(&checked.file.spec, &shown, &toml).await?;
     let unchanged = change.is_none() && api.is_deployed(&checked.file.spec, &toml).await?;
     let lacks = room::lacks(&checked.file.spec, &settings, agents.whole());
-    let mut view = PlanView { change, unchanged, ..view(&checked.file.spec, topology, agents.free(), &settings) };
+    let mut view =
+        PlanView { change, unchanged, warnings, ..view(&checked.file.spec, topology, agents.free(), &settings) };
     if let Some(lacks) = lacks {
         let refused = view.change.as_ref().is_some_and(|change| change::drains(change.what));
         let refused = if refused { "; `deploy` refuses the change without --force" } else { "" };

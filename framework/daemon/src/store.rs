@@ -27,7 +27,7 @@ pub enum StoreError {
         source: std::io::Error,
     },
     /// It cannot be opened.
-    #[error("cannot open the state in {}; does another scheduler use it?", path.display())]
+    #[error("cannot open the state in {}; does another scheduler use it? --state takes another folder, or a ZooKeeper for several schedulers", path.display())]
     Open {
         /// The file.
         path: PathBuf,

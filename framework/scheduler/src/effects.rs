@@ -4,6 +4,8 @@ use millstream_protocol::PartitionStatus;
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::Refusal;
+
 /// What a step wants done, in this order: records in one transaction, then calls in order, then audit.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Effects {
@@ -56,11 +58,8 @@ pub enum Reply {
     NoSuchJob,
     /// Only a stopped job can be deleted.
     NotStopped,
-    /// It cannot run as the scheduler is set up; nothing was changed.
-    Refused {
-        /// Why.
-        reason: &'static str,
-    },
+    /// It cannot be deployed here; nothing was changed.
+    Refused(Refusal),
 }
 
 /// Why a task ended or was given up. Closed: label of the failure metric.

@@ -8,7 +8,7 @@ use millstream_spec::{JobSpec, TaskCount};
 use crate::{
     Audit, Change, Effects, Reply, State, ending,
     records::{Aim, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
-    rollout,
+    refusal, rollout,
     state::{Backoff, JobState, SlotWish},
     volumes,
 };
@@ -24,8 +24,8 @@ const FORGIVE_AFTER_MS: u64 = 60_000;
 
 /// Does what [`rollout::change`] says.
 pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, toml: String) {
-    if let Some(reason) = volumes::volume_refusal(&spec, &state.settings) {
-        effects.reply = Some(Reply::Refused { reason });
+    if let Some(refusal) = refusal::refusal(state, &spec) {
+        effects.reply = Some(Reply::Refused(refusal));
         return;
     }
     let name = spec.name.0.clone();

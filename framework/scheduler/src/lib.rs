@@ -7,7 +7,7 @@
 //! * [`Input`], [`Now`] → [`step`] → [`Effects`] (records, calls, [`Audit`], [`Reply`])
 //! * [`Settings`]: what does not change while it runs, [`framework_info`] made from it
 //! * [`records`]: the durable forms; `store`: them in memory, with what a step has changed; `state`: all of it
-//! * `jobs` (deploy, stop, delete, slots), `offers` (plan, accept, decline), `launch` (task and executor infos),
+//! * `jobs` (deploy, stop, delete, slots), `refusal` (what is not deployed here), `offers` (plan, accept, decline), `launch` (task and executor infos),
 //!   `resources` (cutting them out of offers), `updates` (task states), `liveness` (reports and silence), `ending`
 //!   (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse offers), `volumes`
 //!   (persistent ones) and `operations` (what became of them), `reconcile`,
@@ -29,6 +29,7 @@ mod offers;
 mod operations;
 mod reconcile;
 pub mod records;
+mod refusal;
 mod resources;
 mod rollout;
 mod settings;
@@ -49,9 +50,9 @@ pub use offers::{
     guessed_bytes_per_sec, job_wishes, task_resources, tier,
     view::{agent_offer, place_of},
 };
+pub use refusal::{Refusal, refusal, table_shared_with};
 pub use resources::role_may_use;
 pub use rollout::{Change, change};
 pub use settings::*;
 pub use state::{RestoreError, State};
 pub use step::step;
-pub use volumes::volume_refusal;

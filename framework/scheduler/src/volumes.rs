@@ -12,12 +12,11 @@ use std::collections::BTreeSet;
 use millstream_mesos_types::{
     Offer, Operation, OperationId, OperationKind, OperationState, Resource, Resources, Volumes,
 };
-use millstream_spec::JobSpec;
 
 pub(crate) use self::resource::{id_of, is_plain_disk};
 use self::resource::{owner_of, reserved, unreserved, volume};
 use crate::{
-    Audit, Effects, Settings, State,
+    Audit, Effects, State,
     records::{JobPhase, OperationOf, OperationRecord, SlotKey, VolumeRecord},
     resources::Pool,
 };
@@ -32,12 +31,6 @@ pub(crate) enum Taken {
     Kept { id: String, volume: Resource },
     /// Unreserved disk for a new one.
     Fresh { disk: Resource, size_bytes: u64 },
-}
-
-/// Why a job cannot have the volumes it asks for; none when it can.
-pub fn volume_refusal(spec: &JobSpec, settings: &Settings) -> Option<&'static str> {
-    (spec.tasks.volume_bytes.is_some() && settings.framework.role == "*")
-        .then_some("a persistent volume needs disk reserved for a role, and nothing can be reserved for role *")
 }
 
 /// The slot's volume, if it is worth going back to: it is there, of the size that is wanted, its agent is not avoided, and

@@ -2,12 +2,18 @@
 
 use std::fmt::Write as _;
 
-use millstream_daemon::api::{LagView, counted, plural};
+use millstream_daemon::api::{LagView, PartitionLag, counted, plural};
 
 use super::word;
 use crate::table::{Table, UNKNOWN, alike, count, duration, named_partitions};
 
 pub(super) fn text(lag: &LagView) -> String {
+    if lag.partitions.is_empty() {
+        return format!(
+            "{0}: topic {1}: no task, no lag: it is stopped, or has just begun; see `millstream why {0}`\n",
+            lag.job, lag.topic
+        );
+    }
     let mut table = Table::new(&[">PARTITION", "HOST", ">POSITION", ">DURABLE", ">END", ">LAG", ">BEHIND", "STATUS"]);
     for p in &lag.partitions {
         table.row([
@@ -39,12 +45,24 @@ pub(super) fn text(lag: &LagView) -> String {
         let _ = write!(out, "; {} of {partitions} not known yet", lag.unknown);
     }
     out.push('\n');
-    out + &table.render() + &reasons
+    out + &table.render() + &reasons + &help(lag)
+}
+
+/// What a person can do about a record that stops its partition.
+fn help(lag: &LagView) -> String {
+    let is_bad = |p: &PartitionLag| p.reason.as_ref().is_some_and(|reason| reason.starts_with("bad record"));
+    if !lag.partitions.iter().any(is_bad) {
+        return String::new();
+    }
+    format!(
+        "help: mend the job ([source.columns], or `bad_record` in [errors]) and deploy it, or move the offset of its group past \
+         the record; it goes on by itself\n"
+    )
 }
 
 #[cfg(test)]
 mod tests {
-    use millstream_daemon::api::{LagView, PartitionLag};
+    use super::*;
 
     #[test]
     fn what_is_unknown_is_no_zero() {

@@ -89,7 +89,7 @@ pub(crate) async fn delete(args: &args::Job, out: Output) -> Result<(), Failure>
     if out.json {
         out.value(&serde_json::json!({ "job": args.job, "deleted": true }));
     } else {
-        out.text(&format!("{}: forgotten; its rows stay where they are\n", args.job));
+        out.text(&format!("{}: forgotten; its rows stay where they are, and its group's offsets in Kafka: deployed again, it goes on there\n", args.job));
     }
     Ok(())
 }

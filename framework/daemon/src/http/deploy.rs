@@ -5,7 +5,7 @@ use axum::{
     extract::{Path, Query, State as Shared},
     http::StatusCode,
 };
-use millstream_scheduler::{Input, Reply, views};
+use millstream_scheduler::{Input, Refusal, Reply, views};
 use millstream_spec::{CassandraSink, Diagnostics, Severity};
 use millstream_topology::{
     CassandraError, blocks,
@@ -17,7 +17,9 @@ use serde::Deserialize;
 use super::{Answer, Api, Failure};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
-    chain, change, check, plan,
+    chain,
+    change::{self, Standing},
+    check, plan,
 };
 
 /// Longest name of a file in a message; only its end is shown of a longer one.
@@ -68,7 +70,7 @@ pub(super) async fn put(
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
-    let change = api.change(&spec, &shown, &toml).await?;
+    let Standing { change, mut warnings, .. } = api.standing(&spec, &shown, &toml).await?;
     let drains = change.as_ref().is_some_and(|change| change::drains(change.what));
     // A new job may wait for agents to come; one that runs is not drained for what can only be taken back.
     if let (Ok(Some(lacks)), true, false) = (&lacks, drains, force) {
@@ -83,10 +85,10 @@ pub(super) async fn put(
         Reply::Updating { generation, rolling: true, .. } => (DeployOutcome::Rolling, generation),
         Reply::Updating { generation, .. } => (DeployOutcome::Updating, generation),
         Reply::TextOnly => (DeployOutcome::TextOnly, current),
-        Reply::Refused { reason } => return Err(no_volumes(reason)),
+        Reply::Refused(refusal) => return Err(refused_here(refusal)),
         _ => (DeployOutcome::Unchanged, current),
     };
-    let mut warnings: Vec<_> = checked.file.warnings.items().iter().map(|warning| warning.message.clone()).collect();
+    warnings.splice(0..0, checked.file.warnings.items().iter().map(|warning| warning.message.clone()));
     if !matches!(outcome, DeployOutcome::Unchanged | DeployOutcome::TextOnly) {
         warnings.extend(match lacks {
             Ok(lacks) => lacks.map(|lacks| plan::never_placed(&lacks)),
@@ -108,10 +110,9 @@ async fn ensure_blocks_table(sink: &CassandraSink) -> Result<(), CassandraError>
     blocks::ensure_table(&session, &sink.keyspace).await
 }
 
-/// The scheduler's role can have no persistent volumes.
-pub(crate) fn no_volumes(reason: &str) -> Failure {
-    let remedy = "leave out `tasks.volume`, or give the scheduler a role of its own";
-    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, reason, remedy)
+/// A job that is right, but not here.
+pub(crate) fn refused_here(Refusal { reason, remedy }: Refusal) -> Failure {
+    Failure::new(StatusCode::UNPROCESSABLE_ENTITY, reason, format!("nothing was changed; {remedy}"))
 }
 
 /// A refused job file, each fault as `millstream validate` prints it.

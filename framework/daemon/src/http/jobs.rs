@@ -36,6 +36,7 @@ pub(super) async fn why(Shared(api): Shared<Api>, Path(name): Path<String>) -> A
         Some((view, views::without_room(seen.state, &asked)))
     });
     let (mut view, without_room) = view.await?.ok_or_else(|| Failure::no_such_job(&name))?;
+    view.note = api.without_master().await.or(view.note);
     for (spec, slots) in without_room {
         if let Some(lacks) = api.lacks_room(&spec).await {
             view.never_placed(&slots, &lacks);

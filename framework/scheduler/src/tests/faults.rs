@@ -246,7 +246,7 @@ fn m14_a_bad_binary_is_launched_ever_more_rarely_and_other_jobs_do_not_wait() {
     world.topology(1);
     world.live(100);
     let mut other = job();
-    other.name.0 = "other".into();
+    (other.name.0, other.source.group) = ("other".into(), "other".into());
     world.deploy(other);
     world.input(Input::Topology { job: "other".into(), topology: topology(1) });
     world.live(2);

@@ -19,6 +19,34 @@ fn the_same_text_changes_nothing() {
 }
 
 #[test]
+fn a_topic_in_one_group_is_consumed_by_one_job_at_a_time() {
+    let mut world = World::running(3);
+    let mut other = job();
+    other.name = millstream_spec::JobName("other".into());
+    other.sink.table = "other".into();
+    let refused = world.deploy(other.clone());
+    assert!(refused.records.is_empty());
+    let Some(Reply::Refused(Refusal { reason, .. })) = refused.reply else { panic!("{:?}", refused.reply) };
+    assert_eq!(
+        reason,
+        "job flights consumes topic flights in group flights: each would pass over what the other has read"
+    );
+    assert_eq!(world.deploy(job()).reply, Some(Reply::Unchanged), "its own group is no hindrance");
+
+    let mut elsewhere = other.clone();
+    elsewhere.source.group = "other".into();
+    assert_eq!((refusal(&world.state, &elsewhere), table_shared_with(&world.state, &elsewhere)), (None, None));
+    elsewhere.sink.table = job().sink.table;
+    assert_eq!(table_shared_with(&world.state, &elsewhere).as_deref(), Some(JOB));
+
+    world.input(Input::Stop { job: JOB.into() });
+    assert!(matches!(world.deploy(other.clone()).reply, Some(Reply::Refused(_))), "what drains still commits");
+    world.live(60);
+    assert_eq!(world.deploy(other).reply, Some(Reply::Started { generation: 1 }));
+    assert!(matches!(world.deploy(job()).reply, Some(Reply::Refused(_))), "now it is the other's");
+}
+
+#[test]
 fn other_comments_restart_nothing() {
     let mut world = World::running(3);
     let effects = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into() });

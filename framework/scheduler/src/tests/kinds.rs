@@ -20,6 +20,7 @@ fn named<'a>(resources: &'a [Resource], name: &str) -> Vec<&'a Resource> {
 fn deploy_named(world: &mut World, name: &str, change: impl Fn(&mut millstream_spec::JobSpec)) {
     let mut spec = job();
     spec.name = millstream_spec::JobName(name.into());
+    spec.source.group = name.into();
     change(&mut spec);
     world.deploy(spec);
     world.input(Input::Topology { job: name.into(), topology: topology(1) });

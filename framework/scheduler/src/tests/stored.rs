@@ -62,7 +62,7 @@ fn everything() -> World {
 fn named(name: &str) -> JobSpec {
     let text = include_str!("../../../../jobs/spec/tests/released/0.1/everything.toml");
     let mut spec = millstream_spec::parse("everything.toml", text).expect("a released job file").spec;
-    spec.name.0 = name.into();
+    (spec.name.0, spec.source.group) = (name.into(), name.into());
     spec.tasks.count = millstream_spec::TaskCount::PerPartition;
     spec.tasks.mem_bytes = 64 << 20;
     (spec.tasks.cpus, spec.placement) = (0.2, millstream_spec::Placement::default());

@@ -394,6 +394,6 @@ fn nothing_can_be_reserved_for_everybodys_role() {
     world.state = State::new(Settings::default());
     world.subscribe();
     let refused = world.deploy(kept());
-    assert!(matches!(refused.reply, Some(Reply::Refused { .. })) && refused.records.is_empty());
+    assert!(matches!(refused.reply, Some(Reply::Refused(_))) && refused.records.is_empty());
     assert_eq!(world.deploy(job()).reply, Some(Reply::Started { generation: 1 }));
 }

@@ -182,6 +182,7 @@ fn action() -> impl Strategy<Value = Action> {
 fn job_named(number: usize) -> spec::JobSpec {
     let mut spec = job();
     spec.name = spec::JobName(format!("job-{number}"));
+    spec.source.group = spec.name.0.clone();
     spec
 }
 

@@ -90,7 +90,11 @@ fn slot_state(state: &State, record: &JobRecord, key: &SlotKey, slot: &SlotRecor
     let deadline = wish.map_or(0, |wish| wish.since + record.wanted(slot).spec.placement.max_wait_ms);
     SlotState::Waiting {
         text: state_text(state, key),
-        deadline_in_ms: if ends_by_waiting(&reason) { deadline.saturating_sub(now) } else { 0 },
+        deadline_in_ms: if state.is_subscribed() && ends_by_waiting(&reason) {
+            deadline.saturating_sub(now)
+        } else {
+            0
+        },
         reason: on_the_wall(state, reason),
         refused: wish.map(|wish| wish.refused.clone()).unwrap_or_default(),
         backoff_in_ms: not_before(state, key).saturating_sub(now),

@@ -53,9 +53,10 @@ impl KafkaError {
                 "check source.kafka.bootstrap, that the brokers run, and security.protocol in [source.kafka.options]"
                     .to_owned()
             }
-            KafkaError::TopicMissing { topic, nearest } => {
-                did_you_mean(nearest, format!("create it: kafka-topics --create --topic {topic} --partitions …"))
-            }
+            KafkaError::TopicMissing { topic, nearest } => did_you_mean(
+                nearest,
+                format!("create it: kafka-topics --bootstrap-server BROKER --create --topic {topic} --partitions …"),
+            ),
             KafkaError::TopicRefused { .. } => {
                 "grant the job's user Describe and Read on the topic, or correct source.kafka.topic".to_owned()
             }

@@ -1,5 +1,7 @@
 //! `testbed`: the real servers for a developer's hands.
 
+use std::io::{IsTerminal as _, stderr};
+
 use anyhow::{Result, bail};
 use clap::{Parser, Subcommand};
 use millstream_testbed::{Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions, ZooKeeper};
@@ -43,7 +45,11 @@ struct Up {
 #[tokio::main]
 async fn main() -> Result<()> {
     let filter = tracing_subscriber::EnvFilter::new("error,millstream_testbed=info");
-    tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
     match Cli::parse().command {
         Command::Up(wanted) => up(wanted).await?,
         Command::Leftovers => leftovers().await?,

@@ -6,7 +6,10 @@ mod flights;
 mod progress;
 mod summary;
 
-use std::time::{Duration, Instant};
+use std::{
+    io::{IsTerminal as _, stderr},
+    time::{Duration, Instant},
+};
 
 use anyhow::{Context, Result, bail};
 use millstream_testbed::{
@@ -44,7 +47,12 @@ struct Stack {
 #[tokio::main]
 async fn main() {
     let filter = tracing_subscriber::EnvFilter::new("error,millstream_testbed=info");
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(std::io::stderr).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(std::io::stderr)
+        .with_ansi(stderr().is_terminal())
+        .init();
     let code = guarded().await.unwrap_or_else(|error| {
         eprintln!("demo: {error:#}");
         1
