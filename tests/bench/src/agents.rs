@@ -88,7 +88,7 @@ async fn start(options: &Options) -> Result<Stack> {
     let mem = TASKS_PER_AGENT as u32 * TASK_MEM_MIB + EXECUTOR_MEM_MIB;
     let cluster = MesosOptions {
         agents: options.agents,
-        resources: format!("cpus:{cpus};mem:{mem};disk:1024;ports:[31000-31009]"),
+        resources: format!("cpus:{cpus};mem:{mem};disk:1024;ports:[%p]"),
         ..MesosOptions::default()
     };
     let kafka = KafkaOptions { heap_mib: 512, ..KafkaOptions::default() };

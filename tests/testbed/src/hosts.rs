@@ -14,6 +14,13 @@ const FIRST_PORT: u16 = 15_000;
 /// Up to here; Mesos agents offer ports from 31,000.
 const PORTS: u16 = 14_000;
 
+/// Ports that Mesos agents offer: above the ones of `millstream local`, and below those that the kernel hands out.
+const FIRST_TASK_PORT: u16 = 31_100;
+/// Offered by each agent of a cluster.
+const TASK_PORTS: u16 = 50;
+/// Clusters before the first ports come again.
+const TASK_PORT_RANGES: u16 = 32;
+
 /// Hosts in 127.0.1.x; the next ones are 127.0.2.x.
 const HOSTS_PER_NET: usize = 250;
 
@@ -25,6 +32,14 @@ pub fn host(i: usize) -> String {
 /// Rack of host `i`: r1, r2, r3, r1, …
 pub fn rack(i: usize) -> String {
     format!("r{}", (i - 1) % 3 + 1)
+}
+
+/// A range of ports for the tasks of one cluster, as in `31100-31149`: clusters that run at once have the same hosts.
+pub(crate) fn task_ports() -> String {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let step = u32::from(NEXT.fetch_add(1, Ordering::Relaxed)) + std::process::id();
+    let begin = FIRST_TASK_PORT + (step % u32::from(TASK_PORT_RANGES)) as u16 * TASK_PORTS;
+    format!("{begin}-{}", begin + TASK_PORTS - 1)
 }
 
 /// A port that is free on every one of `addresses`.

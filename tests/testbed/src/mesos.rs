@@ -18,7 +18,7 @@ use tokio::net::TcpStream;
 use self::{flags::Ports, masters::Masters};
 use crate::{
     cluster_dir::ClusterDir,
-    hosts::{free_port, host},
+    hosts::{free_port, host, task_ports},
     http,
     process::{Process, eventually},
 };
@@ -38,7 +38,7 @@ pub struct MesosOptions {
     pub zookeeper: Option<String>,
     /// Agents; agent I is host I.
     pub agents: usize,
-    /// Resources of each agent.
+    /// Resources of each agent; `%p` is a range of ports that no other cluster of this process has.
     pub resources: String,
     /// Attributes of each agent; `%d` is its number, `%r` its rack.
     pub attributes: String,
@@ -56,7 +56,7 @@ impl Default for MesosOptions {
             masters: 1,
             zookeeper: None,
             agents: 3,
-            resources: "cpus:4;mem:4096;disk:10240;ports:[31000-31099]".to_owned(),
+            resources: "cpus:4;mem:4096;disk:10240;ports:[%p]".to_owned(),
             attributes: "rack:%r;broker:%d".to_owned(),
             oversubscribed: None,
             // A lost agent is known after 3 s instead of 75 s.
@@ -78,10 +78,11 @@ pub struct Mesos {
 
 impl Mesos {
     /// Starts masters and agents and waits until all agents are registered. The first start on a machine builds Mesos.
-    pub async fn start(options: MesosOptions) -> Result<Self> {
+    pub async fn start(mut options: MesosOptions) -> Result<Self> {
         ensure!(options.masters == 1 || options.zookeeper.is_some(), "several masters need a ZooKeeper");
         let root = tokio::task::spawn_blocking(build::root).await??;
         let dir = ClusterDir::new("mesos")?;
+        options.resources = options.resources.replace("%p", &task_ports());
         let hosts: Vec<String> = (1..=options.agents).map(host).collect();
         let loopback = [LOOPBACK.to_owned()];
         let masters = (0..options.masters).map(|_| free_port(&loopback)).collect::<Result<Vec<_>>>()?;

@@ -26,7 +26,9 @@ fn everything() -> World {
     let mut world = World::new();
     world.subscribe();
     for name in ["gone", "idle", "leaving", "changing", "flights"] {
-        world.deploy(named(name));
+        let mut spec = named(name);
+        spec.source.group = name.into();
+        world.deploy(spec.clone());
         world.input(Input::Topology { job: name.into(), topology: topology(3) });
         world.offer_all();
         world.run_all();
@@ -38,7 +40,6 @@ fn everything() -> World {
             }
             "leaving" => drop(world.input_dying_before_calls(Input::Stop { job: name.into() })),
             "changing" => {
-                let mut spec = named(name);
                 spec.source.topic = "other".into();
                 let toml = serde_json::to_string(&spec).expect("a job");
                 drop(world.input_dying_before_calls(Input::Deploy { spec: Box::new(spec), toml }));
@@ -62,7 +63,7 @@ fn everything() -> World {
 fn named(name: &str) -> JobSpec {
     let text = include_str!("../../../../jobs/spec/tests/released/0.1/everything.toml");
     let mut spec = millstream_spec::parse("everything.toml", text).expect("a released job file").spec;
-    (spec.name.0, spec.source.group) = (name.into(), name.into());
+    spec.name.0 = name.into();
     spec.tasks.count = millstream_spec::TaskCount::PerPartition;
     spec.tasks.mem_bytes = 64 << 20;
     (spec.tasks.cpus, spec.placement) = (0.2, millstream_spec::Placement::default());

@@ -21,7 +21,7 @@ const WATCHED: Duration = Duration::from_secs(12);
 fn cluster() -> MesosOptions {
     MesosOptions {
         agents: AGENTS,
-        resources: format!("cpus:{CPUS_PER_AGENT};mem:2048;disk:1024;ports:[31000-31099]"),
+        resources: format!("cpus:{CPUS_PER_AGENT};mem:2048;disk:1024;ports:[%p]"),
         ..MesosOptions::default()
     }
 }

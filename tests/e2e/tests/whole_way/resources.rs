@@ -49,7 +49,7 @@ fn whole(sum: f64) -> f64 {
 
 #[test]
 fn static_reservations_of_the_role_are_used_first() -> Result<()> {
-    let resources = format!("cpus({ROLE}):1;mem({ROLE}):512;cpus:3;mem:3584;disk:1024;ports:[31000-31099]");
+    let resources = format!("cpus({ROLE}):1;mem({ROLE}):512;cpus:3;mem:3584;disk:1024;ports:[%p]");
     beside(MesosOptions { resources, ..MesosOptions::default() }, async |servers| {
         let accounts = Accounts::prepare(servers, "reserved-static", 10).await?;
         let shape = Shape { cpus: 0.5, ..Shape::default() };
@@ -143,7 +143,6 @@ fn the_endpoint_of_an_executor_has_one_of_the_offered_ports() -> Result<()> {
             scalars(&taken, "ports").flat_map(|ports| ports["ranges"]["range"].as_array().into_iter().flatten());
         let ranges: Vec<(u64, u64)> =
             ranges.filter_map(|range| Some((range["begin"].as_u64()?, range["end"].as_u64()?))).collect();
-        ensure!(ports.iter().all(|port| (31_000..=31_099).contains(port)), "ports {ports:?}");
         let ours = |port: &u64| ranges.iter().any(|(begin, end)| (begin..=end).contains(&port));
         ensure!(ports.iter().all(ours), "ports {ports:?}, taken from offers {ranges:?}");
         servers.stop(&accounts.name).await
