@@ -73,7 +73,10 @@ pub async fn live(checked: &Checked) -> Result<Live, Diagnostics> {
     let binding = match table {
         Ok(table) => bind(&checked.transform, &file.spec.sink, &table)
             .map_err(|found| errors.extend(found.into_iter().map(|e| file.error_at(&e.at, e.message, e.help)))),
-        Err(error) => Err(errors.push(cassandra_error(file, &error))),
+        Err(error) => {
+            errors.push(cassandra_error(file, &error));
+            Err(())
+        }
     };
     match (partitions, binding) {
         (Ok(partitions), Ok(binding)) if errors.is_empty() => Ok(Live { binding, partitions }),

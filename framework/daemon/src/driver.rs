@@ -42,7 +42,7 @@ pub(crate) enum Ask {
     /// To look at the state.
     Read(Box<dyn FnOnce(&Seen<'_>) + Send>),
     /// To do something; answered once it is durable.
-    Act(Input, oneshot::Sender<Reply>),
+    Act(Box<Input>, oneshot::Sender<Reply>),
 }
 
 /// What a reader sees.
@@ -217,7 +217,7 @@ impl Driver {
                 false
             }
             Ask::Act(input, answer) => {
-                let done = self.input(input, calls).await;
+                let done = self.input(*input, calls).await;
                 if let Some(reply) = done.reply {
                     // The person may have hung up; what was asked for is done all the same.
                     let _ = answer.send(reply);

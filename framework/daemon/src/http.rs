@@ -148,7 +148,7 @@ impl Api {
     /// Does something.
     async fn act(&self, input: Input) -> Result<Reply, Failure> {
         let (answer, answered) = oneshot::channel();
-        self.answered(Ask::Act(input, answer), answered).await
+        self.answered(Ask::Act(Box::new(input), answer), answered).await
     }
 
     async fn answered<T>(&self, ask: Ask, answered: oneshot::Receiver<T>) -> Result<T, Failure> {
@@ -247,7 +247,7 @@ async fn executor(Shared(api): Shared<Api>, Path(sha256): Path<String>) -> Resul
     // Mesos' fetcher asks for the length first, to make room in its cache.
     let headers = [
         (header::CONTENT_TYPE, "application/octet-stream".to_owned()),
-        (header::CONTENT_LENGTH, program.len().to_string()),
+        (header::CONTENT_LENGTH, program.size().to_string()),
     ];
     Ok((headers, Body::from_stream(program.bytes())).into_response())
 }

@@ -45,8 +45,8 @@ impl Program {
         &self.sha256
     }
 
-    /// Its length in bytes.
-    pub fn len(&self) -> u64 {
+    /// In bytes.
+    pub fn size(&self) -> u64 {
         self.len
     }
 
@@ -101,7 +101,7 @@ mod tests {
         std::fs::rename(folder.path().join("new"), &path).unwrap();
         let read: Vec<Bytes> = program.bytes().try_collect().await.unwrap();
         assert!(read.concat() == old && read.len() > 1);
-        assert!(program.len() == old.len() as u64 && program.is_unchanged().unwrap());
+        assert!(program.size() == old.len() as u64 && program.is_unchanged().unwrap());
         assert_ne!(Program::open(&path).unwrap().sha256(), program.sha256());
     }
 

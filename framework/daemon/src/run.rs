@@ -154,7 +154,7 @@ async fn served(config: &Config) -> Result<Option<Program>, RunError> {
     });
     let program = opened.await.expect("reading a file does not panic");
     let program = program.map_err(|source| RunError::Program { path, source })?;
-    tracing::info!(sha256 = program.sha256(), bytes = program.len(), "executor served");
+    tracing::info!(sha256 = program.sha256(), bytes = program.size(), "executor served");
     Ok(Some(program))
 }
 

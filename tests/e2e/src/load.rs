@@ -21,8 +21,11 @@ const PAUSE: Duration = Duration::from_millis(80);
 /// A running load.
 pub struct Load {
     stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<(Accounts, Vec<(Position, Message)>)>>,
+    thread: JoinHandle<Result<(Accounts, Log)>>,
 }
+
+/// What was produced, and where each record is.
+type Log = Vec<(Position, Message)>;
 
 impl Load {
     /// Starts to produce the records of `accounts`.

@@ -114,13 +114,10 @@ impl CassandraList {
         let Statements { session, job, topic, .. } = &*self.statements;
         let values = (job, generation as i64, topic, self.partition, offset);
         let rows = session.execute_unpaged(statement, values).await?.into_rows_result()?;
-        rows.rows::<(i64, i64, i64)>()
-            .map_err(|error: RowsError| StoreError::Rows(error.to_string()))?
-            .map(|row| {
-                let (from, len, anchor_us) = row.map_err(|error| StoreError::Rows(error.to_string()))?;
-                Ok(Block { from, len, anchor_us })
-            })
-            .collect()
+        let rows = rows.rows::<(i64, i64, i64)>().map_err(|error: RowsError| StoreError::Rows(error.to_string()))?;
+        let blocks: Result<_, _> =
+            rows.map(|row| row.map(|(from, len, anchor_us)| Block { from, len, anchor_us })).collect();
+        blocks.map_err(|error| StoreError::Rows(error.to_string()))
     }
 
     /// Whether the insert was applied; an error when that is not known.

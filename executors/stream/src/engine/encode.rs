@@ -155,7 +155,7 @@ impl Encoder {
         }
         let plan = self.plan(&rows, &timestamps_us, &origins, extents);
 
-        let letters_bytes: usize = letters.iter().map(|letter| letter_bytes(letter)).sum();
+        let letters_bytes: usize = letters.iter().map(letter_bytes).sum();
         let bytes = rows.memory_bytes() + rows.len() * (size_of::<i64>() + size_of::<Origin>()) + letters_bytes;
         let opened = extents.iter().map(|extent| {
             let lane = &lanes[extent.lane];

@@ -20,9 +20,11 @@ use crate::{
     tracker::Tracker,
 };
 
+type Answer = dyn Fn(&[&str], u32) -> Option<Fault> + Send + Sync;
+
 /// A table whose answers a test makes: (key, attempts so far on it) → fault.
 struct Fake {
-    answer: Box<dyn Fn(&[&str], u32) -> Option<Fault> + Send + Sync>,
+    answer: Box<Answer>,
     verdict: Mutex<Vec<Verdict>>,
     attempts: Mutex<HashMap<Vec<String>, u32>>,
     /// Key → (timestamp, value) of the newest write, as Cassandra keeps it.

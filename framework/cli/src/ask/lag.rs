@@ -54,10 +54,9 @@ fn help(lag: &LagView) -> String {
     if !lag.partitions.iter().any(is_bad) {
         return String::new();
     }
-    format!(
-        "help: mend the job ([source.columns], or `bad_record` in [errors]) and deploy it, or move the offset of its group past \
+    "help: mend the job ([source.columns], or `bad_record` in [errors]) and deploy it, or move the offset of its group past \
          the record; it goes on by itself\n"
-    )
+        .to_owned()
 }
 
 #[cfg(test)]

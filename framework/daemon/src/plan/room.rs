@@ -21,11 +21,14 @@ const ASK_FOR_DEPLOYMENT_WITHIN: Duration = Duration::from_secs(10);
 /// The status page asks every 2 s, and the list of a big cluster is 100 MiB.
 const KNOWN_FOR: Duration = Duration::from_secs(10);
 
-/// The agents as the master told them last, with nothing on them; none when it did not.
+/// The agents as the master told them last, with nothing on them.
 #[derive(Clone, Default)]
 pub(crate) struct Room {
-    agents: Arc<Mutex<Option<(Instant, Option<Vec<AgentOffer>>)>>>,
+    agents: Arc<Mutex<Option<Told>>>,
 }
+
+/// When, and what; none when it did not.
+type Told = (Instant, Option<Vec<AgentOffer>>);
 
 impl Room {
     /// Why no agent could ever hold a task of the job, for people; none when one could, and when it is not known.
