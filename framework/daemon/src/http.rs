@@ -131,11 +131,11 @@ impl Api {
     /// What a leader without a master says beside its answers; none as long as it has one.
     async fn without_master(&self) -> Option<String> {
         let vitals = self.leading().await.ok()?.vitals;
-        let overview = self.read(|seen| views::overview(seen.state)).await.ok()?;
-        let trouble = || Vitals::get(&vitals.trouble).map(|trouble| format!(" ({trouble})")).unwrap_or_default();
-        let said =
-            || format!("no Mesos master is heard{}: tasks run on, and nothing is placed until one is", trouble());
-        (!overview.subscribed).then(said)
+        if self.read(|seen| seen.state.is_subscribed()).await.ok()? {
+            return None;
+        }
+        let trouble = Vitals::get(&vitals.trouble).map(|trouble| format!(" ({trouble})")).unwrap_or_default();
+        Some(format!("no Mesos master is heard{trouble}: tasks run on, and nothing is placed until one is"))
     }
 
     /// Looks at the state.

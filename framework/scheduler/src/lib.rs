@@ -7,11 +7,11 @@
 //! * [`Input`], [`Now`] → [`step`] → [`Effects`] (records, calls, [`Audit`], [`Reply`])
 //! * [`Settings`]: what does not change while it runs, [`framework_info`] made from it
 //! * [`records`]: the durable forms; `store`: them in memory, with what a step has changed; `state`: all of it
-//! * `jobs` (deploy, stop, delete, slots), `refusal` (what is not deployed here), `offers` (plan, accept, decline), `launch` (task and executor infos),
-//!   `resources` (cutting them out of offers), `updates` (task states), `liveness` (reports and silence), `ending`
-//!   (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse offers), `volumes`
-//!   (persistent ones) and `operations` (what became of them), `reconcile`,
-//!   `manners` (SUPPRESS, REVIVE, UPDATE_FRAMEWORK), `wishes` (what the master is told to offer)
+//! * `jobs` (deploy, stop, delete, slots), `refusal` (what is not deployed here), `offers` (plan, accept, decline),
+//!   `launch` (task and executor infos), `resources` (cutting them out of offers), `updates` (task states), `liveness`
+//!   (reports and silence), `ending` (condemned tasks, drains), `rollout` (changes of running jobs), `maintenance` (inverse
+//!   offers), `volumes` (persistent ones) and `operations` (what became of them), `reconcile`, `manners` (SUPPRESS, REVIVE,
+//!   UPDATE_FRAMEWORK), `wishes` (what the master is told to offer)
 //! * [`views`]: what people and machines may ask
 //!
 //! Invariants: records leave before calls; each slot has at most one current task; a task id is used once, for ever;

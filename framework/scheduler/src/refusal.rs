@@ -27,11 +27,9 @@ pub fn refusal(state: &State, spec: &JobSpec) -> Option<Refusal> {
     }
     let alike = |source: &KafkaSource| source.group == spec.source.group && source.topic == spec.source.topic;
     let consumes = |job: &JobRecord| versions(job).any(|version| alike(&version.source));
+    let consuming: Vec<&String> = running(state).filter(|(_, job)| consumes(job)).map(|(name, _)| name).collect();
     // Two that do so already, from a time when nobody looked: no reason to refuse to mend one.
-    if running(state, &spec.name.0).any(consumes) {
-        return None;
-    }
-    let (other, _) = others(state, &spec.name.0).find(|(_, job)| consumes(job))?;
+    let other = consuming.first().filter(|_| !consuming.contains(&&spec.name.0))?;
     let KafkaSource { topic, group, .. } = &spec.source;
     Some(Refusal {
         reason: format!(
@@ -44,7 +42,7 @@ pub fn refusal(state: &State, spec: &JobSpec) -> Option<Refusal> {
 /// Another job that writes to the same table; none when there is none. Two may, as long as their keys differ.
 pub fn table_shared_with(state: &State, spec: &JobSpec) -> Option<String> {
     let same = |sink: &CassandraSink| sink.keyspace == spec.sink.keyspace && sink.table == spec.sink.table;
-    let mut others = others(state, &spec.name.0);
+    let mut others = running(state).filter(|(name, _)| **name != spec.name.0);
     others.find(|(_, job)| versions(job).any(|version| same(&version.sink))).map(|(name, _)| name.clone())
 }
 
@@ -54,10 +52,6 @@ fn versions(job: &JobRecord) -> impl Iterator<Item = &JobSpec> {
     std::iter::once(&job.spec).chain(next).chain(job.good().map(|good| &good.spec))
 }
 
-fn running<'a>(state: &'a State, name: &'a String) -> impl Iterator<Item = &'a JobRecord> {
-    state.store.job(name).into_iter().filter(|job| job.phase != JobPhase::Stopped)
-}
-
-fn others<'a>(state: &'a State, name: &'a str) -> impl Iterator<Item = (&'a String, &'a JobRecord)> {
-    state.store.jobs().iter().filter(move |(other, job)| *other != name && job.phase != JobPhase::Stopped)
+fn running(state: &State) -> impl Iterator<Item = (&String, &JobRecord)> {
+    state.store.jobs().iter().filter(|(_, job)| job.phase != JobPhase::Stopped)
 }
