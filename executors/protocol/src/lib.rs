@@ -59,6 +59,20 @@ pub struct TaskData {
     pub version: u32,
     /// The partitions this task consumes, ascending.
     pub partitions: Vec<Partition>,
+    /// Partitions that an earlier task of this version left stopped until a person acts: they stay stopped.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<KeptStop>,
+}
+
+/// A stop that outlives the executor that met it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeptStop {
+    /// The partition.
+    pub partition: Partition,
+    /// Offset of the record it stopped at.
+    pub offset: i64,
+    /// For people, one line.
+    pub reason: String,
 }
 
 /// One executor's report on all its tasks, every [`REPORT_INTERVAL_MS`].
@@ -115,8 +129,11 @@ pub struct PartitionReport {
     pub position: Option<i64>,
     /// Lowest offset not yet durable in Cassandra; what is (or may be) committed.
     pub durable: Option<i64>,
-    /// The broker's log end (last stable offset); none while unknown.
+    /// The broker's log end (high watermark); none while unknown.
     pub log_end: Option<i64>,
+    /// The last stable offset: records from here to the log end wait behind an open transaction. None while unknown.
+    #[serde(default)]
+    pub stable_end: Option<i64>,
     /// Age of the oldest record not yet durable in milliseconds; 0 when there is none, none while unknown.
     pub lag_ms: Option<u64>,
     /// How it is doing.
@@ -124,9 +141,17 @@ pub struct PartitionReport {
     /// Why it is not `running`: for people, one line.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Offset of the record at which it is `stopped` until a person acts; to be kept for the next task ([`KeptStop`]).
+    #[serde(default)]
+    pub stopped_at: Option<i64>,
 }
 
 impl PartitionReport {
+    /// Records that wait behind an open transaction; none while that is unknown.
+    pub fn behind_transaction(&self) -> Option<u64> {
+        Some(self.log_end?.saturating_sub(self.stable_end?).max(0) as u64)
+    }
+
     /// Records between what is durable and the log end; none while either is unknown, never a made-up 0.
     pub fn lag_records(&self) -> Option<u64> {
         Some(self.log_end?.saturating_sub(self.durable?).max(0) as u64)

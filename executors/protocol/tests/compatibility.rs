@@ -21,9 +21,11 @@ fn lag_is_unknown_until_both_ends_are_known() {
         position: Some(5),
         durable: Some(5),
         log_end: None,
+        stable_end: None,
         lag_ms: None,
         status: PartitionStatus::Starting,
         reason: None,
+        stopped_at: None,
     };
     assert_eq!(partition.lag_records(), None);
     partition.log_end = Some(9);

@@ -420,9 +420,11 @@ mod tests {
             position: Some(9),
             durable: Some(5),
             log_end: Some(9),
+            stable_end: None,
             lag_ms: Some(1_500),
             status: PartitionStatus::Running,
             reason: None,
+            stopped_at: None,
         };
         let task =
             TaskReport { partitions: vec![partition.clone()], ..crate::engine::TaskCounters::default().report("t") };

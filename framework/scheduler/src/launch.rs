@@ -53,7 +53,7 @@ pub(crate) fn launch(
     resources.extend(volume);
     let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
-    let data = TaskData { version: VERSION, partitions: slot.partitions.clone() };
+    let data = TaskData { version: VERSION, partitions: slot.partitions.clone(), stops: vec![] };
     state.store.insert_task(
         id.clone(),
         TaskRecord {

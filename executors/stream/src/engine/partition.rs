@@ -203,9 +203,11 @@ impl PartitionState {
             position: offsets.map(|(position, ..)| position),
             durable: offsets.map(|(_, durable, _)| durable),
             log_end,
+            stable_end: None,
             lag_ms,
             status,
             reason,
+            stopped_at: None,
         }
     }
 }

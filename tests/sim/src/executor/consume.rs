@@ -118,6 +118,7 @@ impl World {
                 position: cursor.position,
                 durable: cursor.durable(),
                 log_end: data.get(*partition as usize).map(|partition| partition.log_end(now)),
+                stable_end: None,
                 lag_ms: Some(0),
                 status: match cursor {
                     Cursor { stopped: true, .. } => PartitionStatus::Stopped,
@@ -126,6 +127,7 @@ impl World {
                     _ => PartitionStatus::Running,
                 },
                 reason: None,
+                stopped_at: None,
             });
             TaskReport {
                 task_id: id.clone(),

@@ -35,9 +35,11 @@ pub(super) fn task_report(id: &str, task: &Running) -> TaskReport {
         position: Some(10),
         durable: Some(7),
         log_end: Some(12),
+        stable_end: None,
         lag_ms: Some(40),
         status,
         reason: reason.clone(),
+        stopped_at: None,
     };
     TaskReport {
         task_id: id.into(),
