@@ -145,7 +145,7 @@ impl Executor {
     async fn try_launch(&mut self, task: &TaskInfo) -> anyhow::Result<()> {
         let data = task.data.as_ref().context("the task has no data")?;
         check_version(&data.0)?;
-        let TaskData { partitions, .. } = serde_json::from_slice(&data.0).context("unreadable task data")?;
+        let TaskData { partitions, stops, .. } = serde_json::from_slice(&data.0).context("unreadable task data")?;
         anyhow::ensure!(!partitions.is_empty(), "the task has no partitions");
         if self.running.is_none() {
             let info = task.executor.as_ref().and_then(|executor| executor.data.as_ref());
@@ -156,7 +156,7 @@ impl Executor {
         }
         let mem_bytes = (scalar_sum(&task.resources, "mem") * f64::from(1 << 20)) as u64;
         if let Some(running) = &self.running {
-            running.engine.add_task(&task.task_id.value, &partitions, mem_bytes);
+            running.engine.add_task(&task.task_id.value, &partitions, &stops, mem_bytes);
         }
         Ok(())
     }

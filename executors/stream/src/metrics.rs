@@ -328,6 +328,16 @@ impl Metrics {
         self.commits.get_or_create(&OfResult { result: if ok { "ok" } else { "error" }.into() }).inc();
     }
 
+    /// The group's offset was not what this executor had committed, and is again.
+    pub(crate) fn commit_repaired(&self) {
+        self.commits.get_or_create(&OfResult { result: "repaired".into() }).inc();
+    }
+
+    /// A person has moved the group's offset.
+    pub(crate) fn commit_moved(&self) {
+        self.commits.get_or_create(&OfResult { result: "moved".into() }).inc();
+    }
+
     pub(crate) fn block(&self, result: &'static str) {
         self.blocks.get_or_create(&OfResult { result: result.into() }).inc();
     }

@@ -120,7 +120,7 @@ async fn run_job(options: Options) -> anyhow::Result<()> {
     let location = Location { host: options.address.clone(), address: options.address.clone(), ..Location::default() };
     let data = ExecutorData { version: VERSION, job, generation: options.generation, location, metrics_port: None };
     let engine = Engine::new(data, metrics.clone());
-    engine.add_task(TASK, &options.partitions, mem_bytes);
+    engine.add_task(TASK, &options.partitions, &[], mem_bytes);
 
     let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
     let mut ticks = interval(Duration::from_millis(REPORT_INTERVAL_MS));

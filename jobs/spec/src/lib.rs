@@ -14,6 +14,7 @@ pub mod constraint;
 mod diagnostic;
 mod file;
 mod literal;
+mod meaning;
 pub mod model;
 mod read;
 mod render;

@@ -1,67 +1,152 @@
-//! Timestamp blocks (delivery.md D1, D5): every process that ever handles an offset writes the same timestamp.
+//! Timestamp blocks (docs/delivery.md, D1 and D5): every process that ever handles an offset ends with the same cells.
 //!
-//! Map: this file is the arithmetic, pure; [`keeper`] is the protocol on a write-once list, [`store`] that list in
-//! Cassandra.
+//! Map: this file is the arithmetic, pure, and [`window`] what one consumer holds of it; [`keeper`] is the protocol on a
+//! list, [`store`] the lists in Cassandra; [`before`] ends the lists of earlier releases.
+//! [`source::start`](crate::source::start) decides where a partition begins.
 //!
-//! Invariants, for one partition and generation: blocks follow one another without a gap from offset 0; timestamps
-//! grow strictly with the offset; nothing follows a block of length 0.
+//! A partition has one list of *epochs* for all generations of the job. Each holds a block of timestamps; epoch `n + 1`
+//! is written once, by whoever comes first, and never changes. It may begin inside the block of epoch `n`: the newest
+//! epoch whose `from` is at most an offset gives it its timestamp.
+//!
+//! Invariants, for one list: a newer epoch gives every offset it holds a greater timestamp than any older one does; what
+//! an epoch gives below the next one's `from` lies below all that the next one gives.
 
+pub mod before;
 pub mod keeper;
+#[cfg(test)]
+mod model;
 pub mod store;
-
 #[cfg(test)]
 mod tests;
+pub mod window;
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
 
 /// Longest block: its timestamps run at most this many µs (one second) ahead of the wall clock.
 pub const LEN_MAX: i64 = 1 << 20;
 
-/// Shortest block of a partition that has shown no rate yet. Short, because a slow partition would live on it for long
-/// and its timestamps would fall behind the clock; the next one grows with the rate.
-pub const LEN_FIRST: i64 = 64;
+/// Shortest block that is asked for: a slow partition makes a new one for each record anyway, and a burst outgrows it
+/// in a few steps.
+pub const LEN_MIN: i64 = 16;
 
 /// A block is meant to last this long.
-pub const BLOCK_SECS: f64 = 10.0;
+pub const BLOCK_SECS: f64 = 8.0;
 
 /// Most by which a block may be longer than the one before, so that a burst doesn't buy hours of a slow stream.
 const GROWTH_MAX: i64 = 16;
 
-/// An anchor this far ahead of the coordinator's clock is refused: this machine's clock is wrong.
+/// For so long a block may stamp records that are read for the first time. Their timestamps are then at most this far
+/// behind the clock, and an older process that wakes up looks at the list before it writes anything new.
+pub const YOUNG_US: i64 = 9_000_000;
+
+/// An anchor this far ahead of the cluster's clock is refused: this machine's clock is wrong.
 pub const AHEAD_MAX_US: i64 = 60_000_000;
 
-/// One entry of the list: offsets from `from` on have timestamps from `anchor_us` on.
+/// A list whose blocks end further ahead of the clock than this waits for the clock: sparse offsets use timestamps up
+/// faster than time passes.
+pub const AHEAD_WAIT_US: i64 = 2_000_000;
+
+/// What the records of an epoch mean: one log, read by one generation of the job, committed in one group.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Life {
+    /// The job's data epoch.
+    pub generation: u64,
+    /// Hash of what the job makes of a record ([`JobSpec::meaning`](millstream_spec::JobSpec::meaning)).
+    pub meaning: String,
+    /// Kafka's id of the topic: another one is another log. Empty while unknown.
+    pub topic_id: String,
+    /// The consumer group.
+    pub group: String,
+}
+
+impl Life {
+    /// Whether records of the other mean the same. An id that is not known differs from none.
+    pub fn is_same(&self, other: &Life) -> bool {
+        self.generation == other.generation && self.group == other.group && !self.is_another_log(other)
+    }
+
+    /// Whether both know their log, and it is not the same one.
+    pub fn is_another_log(&self, other: &Life) -> bool {
+        !self.topic_id.is_empty() && !other.topic_id.is_empty() && self.topic_id != other.topic_id
+    }
+}
+
+/// Why an epoch begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Why {
+    /// The block before is used up.
+    Next,
+    /// The block before has grown old.
+    Cut,
+    /// The list begins.
+    Start,
+    /// A newer generation of the job.
+    Generation,
+    /// Another log under the topic's name.
+    Topic,
+    /// Another consumer group.
+    Group,
+    /// A person moved the group's offset.
+    Moved,
+    /// The log lost its end.
+    Truncated,
+    /// Cells are to be written again: a column was dropped and added, or offsets appeared where there were none.
+    Repair,
+}
+
+impl Why {
+    /// All of them, with the word they are stored by.
+    pub const ALL: [(Why, &str); 9] = [
+        (Why::Next, "next"),
+        (Why::Cut, "cut"),
+        (Why::Start, "start"),
+        (Why::Generation, "generation"),
+        (Why::Topic, "topic"),
+        (Why::Group, "group"),
+        (Why::Moved, "moved"),
+        (Why::Truncated, "truncated"),
+        (Why::Repair, "repair"),
+    ];
+
+    /// The word it is stored by.
+    pub fn word(self) -> &'static str {
+        Why::ALL.iter().find(|(why, _)| *why == self).map_or("next", |(_, word)| word)
+    }
+
+    /// What the word means; none for one of a later release.
+    pub fn from_word(word: &str) -> Option<Why> {
+        Why::ALL.iter().find(|(_, known)| *known == word).map(|(why, _)| *why)
+    }
+
+    /// Whether its owner begins to read there: nothing of this life below `from` is left to be written.
+    pub fn is_start(self) -> bool {
+        !matches!(self, Why::Next | Why::Cut)
+    }
+}
+
+/// Timestamps for offsets: those from `from` on have timestamps from `anchor_us` on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Block {
     /// First offset.
     pub from: i64,
-    /// Number of offsets; 0 seals the list.
+    /// Number of offsets.
     pub len: i64,
     /// Timestamp of the first offset, in microseconds since the epoch.
     pub anchor_us: i64,
 }
 
 impl Block {
-    /// Seals the list of a generation that was never used.
-    pub const UNUSED: Block = Block { from: 0, len: 0, anchor_us: 0 };
-
-    /// Of a list's first block: an offset at or before the one at which its generation began, which lies in the block and,
-    /// when it was made, at most [`LEN_MAX`] before its end (see [`propose`]).
-    pub fn began_from(&self) -> i64 {
-        (self.len - LEN_MAX).max(0)
-    }
-
     /// First offset after the block.
     pub fn end(&self) -> i64 {
-        self.from + self.len
+        self.from.saturating_add(self.len)
     }
 
     /// First timestamp after the block.
     pub fn end_us(&self) -> i64 {
-        self.anchor_us + self.len
-    }
-
-    /// Whether the list ends here (D5).
-    pub fn is_seal(&self) -> bool {
-        self.len == 0
+        self.anchor_us.saturating_add(self.len)
     }
 
     /// Whether it holds the offset.
@@ -69,96 +154,72 @@ impl Block {
         (self.from..self.end()).contains(&offset)
     }
 
-    /// The block that ends the list after this one.
-    pub fn seal(&self) -> Block {
-        Block { from: self.end(), len: 0, anchor_us: self.end_us() }
+    /// The timestamp of an offset from `from` on; beyond the block, that after its last one.
+    pub fn timestamp_us(&self, offset: i64) -> i64 {
+        self.anchor_us.saturating_add((offset - self.from).clamp(0, self.len))
     }
 }
 
-/// Proposes the block that holds `position` and `ahead` offsets from there on.
+/// One entry of a list.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Epoch {
+    /// Its number, counted from 1.
+    pub number: u64,
+    /// What its records mean.
+    pub life: Arc<Life>,
+    /// Why it begins.
+    pub why: Why,
+    /// Its timestamps.
+    pub block: Block,
+}
+
+/// All below is in the table: the owner says so at most every 30 s, and when it leaves. It outlives Kafka's memory of a
+/// commit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Mark {
+    /// Lowest offset that is not yet durable.
+    pub offset: i64,
+    /// The newest epoch its writer knew.
+    pub epoch: u64,
+    /// Leader epoch of the log there; negative while unknown.
+    pub leader: i32,
+}
+
+/// Proposes the epoch after `last` that begins at `from` and holds `ahead` offsets. `floor_us`: all timestamps must lie
+/// above, whatever comes before.
 ///
-/// Offsets between the end of `last` and `position` (retention, compaction, aborted transactions) belong to it too,
-/// and lie in the past: it is `position` that gets a timestamp near the clock.
-pub fn propose(last: Option<Block>, sealed: Option<Block>, position: i64, ahead: i64, now_us: i64) -> Block {
-    let from = last.map_or(0, |last| last.end());
-    let skipped = (position - from).max(0);
-    let floor = match (last, sealed) {
-        (Some(last), _) => last.end_us(),
-        // Above the same offset of the older generation (whose newest block ends in the seal), and at `position`
-        // above all of it.
-        (None, Some(seal)) => seal.anchor_us - position.min(seal.from) + 1,
-        (None, None) => i64::MIN,
+/// Within one life it may begin inside the last block: from there on it gives each offset at least the timestamp that
+/// the last one gives it, so a process that still uses the last one loses or writes the same. Where records get another
+/// meaning or are read again it lies above all that was ever given.
+pub fn propose(last: Option<&Epoch>, why: Why, from: i64, ahead: i64, now_us: i64, floor_us: i64) -> Block {
+    let floor = match last {
+        Some(last) if why.is_start() || from < last.block.from => last.block.end_us(),
+        Some(last) => last.block.timestamp_us(from),
+        None => i64::MIN,
     };
-    Block { from, len: skipped + ahead.max(1), anchor_us: floor.max(now_us - skipped) }
+    Block { from, len: ahead.clamp(1, LEN_MAX), anchor_us: floor.max(floor_us).max(now_us) }
 }
 
 /// What is known about a partition's speed.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Speed {
-    /// Records consumed per second, lately.
+    /// Offsets consumed per second, lately.
     pub consumed_per_sec: f64,
-    /// Records between the first offset without a timestamp and the log end; none while unknown.
+    /// Offsets between the first one without a timestamp and the log end; none while unknown.
     pub backlog: Option<i64>,
-    /// Records appended per second, lately.
+    /// Offsets appended per second, lately.
     pub appended_per_sec: f64,
 }
 
-/// How many offsets the next block reaches ahead: about [`BLOCK_SECS`] of them.
+/// How many offsets the next block holds: about [`BLOCK_SECS`] of them.
 pub fn ahead(speed: Speed, last: Option<Block>) -> i64 {
     let by_rate = speed.consumed_per_sec.max(speed.appended_per_sec) * BLOCK_SECS;
-    let grown = last.map_or(LEN_FIRST, |last| last.len.clamp(LEN_FIRST, LEN_MAX).saturating_mul(GROWTH_MAX));
-    let mut len = by_rate.min(grown as f64).max(LEN_FIRST as f64) as i64;
+    let grown = last.map_or(LEN_MIN, |last| last.len.clamp(LEN_MIN, LEN_MAX).saturating_mul(GROWTH_MAX));
+    let mut len = by_rate.min(grown as f64).max(LEN_MIN as f64) as i64;
     if let Some(backlog) = speed.backlog {
         // A backlog is consumed fast, whatever the rate was; and after it only what is appended comes.
-        let expected = backlog.saturating_add((speed.appended_per_sec * BLOCK_SECS) as i64).max(LEN_FIRST);
+        let expected = backlog.saturating_add((speed.appended_per_sec * BLOCK_SECS) as i64).max(LEN_MIN);
         len = if last.is_none() { expected } else { len.min(expected) };
     }
     len.clamp(1, LEN_MAX)
-}
-
-/// The blocks one consumer needs now: consecutive, from the position on.
-#[derive(Debug, Clone, Default)]
-pub struct Window {
-    blocks: Vec<Block>,
-}
-
-impl Window {
-    /// Of consecutive blocks.
-    pub fn new(blocks: Vec<Block>) -> Self {
-        debug_assert!(blocks.windows(2).all(|pair| pair[0].end() == pair[1].from));
-        Window { blocks }
-    }
-
-    /// First offset that has no timestamp yet.
-    pub fn end(&self) -> i64 {
-        self.blocks.last().map_or(i64::MIN, Block::end)
-    }
-
-    /// The newest block.
-    pub fn last(&self) -> Option<Block> {
-        self.blocks.last().copied()
-    }
-
-    /// Whether the next block should be fetched: half of the newest is used up.
-    pub fn wants_more(&self, position: i64) -> bool {
-        self.last().is_none_or(|last| last.end() - position <= last.len / 2)
-    }
-
-    /// Appends the next blocks.
-    pub fn extend(&mut self, blocks: impl IntoIterator<Item = Block>) {
-        self.blocks.extend(blocks);
-        debug_assert!(self.blocks.windows(2).all(|pair| pair[0].end() == pair[1].from));
-    }
-
-    /// Forgets blocks that end at or before `position`, except the newest.
-    pub fn prune(&mut self, position: i64) {
-        let keep = self.blocks.iter().position(|block| block.end() > position).unwrap_or(self.blocks.len());
-        self.blocks.drain(..keep.min(self.blocks.len().saturating_sub(1)));
-    }
-
-    /// The timestamp of an offset in microseconds; none outside the window.
-    pub fn timestamp_us(&self, offset: i64) -> Option<i64> {
-        let block = self.blocks.iter().rev().find(|block| block.from <= offset)?;
-        block.holds(offset).then(|| block.anchor_us + (offset - block.from))
-    }
 }

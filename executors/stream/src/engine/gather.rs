@@ -1,6 +1,7 @@
 use std::time::{Duration, Instant};
 
 use millstream_pipeline::{Header, Record};
+use millstream_topology::kafka::leader_epoch;
 use rdkafka::{
     Message,
     consumer::base_consumer::PartitionQueue,
@@ -8,8 +9,8 @@ use rdkafka::{
     message::{BorrowedMessage, OwnedMessage},
 };
 
-use super::{Bell, Stop, lane::Lane};
-use crate::source::context::SourceContext;
+use super::{Bell, Stop, lane::Lane, partition::Again};
+use crate::{blocks::window::Need, source::context::SourceContext};
 
 /// Most records in one batch: enough for rows to find others of their Cassandra partition, and small against the
 /// budget.
@@ -130,10 +131,12 @@ fn take_turn<'q>(
     bytes_max: u64,
     gathered: &mut Gathered<'q>,
 ) {
-    let mut end = lane.window.end();
+    let now = Instant::now();
+    let is_young = lane.window.is_young(now);
     // After a stop nothing more is taken, or the commit would pass the record it stopped at.
     if !lane.stopped
-        && let Some(held) = lane.held.take_if(|held| held.offset() < end)
+        && lane.held_needs(now).is_some_and(|(_, need)| need == Need::Nothing)
+        && let Some(held) = lane.held.take()
     {
         add(Fetched::Held(held), lane, index, gathered);
     }
@@ -141,20 +144,23 @@ fn take_turn<'q>(
         if gathered.records.len() >= BATCH_RECORDS_MAX || gathered.bytes >= bytes_max {
             return;
         }
-        if lane.held.is_some() || !lane.is_readable() {
+        if lane.held.is_some() || lane.stopped {
             return;
         }
         match queue.poll(Duration::ZERO) {
             None => return lane.queue_is_empty(),
-            Some(Ok(message)) if message.offset() < end => add(Fetched::InBuffer(message), lane, index, gathered),
-            Some(Ok(message)) => {
-                lane.held = Some(message.detach());
-                end = lane.window.end();
+            Some(Ok(message)) if lane.window.need(message.offset(), is_young) == Need::Nothing => {
+                if let Some(leader) = leader_epoch(&message) {
+                    lane.state.set_leader(leader);
+                }
+                add(Fetched::InBuffer(message), lane, index, gathered);
             }
+            Some(Ok(message)) => lane.held = Some(message.detach()),
             Some(Err(KafkaError::PartitionEOF(_))) => lane.seen_eof = true,
             Some(Err(error)) => {
                 lane.stopped = true;
                 lane.state.request_stop(stop(&error, lane.position));
+                return;
             }
         }
     }
@@ -172,10 +178,11 @@ fn stop(error: &KafkaError, position: i64) -> Stop {
         KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => Some(*code),
         _ => None,
     };
+    if let Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) = code {
+        let reason = format!("offset {position} is not in the log: retention passed it, or the log lost its end");
+        return Stop { reason, again: Again::Doubted };
+    }
     Stop::other(match code {
-        Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-            format!("offset {position} is out of range: retention passed it, or the topic was made anew")
-        }
         // Going on would skip the damaged batch (K11).
         Some(RDKafkaErrorCode::BadMessage) => format!("records from offset {position} on are damaged (bad checksum)"),
         _ => format!("Kafka, at offset {position}: {error}"),

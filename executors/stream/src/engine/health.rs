@@ -21,12 +21,14 @@ pub struct Health {
     pub sink: Slot,
     /// The dead-letter topic.
     pub dead_letters: Slot,
+    /// Answers to commits and marks.
+    pub commits: Slot,
 }
 
 impl Health {
     /// The trouble that is shown, if any.
     pub fn shown(&self) -> Option<Trouble> {
-        [&self.setup, &self.sink, &self.dead_letters, &self.source].iter().find_map(|slot| slot.shown())
+        [&self.setup, &self.sink, &self.dead_letters, &self.source, &self.commits].iter().find_map(|slot| slot.shown())
     }
 }
 

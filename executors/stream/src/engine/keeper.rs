@@ -1,4 +1,7 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use tokio::sync::mpsc;
 
@@ -6,7 +9,7 @@ use super::{PartitionState, Stop, backoff::Backoff, pump::ExtendRequest, pump::P
 use crate::{
     blocks::{
         ahead,
-        keeper::extend,
+        keeper::{KeeperError, extend},
         store::{CassandraList, Statements},
     },
     metrics::Metrics,
@@ -21,7 +24,6 @@ const SHOWN_AFTER: Duration = Duration::from_secs(2);
 pub(super) async fn run(
     mut requests: mpsc::Receiver<ExtendRequest>,
     statements: Arc<Statements>,
-    generation: u64,
     pump: Arc<PumpHandle>,
     metrics: Arc<Metrics>,
 ) {
@@ -29,29 +31,32 @@ pub(super) async fn run(
         let list = CassandraList::new(statements.clone(), request.state.partition);
         let (pump, metrics) = (pump.clone(), metrics.clone());
         // At most one per partition: the pump asks again only after the answer.
-        tokio::spawn(async move { fetch(request, list, generation, &pump, &metrics).await });
+        tokio::spawn(async move { fetch(request, list, &pump, &metrics).await });
     }
 }
 
-async fn fetch(request: ExtendRequest, list: CassandraList, generation: u64, pump: &PumpHandle, metrics: &Metrics) {
-    let ExtendRequest { state, tracker, last, position, speed } = request;
-    let ahead = ahead(speed, Some(last));
+async fn fetch(request: ExtendRequest, list: CassandraList, pump: &PumpHandle, metrics: &Metrics) {
+    let ExtendRequest { state, tracker, last, position, speed, cut } = request;
+    let (ahead, life) = (ahead(speed, Some(last.block)), last.life.clone());
     let mut backoff = Backoff::default();
     while is_current(&state, &tracker) {
-        let error = match extend(&list, generation, Some(last), None, position.max(last.end()), ahead).await {
-            Ok(blocks) => {
+        let asked = Instant::now();
+        let error = match extend(&list, &life, last.clone(), position, ahead, cut).await {
+            Ok((epochs, young_for)) => {
                 metrics.block("ok");
                 if backoff.since_first() >= SHOWN_AFTER && is_current(&state, &tracker) {
                     state.set_status(PartitionStatus::Running, None);
                 }
-                return pump.blocks(tracker, blocks);
+                return pump.epochs(tracker, epochs, asked + young_for);
             }
             Err(error) => error,
         };
         metrics.block(if error.is_transient() { "retried" } else { "refused" });
         let reason = super::causes(&error);
-        if !error.is_transient() {
-            return state.request_stop(Stop::other(reason));
+        match error {
+            KeeperError::Anew { .. } => return state.request_stop(Stop::anew(reason)),
+            error if !error.is_transient() => return state.request_stop(Stop::other(reason)),
+            _ => {}
         }
         if backoff.since_first() >= SHOWN_AFTER && is_current(&state, &tracker) {
             state.set_status(PartitionStatus::Stalled, Some(reason));

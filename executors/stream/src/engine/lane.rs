@@ -1,10 +1,13 @@
 use std::{sync::Arc, time::Instant};
 
-use rdkafka::message::OwnedMessage;
+use rdkafka::{Message as _, message::OwnedMessage};
 
-use super::PartitionState;
+use super::{PartitionState, Stop, pump::Begin};
 use crate::{
-    blocks::{Speed, Window},
+    blocks::{
+        Epoch, Speed,
+        window::{Need, Window},
+    },
     sink::work::{Lane as BatchLane, SharedTracker, with_tracker},
 };
 
@@ -17,6 +20,8 @@ pub(super) struct Lane {
     pub(super) tracker: SharedTracker,
     /// Next offset to be consumed.
     pub(super) position: i64,
+    /// Leader epoch of the log at the position it began at; negative while unknown.
+    pub(super) leader: i32,
     pub(super) window: Window,
     /// More blocks are on their way.
     pub(super) extending: bool,
@@ -32,11 +37,14 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub(super) fn new(state: Arc<PartitionState>, tracker: SharedTracker, position: i64, window: Window) -> Self {
+    pub(super) fn new(state: Arc<PartitionState>, tracker: SharedTracker, begin: Begin) -> Self {
+        let Begin { position, leader, window } = begin;
+        state.set_window(&window);
         Lane {
             state,
             tracker,
             position,
+            leader,
             window,
             extending: false,
             held: None,
@@ -47,9 +55,32 @@ impl Lane {
         }
     }
 
-    /// Whether the next record, wherever it is, may have a timestamp.
-    pub(super) fn is_readable(&self) -> bool {
-        !self.stopped && self.window.end() > self.position
+    /// What keeps the record that waits, if one does. `now` is compared with the age of its block.
+    pub(super) fn held_needs(&self, now: Instant) -> Option<(i64, Need)> {
+        let offset = self.held.as_ref()?.offset();
+        Some((offset, self.window.need(offset, self.window.is_young(now))))
+    }
+
+    /// The offset that needs a block, and whether it is a younger one that it needs: of the record that waits, or, when the
+    /// newest block is almost used up, the first one after it.
+    pub(super) fn wants(&self, now: Instant) -> Option<(i64, bool)> {
+        match self.held_needs(now) {
+            Some((_, Need::Nothing)) => None,
+            Some((offset, need)) => Some((offset, need == Need::Younger)),
+            None => self.window.is_almost_used(self.position).then(|| (self.window.end(), false)),
+        }
+    }
+
+    /// The answer to what it wanted. What another process has begun below the position must be read again.
+    pub(super) fn take_epochs(&mut self, epochs: Vec<Epoch>, young_until: Instant) {
+        self.extending = false;
+        if epochs.iter().any(|epoch| epoch.block.from < self.position) {
+            self.stopped = true;
+            let reason = "another executor has begun younger timestamps below this position; beginning anew there";
+            return self.state.request_stop(Stop::anew(reason));
+        }
+        self.window.extend(epochs, young_until);
+        self.state.set_window(&self.window);
     }
 
     pub(super) fn for_batch(&self) -> BatchLane {
@@ -101,14 +132,14 @@ impl Lane {
         meter.log_end = log_end.or(meter.log_end);
     }
 
-    pub(super) fn speed(&self) -> Speed {
+    /// For a block from `from` on.
+    pub(super) fn speed(&self, from: i64) -> Speed {
         // Within the first second there is no measure yet; what was consumed since then says something.
         let secs = self.meter.at.elapsed().as_secs_f64().max(0.1);
         let lately = (self.position - self.meter.position) as f64 / secs;
         Speed {
             consumed_per_sec: self.meter.consumed.max(lately),
-            // What the blocks at hand don't reach.
-            backlog: self.state.log_end().map(|end| (end - self.window.end().max(self.position)).max(0)),
+            backlog: self.state.log_end().map(|end| (end - from).max(0)),
             appended_per_sec: self.meter.appended,
         }
     }
@@ -131,7 +162,7 @@ mod tests {
 
     fn lane(position: i64) -> Lane {
         let (state, _stops) = PartitionState::new(0, Arc::default());
-        Lane::new(state, Arc::new(Mutex::new(Tracker::new(position))), position, Window::default())
+        Lane::new(state, Arc::new(Mutex::new(Tracker::new(position))), Begin { position, leader: -1, window: Window::new([], Instant::now(), 0) })
     }
 
     #[test]

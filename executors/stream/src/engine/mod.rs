@@ -1,12 +1,15 @@
 //! The engine: runs the tasks of one job in this process, without knowing Mesos.
 //!
 //! Map: [`Engine`] holds tasks and reports on them; `setup` connects, once for all; `supervise` runs one partition from
-//! start to stop; the `pump` thread (`lane`, `gather`, `encode`) turns records into batches for the
-//! [`sink`](crate::sink); `keeper` fetches timestamp blocks; [`partition`], [`counters`] and [`health`] are what they
-//! all share.
+//! start to stop, `begin` finds where it starts; the `pump` thread (`lane`, `gather`, `encode`) turns records into batches
+//! for the [`sink`](crate::sink); `keeper` fetches timestamp blocks; `commits` says what is durable; `topic` and `schema`
+//! look whether the topic and the table are still the same; [`partition`], [`counters`] and [`health`] are what they all
+//! share.
 
 mod backoff;
+mod begin;
 mod bell;
+mod commits;
 pub mod counters;
 mod encode;
 mod gather;
@@ -15,26 +18,23 @@ mod keeper;
 mod lane;
 pub mod partition;
 mod pump;
+mod schema;
 mod setup;
 mod supervise;
+mod topic;
 
 use std::{
     collections::BTreeMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use millstream_pipeline::BindError;
-use millstream_protocol::{ExecutorData, Partition, TaskReport};
+use millstream_protocol::{ExecutorData, KeptStop, Partition, TaskReport};
 use millstream_topology::CassandraError;
-use rdkafka::consumer::CommitMode;
 use tokio::{
     sync::{OnceCell, watch},
     task::JoinSet,
-    time::{Instant, MissedTickBehavior, interval, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::sync::CancellationToken;
 
@@ -43,17 +43,14 @@ pub use self::{
     bell::Bell,
     counters::{Stage, TaskCounters},
     health::{Health, Trouble},
-    partition::{PartitionState, Stop},
+    partition::{Again, PartitionState, Stop},
 };
 use crate::{
     budget::{Budget, queue_bytes_per_partition},
     clock,
     metrics::Metrics,
-    source::{context::Partitions, start},
+    source::context::Partitions,
 };
-
-/// How often offsets are committed. They are a hint where to start; more often would only cost.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// What all parts of the engine share.
 struct Shared {
@@ -64,7 +61,6 @@ struct Shared {
     partitions: Partitions,
     metrics: Arc<Metrics>,
     failure: watch::Sender<Option<String>>,
-    commit_failed: Arc<AtomicBool>,
 }
 
 impl Shared {
@@ -118,15 +114,17 @@ impl Engine {
             partitions: Partitions::default(),
             metrics,
             failure: watch::Sender::new(None),
-            commit_failed: Arc::default(),
         });
         let engine = Arc::new(Engine { shared, ready: Arc::default(), tasks: Mutex::default() });
-        tokio::spawn(commit_for_ever(Arc::downgrade(&engine)));
+        tokio::spawn(commits::run(Arc::downgrade(&engine)));
+        tokio::spawn(topic::watch(Arc::downgrade(&engine)));
+        tokio::spawn(schema::watch(Arc::downgrade(&engine)));
         engine
     }
 
-    /// Runs a task: `partitions` within `mem_bytes` of memory. The first one also starts the clients.
-    pub fn add_task(&self, id: &str, partitions: &[Partition], mem_bytes: u64) {
+    /// Runs a task: `partitions` within `mem_bytes` of memory, of which `kept` have been stopped by an earlier executor until a
+    /// person acts. The first task also starts the clients.
+    pub fn add_task(&self, id: &str, partitions: &[Partition], kept: &[KeptStop], mem_bytes: u64) {
         let counters = Arc::<TaskCounters>::default();
         let leave = CancellationToken::new();
         let mut supervisors = JoinSet::new();
@@ -136,6 +134,8 @@ impl Engine {
         for partition in partitions {
             let (state, stops) = PartitionState::new(*partition, counters.clone());
             states.push(state.clone());
+            let kept = kept.iter().find(|kept| kept.partition == *partition);
+            let kept = kept.map(|kept| Stop { reason: kept.reason.clone(), again: Again::Moved(kept.offset) });
             let (ready, shared, leave) = (self.ready.clone(), self.shared.clone(), leave.clone());
             supervisors.spawn(async move {
                 let set_up = ready.get_or_try_init(|| setup::set_up(shared.clone(), queue_bytes));
@@ -144,7 +144,7 @@ impl Engine {
                     () = leave.cancelled() => return,
                 };
                 match ready {
-                    Ok(ready) => supervise::run(ready.clone(), state, stops, leave.clone()).await,
+                    Ok(ready) => supervise::run(ready.clone(), state, stops, kept, leave.clone()).await,
                     Err(reason) => shared.fail(reason),
                 }
             });
@@ -178,7 +178,7 @@ impl Engine {
         let all_left = async { while supervisors.join_next().await.is_some() {} };
         let left = timeout_at(deadline, all_left).await.is_ok();
         let committed = match self.ready.get() {
-            Some(ready) => timeout_at(deadline, commit_last(ready.clone(), &partitions)).await.unwrap_or(false),
+            Some(ready) => timeout_at(deadline, settle(ready, &partitions)).await.unwrap_or(false),
             None => true,
         };
         tracing::info!(task = id, left, committed, took_ms = begin.elapsed().as_millis() as u64, "task drained");
@@ -220,62 +220,23 @@ impl Engine {
         }
     }
 
+    /// All partitions that are read now.
+    fn consumed(&self) -> Vec<Arc<PartitionState>> {
+        self.with_tasks(|tasks| {
+            let all = tasks.values().flat_map(|task| &task.partitions);
+            all.filter(|state| state.is_consumed()).cloned().collect()
+        })
+    }
+
     fn with_tasks<T>(&self, work: impl FnOnce(&mut BTreeMap<String, Task>) -> T) -> T {
         work(&mut self.tasks.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }
 
-/// Commits what moved, every second, without waiting for the answer; failures are counted by the callback.
-async fn commit_for_ever(engine: std::sync::Weak<Engine>) {
-    let mut committed: BTreeMap<Partition, i64> = BTreeMap::new();
-    let mut ticks = interval(COMMIT_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(engine) = engine.upgrade() else { return };
-        let Some(ready) = engine.ready.get() else { continue };
-        let begin = Instant::now();
-        if engine.shared.commit_failed.swap(false, Ordering::Relaxed) {
-            committed.clear();
-        }
-        let offsets: Vec<(Partition, i64)> = engine.with_tasks(|tasks| {
-            let states = tasks.values().flat_map(|task| &task.partitions);
-            let durable = states.filter_map(|state| Some((state.partition, state.to_commit()?)));
-            durable.filter(|(partition, offset)| committed.get(partition) != Some(offset)).collect()
-        });
-        if offsets.is_empty() {
-            continue;
-        }
-        match start::commit(&ready.consumer, &ready.source.topic, ready.generation, &offsets, CommitMode::Async) {
-            Ok(()) => committed.extend(offsets),
-            Err(error) => {
-                tracing::warn!(%error, "commit failed");
-                engine.shared.metrics.committed(false);
-            }
-        }
-        let time = begin.elapsed();
-        engine.shared.metrics.busy(Stage::Commit, time);
-        engine.with_tasks(|tasks| {
-            let share = time / tasks.len().max(1) as u32;
-            tasks.values().for_each(|task| task.counters.busy(Stage::Commit, share));
-        });
-    }
-}
-
-/// Commits and waits for the answer.
-async fn commit_last(ready: Arc<Ready>, partitions: &[Arc<PartitionState>]) -> bool {
-    let offsets: Vec<_> = partitions.iter().filter_map(|state| Some((state.partition, state.to_commit()?))).collect();
-    if offsets.is_empty() {
-        return true;
-    }
-    let (topic, generation) = (ready.source.topic.clone(), ready.generation);
-    match ready.ask(move |consumer| start::commit(consumer, &topic, generation, &offsets, CommitMode::Sync)).await {
-        Ok(()) => true,
-        Err(error) => {
-            tracing::warn!(%error, "last commit failed");
-            false
-        }
-    }
+/// Says for the last time what of leaving partitions is durable. Whether it was heard.
+async fn settle(ready: &Ready, partitions: &[Arc<PartitionState>]) -> bool {
+    let leaving: Vec<_> = partitions.iter().filter_map(|state| Some((&**state, state.to_commit()?))).collect();
+    leaving.is_empty() || commits::settle(ready, &leaving).await
 }
 
 /// An error with all its causes, on one line.

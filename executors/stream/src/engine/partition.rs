@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex, PoisonError,
-    atomic::{AtomicBool, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
+    atomic::{AtomicBool, AtomicI32, AtomicI64, AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
 use millstream_protocol::{Partition, PartitionReport, PartitionStatus};
@@ -13,7 +13,10 @@ use super::{
     Trouble,
     counters::{TIERS, TaskCounters},
 };
-use crate::sink::work::{SharedTracker, with_tracker};
+use crate::{
+    blocks::window::Window,
+    sink::work::{SharedTracker, with_tracker},
+};
 
 /// An offset or timestamp that is not known.
 const UNKNOWN: i64 = i64::MIN;
@@ -29,7 +32,17 @@ pub struct PartitionState {
     tracker: Mutex<Option<SharedTracker>>,
     stops: mpsc::Sender<Stop>,
     log_end: AtomicI64,
+    stable_end: AtomicI64,
     eof: AtomicI64,
+    /// Number of the newest epoch by which it stamps.
+    epoch: AtomicU64,
+    /// Blocks at hand, for the timestamps of marks.
+    window: Mutex<Option<Window>>,
+    /// Leader epoch of the last record consumed; negative while unknown.
+    leader: AtomicI32,
+    word: Mutex<Option<Word>>,
+    /// Offset of the record at which it stays stopped until a person acts.
+    stopped_at: AtomicI64,
     /// Timestamp of the last record consumed, in milliseconds.
     last_timestamp_ms: AtomicI64,
     tier: AtomicUsize,
@@ -45,20 +58,60 @@ pub struct PartitionState {
 pub struct Stop {
     /// For people, one line.
     pub reason: String,
-    /// The same records would stop it again: wait until somebody moves the committed offset.
-    pub until_moved: bool,
+    /// When it begins again.
+    pub again: Again,
+}
+
+/// When a partition that has stopped begins again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Again {
+    /// When a person has moved the group's offset: the same record, at this offset, would stop it again.
+    Moved(i64),
+    /// After a while: it may look different then.
+    Later,
+    /// At once, where the list and the group say.
+    AtOnce,
+    /// At once, and the log is to be looked at: it may not be the one that was read.
+    Doubted,
+    /// At once at this offset, under timestamps of now: what is written from there on is written again.
+    From(i64),
 }
 
 impl Stop {
     /// A bad record under `bad_record = "fail"`.
     pub fn bad_record(offset: i64, reason: &str, detail: &str) -> Stop {
-        Stop { reason: format!("bad record at offset {offset}: {reason}: {detail}"), until_moved: true }
+        Stop { reason: format!("bad record at offset {offset}: {reason}: {detail}"), again: Again::Moved(offset) }
     }
 
     /// Anything that may look different later.
     pub fn other(reason: impl Into<String>) -> Stop {
-        Stop { reason: reason.into(), until_moved: false }
+        Stop { reason: reason.into(), again: Again::Later }
     }
+
+    /// Something that a new begin mends.
+    pub fn anew(reason: impl Into<String>) -> Stop {
+        Stop { reason: reason.into(), again: Again::AtOnce }
+    }
+}
+
+/// All below is durable: what is committed and marked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Durable {
+    /// Lowest offset that is not durable.
+    pub offset: i64,
+    /// The newest epoch by which the partition stamps.
+    pub epoch: u64,
+    /// Leader epoch of the log there; negative while unknown.
+    pub leader: i32,
+}
+
+/// What was last committed for a partition by this process, or found and taken as ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Word {
+    /// The offset.
+    pub offset: i64,
+    /// The epoch it was made under.
+    pub epoch: u64,
 }
 
 impl PartitionState {
@@ -72,7 +125,13 @@ impl PartitionState {
             tracker: Mutex::new(None),
             stops,
             log_end: AtomicI64::new(UNKNOWN),
+            stable_end: AtomicI64::new(UNKNOWN),
             eof: AtomicI64::new(UNKNOWN),
+            epoch: AtomicU64::new(0),
+            window: Mutex::new(None),
+            leader: AtomicI32::new(-1),
+            word: Mutex::new(None),
+            stopped_at: AtomicI64::new(UNKNOWN),
             last_timestamp_ms: AtomicI64::new(UNKNOWN),
             tier: AtomicUsize::new(TIERS.len()),
             untiered: AtomicU64::new(0),
@@ -124,19 +183,72 @@ impl PartitionState {
     }
 
     /// What is to be committed: what is durable, unless [`PartitionState::take_last_commit`] has been here since the start.
-    pub fn to_commit(&self) -> Option<i64> {
-        self.durable().filter(|_| !self.is_committed.load(Relaxed))
+    pub fn to_commit(&self) -> Option<Durable> {
+        self.settled().filter(|_| !self.is_committed.load(Relaxed))
+    }
+
+    /// The newest epoch it stamps by is asked for first: what becomes durable meanwhile under a newer one counts as well.
+    fn settled(&self) -> Option<Durable> {
+        let epoch = self.epoch();
+        self.durable().map(|offset| Durable { offset, epoch, leader: self.leader() })
     }
 
     /// What a partition that has stopped commits, once until its next start, and whatever comes of it: from then on the
     /// group's offset is a person's, or a newer version's, and a commit that is made again would undo theirs.
-    pub fn take_last_commit(&self) -> Option<i64> {
-        self.durable().filter(|_| !self.is_committed.swap(true, Relaxed))
+    pub fn take_last_commit(&self) -> Option<Durable> {
+        self.settled().filter(|_| !self.is_committed.swap(true, Relaxed))
     }
 
     /// What the broker said of the end of the log; none when it can't be asked.
     pub fn set_log_end(&self, offset: Option<i64>) {
         self.log_end.store(offset.unwrap_or(UNKNOWN), Relaxed);
+    }
+
+    /// Up to where the broker gives records; those beyond wait behind an open transaction.
+    pub fn set_stable_end(&self, offset: Option<i64>) {
+        self.stable_end.store(offset.unwrap_or(UNKNOWN), Relaxed);
+    }
+
+    /// The blocks by which it stamps now.
+    pub fn set_window(&self, window: &Window) {
+        self.epoch.store(window.last().map_or(0, |last| last.number), Relaxed);
+        *self.window.lock().unwrap_or_else(PoisonError::into_inner) = Some(window.clone());
+    }
+
+    /// Number of the newest epoch by which it stamps. To be asked before [`PartitionState::durable`]: what is durable under
+    /// a newer epoch is so under an older one only up to where the newer one begins.
+    pub fn epoch(&self) -> u64 {
+        self.epoch.load(Relaxed)
+    }
+
+    /// The timestamp that lies above all that is stamped below `offset`; none before the first start.
+    pub fn mark_us(&self, offset: i64) -> Option<i64> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.mark_us(offset)
+    }
+
+    /// The last record consumed was appended under this leader epoch.
+    pub fn set_leader(&self, leader: i32) {
+        self.leader.store(leader, Relaxed);
+    }
+
+    /// Leader epoch of the last record consumed; negative while unknown.
+    pub fn leader(&self) -> i32 {
+        self.leader.load(Relaxed)
+    }
+
+    /// What was last committed for it.
+    pub fn word(&self) -> Option<Word> {
+        *self.word.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What is committed now.
+    pub fn set_word(&self, word: Option<Word>) {
+        *self.word.lock().unwrap_or_else(PoisonError::into_inner) = word;
+    }
+
+    /// The record at which it stays stopped until a person acts; none when it does not.
+    pub fn set_stopped_at(&self, offset: Option<i64>) {
+        self.stopped_at.store(offset.unwrap_or(UNKNOWN), Relaxed);
     }
 
     /// The broker's log end.
@@ -183,14 +295,16 @@ impl PartitionState {
         let offsets = tracker
             .as_ref()
             .map(|tracker| with_tracker(tracker, |t| (t.position(), t.durable(), t.oldest_timestamp_ms())));
-        let log_end = self.log_end();
+        // The broker's word is up to a second old; what was read lies before the end all the same.
+        let log_end = self.log_end().map(|end| offsets.map_or(end, |(position, ..)| end.max(position)));
         let lag_ms = offsets.zip(log_end).and_then(|((_, durable, oldest), log_end)| {
             if log_end <= durable {
                 return Some(0);
             }
             // The oldest record that is not durable may still be in Kafka; it is not older than the last one consumed.
             let since = oldest.or(known(self.last_timestamp_ms.load(Relaxed)))?;
-            Some(now_ms.saturating_sub(since).max(0) as u64)
+            // A record of the future has no age.
+            u64::try_from(now_ms.saturating_sub(since)).ok()
         });
         let (mut status, mut reason) = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
         if let Some(trouble) = trouble
@@ -203,11 +317,11 @@ impl PartitionState {
             position: offsets.map(|(position, ..)| position),
             durable: offsets.map(|(_, durable, _)| durable),
             log_end,
-            stable_end: None,
+            stable_end: log_end.and(known(self.stable_end.load(Relaxed)).zip(log_end).map(|(stable, end)| stable.min(end))),
             lag_ms,
             status,
             reason,
-            stopped_at: None,
+            stopped_at: known(self.stopped_at.load(Relaxed)),
         }
     }
 }
@@ -247,11 +361,12 @@ mod tests {
         let (state, _stops) = PartitionState::new(0, Arc::default());
         assert_eq!(state.to_commit(), None);
         state.set_tracker(Arc::new(StdMutex::new(Tracker::new(5))));
-        assert_eq!(state.to_commit(), Some(5));
-        assert_eq!(state.take_last_commit(), Some(5));
+        let durable = |offset| Some(Durable { offset, epoch: 0, leader: -1 });
+        assert_eq!(state.to_commit(), durable(5));
+        assert_eq!(state.take_last_commit(), durable(5));
         assert_eq!((state.to_commit(), state.take_last_commit(), state.durable()), (None, None, Some(5)));
         state.set_tracker(Arc::new(StdMutex::new(Tracker::new(9))));
-        assert_eq!(state.to_commit(), Some(9), "a new start");
+        assert_eq!(state.to_commit(), durable(9), "a new start");
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::{
 };
 
 use millstream_protocol::Partition;
+use millstream_topology::kafka::set_leader_epoch;
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::{Consumer as _, base_consumer::PartitionQueue},
@@ -18,7 +19,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::{Bell, PartitionState, Stop, encode::Encoder, gather::gather, lane::Lane};
 use crate::{
-    blocks::{Block, Speed, Window},
+    blocks::{Epoch, Speed, window::Window},
     budget::Budget,
     metrics::Metrics,
     sink::work::{EncodedBatch, SharedTracker},
@@ -41,7 +42,7 @@ const MEASURE: Duration = Duration::from_secs(1);
 enum Order {
     Add(Box<Lane>),
     Remove(Partition, oneshot::Sender<()>),
-    Blocks(SharedTracker, Vec<Block>),
+    Epochs(SharedTracker, Vec<Epoch>, Instant),
     Quit,
 }
 
@@ -51,12 +52,24 @@ pub(super) struct ExtendRequest {
     pub(super) state: Arc<PartitionState>,
     /// Says which start of the partition is meant.
     pub(super) tracker: SharedTracker,
-    /// Its newest block.
-    pub(super) last: Block,
-    /// Next offset to be consumed.
+    /// Its newest epoch.
+    pub(super) last: Epoch,
+    /// The offset that needs a block.
     pub(super) position: i64,
     /// How fast it is.
     pub(super) speed: Speed,
+    /// The newest block holds the offset, but is old.
+    pub(super) cut: bool,
+}
+
+/// Where a partition is consumed from.
+pub(super) struct Begin {
+    /// First offset.
+    pub(super) position: i64,
+    /// Leader epoch of the log there, to be validated by the broker; negative while unknown.
+    pub(super) leader: i32,
+    /// Blocks from there on.
+    pub(super) window: Window,
 }
 
 /// Tells the pump what to do.
@@ -67,9 +80,9 @@ pub(super) struct PumpHandle {
 }
 
 impl PumpHandle {
-    /// Consumes a partition from `position` on.
-    pub(super) fn add(&self, state: Arc<PartitionState>, tracker: SharedTracker, position: i64, window: Window) {
-        self.order(Order::Add(Box::new(Lane::new(state, tracker, position, window))));
+    /// Consumes a partition.
+    pub(super) fn add(&self, state: Arc<PartitionState>, tracker: SharedTracker, begin: Begin) {
+        self.order(Order::Add(Box::new(Lane::new(state, tracker, begin))));
     }
 
     /// Stops consuming a partition. When this returns, no more of its records become rows.
@@ -81,8 +94,8 @@ impl PumpHandle {
     }
 
     /// The answer to an [`ExtendRequest`].
-    pub(super) fn blocks(&self, tracker: SharedTracker, blocks: Vec<Block>) {
-        self.order(Order::Blocks(tracker, blocks));
+    pub(super) fn epochs(&self, tracker: SharedTracker, epochs: Vec<Epoch>, young_until: Instant) {
+        self.order(Order::Epochs(tracker, epochs, young_until));
     }
 
     /// Ends the thread.
@@ -206,17 +219,18 @@ impl Pump {
     }
 
     fn request_blocks(&self, lanes: &mut [Lane]) {
+        let now = Instant::now();
         for lane in lanes.iter_mut().filter(|lane| !lane.stopped && !lane.extending) {
+            let Some((position, cut)) = lane.wants(now) else { continue };
             lane.window.prune(lane.position);
-            let Some(last) = lane.window.last().filter(|_| lane.window.wants_more(lane.position)) else { continue };
-            // A held record may lie far beyond the window.
-            let position = lane.held.as_ref().map_or(lane.position, rdkafka::Message::offset);
+            let Some(last) = lane.window.last().cloned() else { continue };
             let request = ExtendRequest {
                 state: lane.state.clone(),
                 tracker: lane.tracker.clone(),
                 last,
                 position,
-                speed: lane.speed(),
+                speed: lane.speed(position),
+                cut,
             };
             lane.extending = self.requests.try_send(request).is_ok();
         }
@@ -242,10 +256,9 @@ impl Pump {
                 }
                 let _ = done.send(());
             }
-            Order::Blocks(tracker, blocks) => {
+            Order::Epochs(tracker, epochs, young_until) => {
                 if let Some(lane) = lanes.iter_mut().find(|lane| Arc::ptr_eq(&lane.tracker, &tracker)) {
-                    lane.window.extend(blocks);
-                    lane.extending = false;
+                    lane.take_epochs(epochs, young_until);
                 }
             }
             Order::Quit => return false,
@@ -263,7 +276,12 @@ impl Pump {
         let bell = self.bell.clone();
         queue.set_nonempty_callback(move || bell.ring());
         self.list(partition, Some(lane.position))
-            .and_then(|list| self.consumer.incremental_assign(&list))
+            .and_then(|mut list| {
+                if lane.leader >= 0 {
+                    set_leader_epoch(&mut list, &self.topic, partition, lane.leader);
+                }
+                self.consumer.incremental_assign(&list)
+            })
             .map_err(|error| format!("Kafka refused the assignment: {error}"))?;
         Ok(queue)
     }

@@ -18,11 +18,17 @@ use super::{
     encode::Encoder,
     keeper,
     pump::{Pump, PumpHandle},
+    schema::Schema,
     trouble,
 };
 use crate::{
     bad_record::{BadRecords, LETTERS_AHEAD},
-    blocks::store::Statements,
+    blocks::{
+        Life,
+        before::{self, OldLists},
+        store::Statements,
+    },
+    metrics::Metrics,
     dead_letter::Writer,
     sink::{BATCHES_AHEAD, Sink, plan::Rules, target::Table},
     source::{self, SourceConsumer, context::SourceContext, tier::Brokers},
@@ -37,7 +43,14 @@ const REQUESTS_AHEAD: usize = 256;
 /// All that partitions need to run.
 pub(super) struct Ready {
     pub(super) source: KafkaSource,
-    pub(super) generation: u64,
+    /// What the scheduler says the records mean; the topic's id is found out at each begin.
+    pub(super) life: Life,
+    /// Lists of an earlier release, if there are any.
+    pub(super) old_lists: Option<OldLists>,
+    pub(super) schema: Schema,
+    /// Settings of a consumer that reads single records.
+    pub(super) read_config: ClientConfig,
+    pub(super) metrics: Arc<Metrics>,
     pub(super) pump: Arc<PumpHandle>,
     pub(super) blocks: Arc<Statements>,
     pub(super) consumer: Arc<SourceConsumer>,
@@ -99,7 +112,11 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let later = |error: &dyn std::error::Error| SetupError::Later(Trouble::stalled(causes(error)));
     let table = Table::prepare(session.clone(), job.sink.clone(), transform.clone(), binding.clone());
     let table = table.await.map_err(|error| later(&error))?;
-    let blocks = Statements::prepare(session, &job.sink.keyspace, &job.name.0, &job.source.topic);
+    let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
+    let has_old = before::exist(&session, keyspace).await.map_err(|error| later(&error))?;
+    let old_lists = has_old.then(|| OldLists::new(session.clone(), keyspace, name, topic));
+    let schema = Schema::new(session.clone(), &job.sink, &binding);
+    let blocks = Statements::prepare(session, keyspace, name, topic);
     let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
 
     let brokers = Arc::new(Brokers::new(location.clone()));
@@ -109,7 +126,6 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         partitions: shared.partitions.clone(),
         health: shared.health.clone(),
         metrics: shared.metrics.clone(),
-        commit_failed: shared.commit_failed.clone(),
     };
     let consumer = source::consumer(&config, &job.source, location, queue_bytes, context)
         .map_err(|error| SetupError::Later(Trouble::stopped(format!("source.kafka.options: {error}"))))?;
@@ -148,10 +164,15 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         .start(move |reason| failing.fail(reason))
         .map_err(|error| SetupError::Never(format!("no thread for the pump: {error}")))?;
     let pump = Arc::new(pump);
-    tokio::spawn(keeper::run(request_queue, blocks.clone(), *generation, pump.clone(), shared.metrics.clone()));
+    tokio::spawn(keeper::run(request_queue, blocks.clone(), pump.clone(), shared.metrics.clone()));
+    let group = job.source.group.clone();
     Ok(Arc::new(Ready {
         source: job.source.clone(),
-        generation: *generation,
+        life: Life { generation: *generation, meaning: job.meaning(), topic_id: String::new(), group },
+        old_lists,
+        schema,
+        read_config: source::plain_config(&config, &job.source),
+        metrics: shared.metrics.clone(),
         pump,
         blocks,
         consumer,

@@ -2,18 +2,15 @@
 
 use std::{
     collections::HashMap,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use millstream_protocol::Partition;
 use rdkafka::{
-    ClientContext, Statistics, TopicPartitionList,
+    ClientContext, Statistics,
     config::RDKafkaLogLevel,
     consumer::ConsumerContext,
-    error::{KafkaError, KafkaResult},
+    error::KafkaError,
     statistics::Broker,
     types::RDKafkaErrorCode,
 };
@@ -37,10 +34,8 @@ pub struct SourceContext {
     pub partitions: Partitions,
     /// Told when no broker can be reached.
     pub health: Arc<Health>,
-    /// Counts commits.
+    /// Counts bytes by tier.
     pub metrics: Arc<Metrics>,
-    /// Set by a commit that failed: what it held must be committed again.
-    pub commit_failed: Arc<AtomicBool>,
 }
 
 impl ClientContext for SourceContext {
@@ -58,7 +53,9 @@ impl ClientContext for SourceContext {
             let Some(seen) = topic.partitions.get(number) else { continue };
             let broker = brokers.get(&seen.broker).copied().filter(|broker| broker.state == "UP");
             // An end that nobody confirms any more is not known (K2).
-            state.set_log_end(broker.and_then(|_| (seen.ls_offset >= 0).then_some(seen.ls_offset)));
+            let known = |offset: i64| broker.and((offset >= 0).then_some(offset));
+            state.set_log_end(known(seen.hi_offset));
+            state.set_stable_end(known(seen.ls_offset));
             if seen.eof_offset >= 0 {
                 state.set_eof(seen.eof_offset);
             }
@@ -88,12 +85,4 @@ impl ClientContext for SourceContext {
     }
 }
 
-impl ConsumerContext for SourceContext {
-    fn commit_callback(&self, result: KafkaResult<()>, _: &TopicPartitionList) {
-        if let Err(error) = &result {
-            tracing::warn!(%error, "commit failed");
-            self.commit_failed.store(true, Ordering::Relaxed);
-        }
-        self.metrics.committed(result.is_ok());
-    }
-}
+impl ConsumerContext for SourceContext {}

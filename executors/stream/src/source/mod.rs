@@ -4,6 +4,7 @@
 //! partition begins, [`read_one`] reads one record again, [`tier`] knows how near brokers are.
 
 pub mod context;
+pub mod offsets;
 pub mod read_one;
 pub mod start;
 pub mod tier;

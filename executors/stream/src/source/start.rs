@@ -1,37 +1,34 @@
-//! Where a partition begins: at the committed offset, else where the job says; never anywhere else without a word
-//! (faults K3, K4).
+//! Where a partition begins (docs/delivery.md, "Where a partition begins"). Pure.
+//!
+//! Three things remember how far the table is: the group's commit, the mark beside the list of epochs, and the newest
+//! epoch at which an owner began to read. Each tells the epoch it was made under, and counts only up to where the next
+//! epoch begins: from there on offsets have younger timestamps, and must be written again. The furthest of them is right,
+//! since each is right by itself; any of them may be lost. What a person says comes first.
 
-use std::time::Duration;
+use std::sync::Arc;
 
 use millstream_spec::Start;
-use rdkafka::{
-    Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _},
-    error::{KafkaError, KafkaResult},
-};
 
-use super::SourceConsumer;
-
-/// For one question to a broker.
-const TIMEOUT: Duration = Duration::from_secs(10);
-
-/// Before the generation of the executor in a commit's metadata.
-const TAG: &str = "generation=";
+use crate::blocks::{Epoch, Life, Mark, Why};
 
 /// What the group has committed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Committed {
     /// Where to begin.
     pub offset: i64,
-    /// Generation of the job whose executor said so; none when a person or another tool did.
-    pub generation: Option<u64>,
+    /// Leader epoch of the log there; negative while unknown.
+    pub leader: i32,
+    /// Who says so; none when a person or another tool did.
+    pub by: Option<By>,
 }
 
-impl Committed {
-    /// An executor of an older generation said so: right only as long as the newer one has not begun (delivery.md, D5).
-    pub fn is_older_than(&self, generation: u64) -> bool {
-        self.generation.is_some_and(|by| by < generation)
-    }
+/// An executor of this job's name, by what it says of itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct By {
+    /// Its generation.
+    pub generation: u64,
+    /// The newest epoch it knew; 0 for one of an earlier release.
+    pub epoch: u64,
 }
 
 /// What Kafka says about a partition.
@@ -46,16 +43,17 @@ pub struct Facts {
     /// Offset of the first record at or after the job's start time, when the job has one; none when there is no such
     /// record yet.
     pub at_start_time: Option<i64>,
+    /// The partition came after the job began: all its records are new.
+    pub is_later: bool,
 }
 
-impl Facts {
-    /// Begins no later than at this offset, as far as the log goes back.
-    pub fn back_to(mut self, offset: i64) -> Facts {
-        if let Some(committed) = &mut self.committed {
-            committed.offset = committed.offset.min(offset.max(self.log_start));
-        }
-        self
-    }
+/// What the partition's list says.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// Newest first, as far back as it matters: to the epochs that commit, mark and the last begin speak of.
+    pub epochs: &'a [Epoch],
+    /// All below is in the table.
+    pub mark: Option<Mark>,
 }
 
 /// Where to begin.
@@ -63,172 +61,130 @@ impl Facts {
 pub struct Position {
     /// First offset to be consumed.
     pub offset: i64,
-    /// It was chosen now, and must be committed before anything is read: a crash must not choose anew and skip what
-    /// was produced in between.
-    pub is_new: bool,
+    /// Leader epoch of the log there; negative while unknown.
+    pub leader: i32,
+    /// An epoch begins there; none to go on by the list as it is.
+    pub begins: Option<Why>,
 }
 
 /// Why a partition must not begin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum StartError {
-    /// Retention has passed the committed offset.
+    /// Retention has passed what was written.
     #[error(
-        "offset out of range: committed {committed} is below the log start {log_start}; {} records in [{committed}, {log_start}) are gone; to go on without them, set the group's offset to {log_start}",
-        log_start - committed
+        "offset out of range: all before {at} is in the table, and the log starts at {log_start}; {} records in [{at}, {log_start}) are gone; to go on without them, set the group's offset to {log_start}",
+        log_start - at
     )]
     Gap {
-        /// The committed offset.
-        committed: i64,
+        /// Lowest offset that is not written.
+        at: i64,
         /// Oldest offset in the log.
         log_start: i64,
     },
-    /// The log is shorter than what was consumed of it.
+    /// The log is shorter than what was consumed of it, or than what a person has set.
     #[error(
-        "committed offset {committed} is beyond the log end {log_end}: the topic was deleted and made anew, or its end was lost; deploy the job with another group, or set the group's offset"
+        "offset {at} is beyond the log end {log_end}: set the group's offset to where it shall go on, at most {log_end}; rows are then written again from there"
     )]
     BeyondEnd {
-        /// The committed offset.
-        committed: i64,
+        /// Where to begin.
+        at: i64,
         /// Offset after the last record.
         log_end: i64,
     },
+    /// A newer version of the job, with another meaning, has the list.
+    #[error(
+        "generation {generation} was taken over by generation {by} with another meaning; if no newer version of the job runs, the scheduler's state is older than the table: deploy the job again, which takes the next generation"
+    )]
+    Sealed {
+        /// Ours.
+        generation: u64,
+        /// The one that has it.
+        by: u64,
+    },
 }
 
-/// Decides. Pure.
-pub fn decide(facts: Facts, start: Start) -> Result<Position, StartError> {
-    let Facts { committed, log_start, log_end, at_start_time } = facts;
-    match committed.map(|committed| committed.offset) {
-        Some(committed) if committed < log_start => Err(StartError::Gap { committed, log_start }),
-        Some(committed) if committed > log_end => Err(StartError::BeyondEnd { committed, log_end }),
-        Some(offset) => Ok(Position { offset, is_new: false }),
-        None => {
-            let offset = match start {
-                Start::Earliest => log_start,
-                Start::Latest => log_end,
-                Start::TimestampMs(_) => at_start_time.unwrap_or(log_end).max(log_start),
-            };
-            Ok(Position { offset, is_new: true })
-        }
-    }
-}
-
-/// Asks Kafka. Blocks; for a thread that may.
-pub fn ask(consumer: &SourceConsumer, topic: &str, partition: i32, start: Start) -> KafkaResult<Facts> {
-    let committed = committed(consumer, topic, partition)?;
-    let (log_start, log_end) = consumer.fetch_watermarks(topic, partition, TIMEOUT)?;
-    let at_start_time = match (committed, start) {
-        (None, Start::TimestampMs(timestamp_ms)) => offset_at(consumer, topic, partition, timestamp_ms)?,
-        _ => None,
+/// Decides where to begin, and in which life. `me` is what the scheduler says; the list may know better.
+pub fn decide(me: &Life, facts: Facts, known: Known<'_>, start: Start) -> Result<(Position, Arc<Life>), StartError> {
+    let Some(newest) = known.epochs.first() else {
+        let position = match facts.committed {
+            Some(committed) => Position { offset: committed.offset, leader: committed.leader, begins: Some(Why::Start) },
+            None => by_policy(facts, start, Why::Start),
+        };
+        return in_log(position, facts).map(|position| (position, Arc::new(me.clone())));
     };
-    Ok(Facts { committed, log_start, log_end, at_start_time })
-}
-
-/// Offset after the last committed record in the log. Blocks.
-pub fn log_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<i64> {
-    Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.1)
-}
-
-/// What the group has committed. Blocks.
-pub fn committed(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<Option<Committed>> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition(topic, partition);
-    let list = consumer.committed_offsets(list, TIMEOUT)?;
-    let Some(offset) = offset_of(&list, topic, partition)? else { return Ok(None) };
-    let generation = list.find_partition(topic, partition).and_then(|element| generation_in(element.metadata()));
-    Ok(Some(Committed { offset, generation }))
-}
-
-/// Commits offsets in the name of a generation. Blocks until the answer when `mode` says so.
-pub fn commit(
-    consumer: &SourceConsumer,
-    topic: &str,
-    generation: u64,
-    offsets: &[(i32, i64)],
-    mode: CommitMode,
-) -> KafkaResult<()> {
-    let mut list = TopicPartitionList::with_capacity(offsets.len());
-    for (partition, offset) in offsets {
-        let mut element = list.add_partition(topic, *partition);
-        element.set_offset(Offset::Offset(*offset))?;
-        element.set_metadata(format!("{TAG}{generation}"));
-    }
-    consumer.commit(&list, mode)
-}
-
-fn generation_in(metadata: &str) -> Option<u64> {
-    metadata.strip_prefix(TAG)?.parse().ok()
-}
-
-fn offset_at(consumer: &SourceConsumer, topic: &str, partition: i32, timestamp_ms: i64) -> KafkaResult<Option<i64>> {
-    let mut list = TopicPartitionList::new();
-    list.add_partition_offset(topic, partition, Offset::Offset(timestamp_ms))?;
-    offset_of(&consumer.offsets_for_times(list, TIMEOUT)?, topic, partition)
-}
-
-fn offset_of(list: &TopicPartitionList, topic: &str, partition: i32) -> Result<Option<i64>, KafkaError> {
-    let Some(element) = list.find_partition(topic, partition) else { return Ok(None) };
-    element.error()?;
-    Ok(match element.offset() {
-        Offset::Offset(offset) => Some(offset),
-        _ => None,
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const FACTS: Facts = Facts { committed: None, log_start: 10, log_end: 20, at_start_time: Some(15) };
-
-    impl Facts {
-        fn committed_at(self, offset: i64) -> Facts {
-            Facts { committed: Some(Committed { offset, generation: Some(1) }), ..self }
+    let life = life(me, &newest.life)?;
+    let position = if newest.life.group != me.group {
+        match facts.committed {
+            Some(committed) => Position { offset: committed.offset, leader: committed.leader, begins: Some(Why::Group) },
+            None => by_policy(facts, start, Why::Group),
         }
-    }
+    } else if let Some(by_person) = facts.committed.filter(|committed| committed.by.is_none()) {
+        Position { offset: by_person.offset, leader: -1, begins: Some(Why::Moved) }
+    } else if me.is_another_log(&newest.life) {
+        Position { offset: facts.log_start, leader: -1, begins: Some(Why::Topic) }
+    } else {
+        let (offset, leader) = furthest(facts.committed, known);
+        let begins = (life.generation > newest.life.generation).then_some(Why::Generation);
+        Position { offset, leader, begins }
+    };
+    in_log(position, facts).map(|position| (position, Arc::new(life)))
+}
 
-    #[test]
-    fn a_commit_tells_whose_it_is() {
-        let by = |metadata: &str| Committed { offset: 1, generation: generation_in(metadata) };
-        assert!(by("generation=2").is_older_than(3));
-        assert!(!by("generation=3").is_older_than(3) && !by("generation=4").is_older_than(3));
-        assert!(!by("").is_older_than(3) && !by("by hand").is_older_than(3), "a person's word counts");
+/// The life to serve: the list's own where the meaning is the same, ours where it is a newer one.
+fn life(me: &Life, newest: &Life) -> Result<Life, StartError> {
+    let known = |id: &str| if id.is_empty() { newest.topic_id.clone() } else { id.to_owned() };
+    let (topic_id, group) = (known(&me.topic_id), me.group.clone());
+    if me.generation > newest.generation {
+        return Ok(Life { topic_id, ..me.clone() });
     }
+    if me.generation < newest.generation && me.meaning != newest.meaning {
+        return Err(StartError::Sealed { generation: me.generation, by: newest.generation });
+    }
+    Ok(Life { generation: newest.generation, meaning: newest.meaning.clone(), topic_id, group })
+}
 
-    #[test]
-    fn a_generation_that_has_begun_goes_back_to_its_begin() {
-        let facts = FACTS.committed_at(18);
-        assert_eq!(decide(facts.back_to(15), Start::Earliest), at(15, false));
-        assert_eq!(decide(facts.back_to(19), Start::Earliest), at(18, false), "never forward");
-        assert_eq!(decide(facts.back_to(3), Start::Earliest), at(10, false), "what is left of it");
-    }
+fn by_policy(facts: Facts, start: Start, why: Why) -> Position {
+    let Facts { log_start, log_end, at_start_time, is_later, .. } = facts;
+    let offset = match start {
+        _ if is_later => log_start,
+        Start::Earliest => log_start,
+        Start::Latest => log_end,
+        Start::TimestampMs(_) => at_start_time.unwrap_or(log_end).max(log_start),
+    };
+    Position { offset, leader: -1, begins: Some(why) }
+}
 
-    fn at(offset: i64, is_new: bool) -> Result<Position, StartError> {
-        Ok(Position { offset, is_new })
-    }
+/// The furthest offset below which all is in the table, with its leader epoch.
+fn furthest(committed: Option<Committed>, known: Known<'_>) -> (i64, i32) {
+    let commit = committed.and_then(|c| Some(Mark { offset: c.offset, epoch: c.by?.epoch, leader: c.leader }));
+    let begun = known.epochs.iter().find(|epoch| epoch.why.is_start());
+    let begun = begun.map(|epoch| Mark { offset: epoch.block.from, epoch: epoch.number, leader: -1 });
+    let counts = [commit, known.mark, begun].into_iter().flatten().filter_map(|word| counts(word, known.epochs));
+    counts.max_by_key(|(offset, _)| *offset).unwrap_or((0, -1))
+}
 
-    #[test]
-    fn what_is_committed_comes_first() {
-        for start in [Start::Earliest, Start::Latest, Start::TimestampMs(0)] {
-            for committed in [10, 12, 20] {
-                assert_eq!(decide(FACTS.committed_at(committed), start), at(committed, false));
-            }
-        }
+/// What such a word says of the list as it is now: nothing beyond where a newer epoch begins. None when those epochs
+/// are not at hand.
+fn counts(word: Mark, epochs: &[Epoch]) -> Option<(i64, i32)> {
+    let oldest = epochs.last()?.number;
+    if word.epoch + 1 < oldest {
+        return None;
     }
+    let newer = epochs.iter().take_while(|epoch| epoch.number > word.epoch).map(|epoch| epoch.block.from).min();
+    match newer.filter(|from| *from < word.offset) {
+        Some(from) => Some((from, -1)),
+        None => Some((word.offset, word.leader)),
+    }
+}
 
-    #[test]
-    fn else_the_job_says_where_and_that_is_committed() {
-        assert_eq!(decide(FACTS, Start::Earliest), at(10, true));
-        assert_eq!(decide(FACTS, Start::Latest), at(20, true));
-        assert_eq!(decide(FACTS, Start::TimestampMs(1)), at(15, true));
-        assert_eq!(decide(Facts { at_start_time: None, ..FACTS }, Start::TimestampMs(1)), at(20, true));
+/// Whether the log holds it.
+fn in_log(position: Position, facts: Facts) -> Result<Position, StartError> {
+    let (at, Facts { log_start, log_end, .. }) = (position.offset, facts);
+    if at < log_start {
+        return Err(StartError::Gap { at, log_start });
     }
-
-    #[test]
-    fn nothing_is_skipped_silently() {
-        let gap = decide(FACTS.committed_at(7), Start::Earliest).unwrap_err();
-        assert_eq!(gap, StartError::Gap { committed: 7, log_start: 10 });
-        assert!(gap.to_string().contains("3 records in [7, 10) are gone"), "{gap}");
-        let beyond = decide(FACTS.committed_at(21), Start::Latest).unwrap_err();
-        assert_eq!(beyond, StartError::BeyondEnd { committed: 21, log_end: 20 });
+    if at > log_end {
+        return Err(StartError::BeyondEnd { at, log_end });
     }
+    Ok(position)
 }

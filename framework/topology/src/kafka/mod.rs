@@ -2,7 +2,7 @@
 
 mod error;
 mod metadata;
-#[allow(unsafe_code)] // rdkafka wraps neither DescribeCluster (racks) nor a broker's configuration on a consumer
+#[allow(unsafe_code)] // rdkafka wraps neither DescribeCluster (racks) nor DescribeTopics (ids) nor leader epochs
 mod native;
 #[cfg(test)]
 mod tests;
@@ -10,7 +10,11 @@ mod tests;
 use std::time::Duration;
 
 use millstream_spec::KafkaSource;
-use rdkafka::ClientConfig;
+use rdkafka::{
+    ClientConfig, TopicPartitionList,
+    client::{Client, ClientContext},
+    message::BorrowedMessage,
+};
 
 use crate::settings::{SettingError, resolve};
 
@@ -35,4 +39,25 @@ pub fn client_config(source: &KafkaSource) -> Result<ClientConfig, SettingError>
     }
     config.set("bootstrap.servers", source.bootstrap.join(","));
     Ok(config)
+}
+
+/// Kafka's id of a topic: a topic that was deleted and made anew has another one. None when there is no topic of this name,
+/// empty where brokers know no ids. An error is Kafka's text. Blocks.
+pub fn topic_id<C: ClientContext>(client: &Client<C>, topic: &str) -> Result<Option<String>, String> {
+    native::topic_id(client, topic, ADMIN_TIMEOUT)
+}
+
+/// Leader epoch under which a record was appended (KIP-320); none where brokers tell none.
+pub fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
+    native::leader_epoch(message)
+}
+
+/// Leader epoch of an entry of a list, as a commit or an assignment carries it; none when it has none.
+pub fn leader_epoch_of(list: &TopicPartitionList, topic: &str, partition: i32) -> Option<i32> {
+    native::leader_epoch_of(list, topic, partition)
+}
+
+/// Sets the leader epoch of an entry of a list, if it is there: a consumer that is assigned with it validates the offset.
+pub fn set_leader_epoch(list: &mut TopicPartitionList, topic: &str, partition: i32, epoch: i32) {
+    native::set_leader_epoch(list, topic, partition, epoch);
 }

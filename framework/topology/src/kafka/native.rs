@@ -1,5 +1,5 @@
-//! Two questions to a cluster that `rdkafka` has no wrapper for on a consumer: racks of the brokers, and one broker's
-//! configuration. The only file of the house with unsafe code.
+//! What `rdkafka` has no wrapper for: racks of the brokers, one broker's configuration, a topic's id, and leader epochs.
+//! The only file of the house with unsafe code.
 
 use std::{
     collections::BTreeMap,
@@ -9,8 +9,9 @@ use std::{
 };
 
 use rdkafka::{
-    bindings as rd,
+    TopicPartitionList, bindings as rd,
     client::{Client, ClientContext},
+    message::BorrowedMessage,
 };
 
 /// Rack of each broker that has one, by broker id. An error is Kafka's text.
@@ -86,6 +87,82 @@ pub(super) fn broker_setting<C: ClientContext>(
         }
     }
     Ok(None)
+}
+
+/// Kafka's id of a topic; none when there is no topic of this name. Empty where brokers know no ids. An error is Kafka's
+/// text.
+pub(super) fn topic_id<C: ClientContext>(
+    client: &Client<C>,
+    topic: &str,
+    timeout: Duration,
+) -> Result<Option<String>, String> {
+    let call = Call::new(client, rd::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS, timeout)?;
+    let name = CString::new(topic).map_err(|error| error.to_string())?;
+    // SAFETY: `name` is a C string; the collection copies it and is destroyed right after DescribeTopics has copied that;
+    // options and queue are alive until `call` is dropped.
+    unsafe {
+        let topics = rd::rd_kafka_TopicCollection_of_topic_names(&mut name.as_ptr(), 1);
+        if topics.is_null() {
+            return Err("no memory for a question".to_owned());
+        }
+        rd::rd_kafka_DescribeTopics(client.native_ptr(), topics, call.options.as_ptr(), call.queue.as_ptr());
+        rd::rd_kafka_TopicCollection_destroy(topics);
+    }
+    let event = call.answer(timeout)?;
+
+    // SAFETY: the result, its topics, errors and texts belong to the event, which lives until the end of this function; the
+    // array has `count` entries.
+    unsafe {
+        let result = rd::rd_kafka_event_DescribeTopics_result(event.0.as_ptr());
+        if result.is_null() {
+            return Err("an answer of another kind".to_owned());
+        }
+        let mut count = 0;
+        let topics = rd::rd_kafka_DescribeTopics_result_topics(result, &mut count);
+        let Some(found) = slice(topics, count).first() else { return Err("an answer without the topic".to_owned()) };
+        let error = rd::rd_kafka_TopicDescription_error(*found);
+        match rd::rd_kafka_error_code(error) {
+            rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR => {}
+            rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => return Ok(None),
+            _ => return Err(text(rd::rd_kafka_error_string(error)).unwrap_or_else(|| "refused".to_owned())),
+        }
+        let id = rd::rd_kafka_TopicDescription_topic_id(*found);
+        let is_known = !id.is_null()
+            && (rd::rd_kafka_Uuid_most_significant_bits(id), rd::rd_kafka_Uuid_least_significant_bits(id)) != (0, 0);
+        Ok(Some(if is_known { text(rd::rd_kafka_Uuid_base64str(id)).unwrap_or_default() } else { String::new() }))
+    }
+}
+
+/// Leader epoch under which a record was appended; none where brokers tell none.
+pub(super) fn leader_epoch(message: &BorrowedMessage<'_>) -> Option<i32> {
+    // SAFETY: the message is alive as long as its borrow.
+    let epoch = unsafe { rd::rd_kafka_message_leader_epoch(message.ptr()) };
+    (epoch >= 0).then_some(epoch)
+}
+
+/// Leader epoch of an entry of a list; none when it has none, or is not there.
+pub(super) fn leader_epoch_of(list: &TopicPartitionList, topic: &str, partition: i32) -> Option<i32> {
+    let topic = CString::new(topic).ok()?;
+    // SAFETY: the list is alive and borrowed; the entry found belongs to it.
+    unsafe {
+        let entry = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
+        if entry.is_null() {
+            return None;
+        }
+        Some(rd::rd_kafka_topic_partition_get_leader_epoch(entry)).filter(|epoch| *epoch >= 0)
+    }
+}
+
+/// Sets the leader epoch of an entry of a list, if it is there.
+pub(super) fn set_leader_epoch(list: &mut TopicPartitionList, topic: &str, partition: i32, epoch: i32) {
+    let Ok(topic) = CString::new(topic) else { return };
+    // SAFETY: the list is alive and borrowed by nobody else; the entry found belongs to it.
+    unsafe {
+        let entry = rd::rd_kafka_topic_partition_list_find(list.ptr(), topic.as_ptr(), partition);
+        if !entry.is_null() {
+            rd::rd_kafka_topic_partition_set_leader_epoch(entry, epoch);
+        }
+    }
 }
 
 /// One question on its way, with what librdkafka needs for it.

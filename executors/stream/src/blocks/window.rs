@@ -1,0 +1,106 @@
+//! The blocks one consumer needs now.
+
+use std::time::Instant;
+
+use super::{Block, Epoch};
+
+/// Epochs of one list from the position on, oldest first, each beginning above the one before.
+#[derive(Debug, Clone)]
+pub struct Window {
+    epochs: Vec<Epoch>,
+    /// Until then the newest block may stamp records that are read for the first time.
+    young_until: Instant,
+    /// Offsets below may have been read before: they keep the timestamps they have, however old.
+    replay_until: i64,
+}
+
+/// What a record needs before it has a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing.
+    Nothing,
+    /// No block holds it.
+    Block,
+    /// Its block is old: it needs a younger one, or to be found that another process has made one.
+    Younger,
+}
+
+impl Window {
+    /// Of epochs as a list has them, newest first, down to one that begins at or below the position.
+    ///
+    /// An epoch that begins at or above a newer one has nothing to say any more.
+    pub fn new(newest_first: impl IntoIterator<Item = Epoch>, young_until: Instant, replay_until: i64) -> Self {
+        let mut epochs: Vec<Epoch> = vec![];
+        for epoch in newest_first {
+            if epochs.last().is_none_or(|newer| epoch.block.from < newer.block.from) {
+                epochs.push(epoch);
+            }
+        }
+        epochs.reverse();
+        Window { epochs, young_until, replay_until }
+    }
+
+    /// The newest epoch.
+    pub fn last(&self) -> Option<&Epoch> {
+        self.epochs.last()
+    }
+
+    /// First offset after the newest block.
+    pub fn end(&self) -> i64 {
+        self.last().map_or(i64::MIN, |last| last.block.end())
+    }
+
+    /// Whether the newest block is young enough for records that are read for the first time.
+    pub fn is_young(&self, now: Instant) -> bool {
+        now < self.young_until
+    }
+
+    /// What the record at `offset` needs. `is_young`: of [`Window::is_young`], asked for once for many records.
+    pub fn need(&self, offset: i64, is_young: bool) -> Need {
+        match self.block_of(offset) {
+            None => Need::Block,
+            Some(block) if !block.holds(offset) => Need::Block,
+            Some(_) if is_young || offset < self.replay_until => Need::Nothing,
+            Some(block) if Some(block) == self.last().map(|last| &last.block) => Need::Younger,
+            // Another process has gone on: from there on its younger block counts.
+            Some(_) => Need::Nothing,
+        }
+    }
+
+    /// Whether the next block should be fetched ahead: an eighth of the newest is left, about a second of traffic.
+    pub fn is_almost_used(&self, position: i64) -> bool {
+        self.last().is_some_and(|last| {
+            position > last.block.from && last.block.end() - position <= last.block.len / 8 && position <= last.block.end()
+        })
+    }
+
+    /// Appends newer epochs, oldest first. One that begins at or below an older one takes its place.
+    pub fn extend(&mut self, epochs: impl IntoIterator<Item = Epoch>, young_until: Instant) {
+        for epoch in epochs {
+            while self.epochs.pop_if(|older| older.block.from >= epoch.block.from).is_some() {}
+            self.epochs.push(epoch);
+        }
+        self.young_until = young_until;
+    }
+
+    /// Forgets epochs that say nothing of offsets from `position` on.
+    pub fn prune(&mut self, position: i64) {
+        let keep = self.epochs.iter().rposition(|epoch| epoch.block.from <= position).unwrap_or(0);
+        self.epochs.drain(..keep);
+    }
+
+    /// The timestamp of an offset in microseconds; none where no block holds it.
+    pub fn timestamp_us(&self, offset: i64) -> Option<i64> {
+        let block = self.block_of(offset)?;
+        block.holds(offset).then(|| block.timestamp_us(offset))
+    }
+
+    /// The timestamp that lies above all that is stamped below `offset`, and not above that of any later offset.
+    pub fn mark_us(&self, offset: i64) -> Option<i64> {
+        self.block_of(offset).map(|block| block.timestamp_us(offset))
+    }
+
+    fn block_of(&self, offset: i64) -> Option<&Block> {
+        self.epochs.iter().rev().map(|epoch| &epoch.block).find(|block| block.from <= offset)
+    }
+}

@@ -1,0 +1,96 @@
+//! Columns that were dropped and added again: Cassandra hides their cells that are older than the drop, so what was on its
+//! way then must be written again, younger.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use millstream_pipeline::Binding;
+use millstream_protocol::Partition;
+use millstream_spec::CassandraSink;
+use scylla::{
+    client::session::Session,
+    errors::{ExecutionError, IntoRowsResultError, RowsError},
+    statement::unprepared::Statement,
+    value::CqlTimestamp,
+};
+use tokio::time::{MissedTickBehavior, interval};
+
+use super::{Again, Engine, Stop};
+
+/// How often it is asked: what was acknowledged up to two looks before is written again.
+const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// The table's dropped columns.
+pub(super) struct Schema {
+    session: Arc<Session>,
+    keyspace: String,
+    table: String,
+    columns: Vec<String>,
+}
+
+/// Why they could not be read.
+#[derive(Debug, thiserror::Error)]
+#[error("dropped columns could not be read")]
+pub(super) enum SchemaError {
+    /// The request failed.
+    Execution(#[from] ExecutionError),
+    /// The answer holds no rows.
+    Result(#[from] IntoRowsResultError),
+    /// A row is not as expected.
+    Rows(#[from] RowsError),
+}
+
+impl Schema {
+    pub(super) fn new(session: Arc<Session>, sink: &CassandraSink, binding: &Binding) -> Self {
+        let columns = binding.columns().iter().map(|column| column.name.clone()).collect();
+        Schema { session, keyspace: sink.keyspace.clone(), table: sink.table.clone(), columns }
+    }
+
+    /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
+    /// none ever was.
+    pub(super) async fn dropped_us(&self) -> Result<Option<i64>, SchemaError> {
+        let cql = "SELECT column_name, dropped_time FROM system_schema.dropped_columns \
+                   WHERE keyspace_name = ? AND table_name = ?";
+        let rows = self.session.query_unpaged(Statement::new(cql), (&self.keyspace, &self.table)).await?;
+        let rows = rows.into_rows_result()?;
+        let mut newest = None;
+        for row in rows.rows::<(String, CqlTimestamp)>()? {
+            // A row that can't be read is none of our columns' drop times.
+            let Ok((name, CqlTimestamp(millis))) = row else { continue };
+            if self.columns.contains(&name) {
+                // Stored in µs, told in ms.
+                newest = newest.max(Some(millis.saturating_add(1).saturating_mul(1_000)));
+            }
+        }
+        Ok(newest)
+    }
+}
+
+/// Looks until the engine is gone.
+pub(super) async fn watch(engine: Weak<Engine>) {
+    let mut known: Option<Option<i64>> = None;
+    // What was durable at the last look and at the one before.
+    let mut durable = [BTreeMap::new(), BTreeMap::new()];
+    let mut ticks = interval(LOOK_EVERY);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        ticks.tick().await;
+        let Some(engine) = engine.upgrade() else { return };
+        let Some(ready) = engine.ready.get() else { continue };
+        let Ok(dropped) = ready.schema.dropped_us().await else { continue };
+        let states = engine.consumed();
+        if known.replace(dropped).is_some_and(|known| known < dropped) {
+            for state in &states {
+                let now = state.durable();
+                let Some(from) = durable[0].get(&state.partition).copied().into_iter().chain(now).min() else { continue };
+                let reason = format!("a column of the table was dropped; what was written since offset {from} is written again");
+                state.request_stop(Stop { reason, again: Again::From(from) });
+            }
+        }
+        durable.swap(0, 1);
+        durable[1] = states.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect::<BTreeMap<Partition, i64>>();
+    }
+}
