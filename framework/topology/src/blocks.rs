@@ -70,7 +70,8 @@ pub async fn begun(
     };
     let found = try_join_all((0..partitions).map(ask)).await?;
     let newest = found.into_iter().flatten().max_by_key(|(generation, _)| *generation);
-    Ok(newest.map(|(generation, meaning)| Begun { generation: generation as u64, meaning: meaning.unwrap_or_default() }))
+    Ok(newest
+        .map(|(generation, meaning)| Begun { generation: generation as u64, meaning: meaning.unwrap_or_default() }))
 }
 
 fn table(keyspace: &str) -> String {

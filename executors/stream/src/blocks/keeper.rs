@@ -153,7 +153,9 @@ async fn after<L: List>(list: &L, last: Option<&Epoch>, number: u64) -> Result<E
         // Our append was lost on the way: the same is tried again.
         Some(there) if Some(&there) == last => Err(KeeperError::Early { ahead_us: 0 }),
         None if last.is_none() => Err(KeeperError::Early { ahead_us: 0 }),
-        _ => Err(KeeperError::Anew { reason: "the list of timestamp blocks is another one: its table was emptied or restored" }),
+        _ => Err(KeeperError::Anew {
+            reason: "the list of timestamp blocks is another one: its table was emptied or restored",
+        }),
     }
 }
 
@@ -198,6 +200,8 @@ fn check<E: std::error::Error>(life: &Life, other: &Life) -> Result<(), KeeperEr
     }
     match life.is_same(other) {
         true => Ok(()),
-        false => Err(KeeperError::Anew { reason: "another executor reads another log, generation or group by the same list" }),
+        false => Err(KeeperError::Anew {
+            reason: "another executor reads another log, generation or group by the same list",
+        }),
     }
 }

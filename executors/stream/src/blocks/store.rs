@@ -88,7 +88,8 @@ impl Statements {
             "INSERT INTO {table} (job, topic, partition, {columns}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) IF NOT EXISTS"
         );
         // The newest epoch must still be there: a list that was emptied meanwhile begins anew instead of going on.
-        let still_there = format!("UPDATE {table} SET len = ? WHERE {of_list} AND epoch = ? IF len = ? AND anchor_us = ?");
+        let still_there =
+            format!("UPDATE {table} SET len = ? WHERE {of_list} AND epoch = ? IF len = ? AND anchor_us = ?");
         let mut next = Batch::new(BatchType::Unlogged);
         next.append_statement(prepare(&session, insert.clone(), Consistency::Quorum).await?);
         next.append_statement(prepare(&session, still_there, Consistency::Quorum).await?);
@@ -192,11 +193,11 @@ impl List for CassandraList {
 
     async fn append(&self, last: Option<&Epoch>, epoch: &Epoch) -> Result<bool, StoreError> {
         let Statements { session, first, next, job, topic, .. } = &*self.statements;
-        let (Life { generation, meaning, topic_id, group }, Block { from, len, anchor_us }) = (&*epoch.life, epoch.block);
+        let (Life { generation, meaning, topic_id, group }, Block { from, len, anchor_us }) =
+            (&*epoch.life, epoch.block);
         let (number, generation) = (epoch.number as i64, *generation as i64);
         let (list, why) = ((job, topic, self.partition), epoch.why.word());
-        let insert =
-            (list.0, list.1, list.2, number, generation, meaning, topic_id, group, why, from, len, anchor_us);
+        let insert = (list.0, list.1, list.2, number, generation, meaning, topic_id, group, why, from, len, anchor_us);
         let result = match last {
             None => session.execute_unpaged(first, insert).await?,
             Some(last) => {

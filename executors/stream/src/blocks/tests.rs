@@ -1,23 +1,27 @@
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, atomic::AtomicI64, atomic::Ordering::Relaxed},
+    sync::{Mutex, atomic::AtomicI64, atomic::AtomicU64, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
 };
 
 use futures_util::FutureExt as _;
 use proptest::prelude::*;
 
 use super::{
-    keeper::{Clocks, KeeperError, List, extend, load},
+    keeper::{Clocks, KeeperError, List, Wanted, append, extend},
+    window::{Need, Window},
     *,
 };
 
-/// Lists in memory. Every n-th insert happens but is answered with an error, as a timed-out LWT may.
+const NOW_US: i64 = 1_700_000_000_000_000;
+
+/// A list in memory. Every n-th append happens but is answered with an error, as a timed-out LWT may.
 struct Fake {
-    blocks: Mutex<BTreeMap<(u64, i64), Block>>,
+    epochs: Mutex<Vec<Epoch>>,
     now_us: AtomicI64,
     coordinator_us: Option<i64>,
-    fail_every: i64,
-    inserts: AtomicI64,
+    fail_every: u64,
+    appends: AtomicU64,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -27,37 +31,50 @@ struct Timeout;
 impl Fake {
     fn new() -> Self {
         Fake {
-            blocks: Mutex::default(),
-            now_us: AtomicI64::new(1_700_000_000_000_000),
+            epochs: Mutex::default(),
+            now_us: AtomicI64::new(NOW_US),
             coordinator_us: None,
-            fail_every: i64::MAX,
-            inserts: AtomicI64::new(0),
+            fail_every: u64::MAX,
+            appends: AtomicU64::new(0),
         }
     }
 
-    fn all(&self, generation: u64) -> Vec<Block> {
-        self.blocks.lock().unwrap().iter().filter(|(key, _)| key.0 == generation).map(|(_, block)| *block).collect()
+    fn all(&self) -> Vec<Epoch> {
+        self.epochs.lock().unwrap().clone()
+    }
+
+    fn passes(&self, time: Duration) {
+        self.now_us.fetch_add(time.as_micros() as i64, Relaxed);
     }
 }
 
 impl List for Fake {
     type Error = Timeout;
 
-    async fn newest_from(&self, generation: u64, offset: i64) -> Result<Option<Block>, Timeout> {
-        let blocks = self.blocks.lock().unwrap();
-        Ok(blocks.range((generation, i64::MIN)..=(generation, offset)).next_back().map(|(_, block)| *block))
+    async fn newest(&self, before: Option<u64>) -> Result<Vec<Epoch>, Timeout> {
+        let all = self.epochs.lock().unwrap();
+        Ok(all
+            .iter()
+            .rev()
+            .filter(|epoch| before.is_none_or(|before| epoch.number < before))
+            .take(3)
+            .cloned()
+            .collect())
     }
 
-    async fn following(&self, generation: u64, offset: i64) -> Result<Vec<Block>, Timeout> {
-        let blocks = self.blocks.lock().unwrap();
-        Ok(blocks.range((generation, offset)..=(generation, i64::MAX)).take(3).map(|(_, block)| *block).collect())
+    async fn mark(&self) -> Result<Option<Mark>, Timeout> {
+        Ok(None)
     }
 
-    async fn insert(&self, generation: u64, block: Block) -> Result<Block, Timeout> {
-        let there = *self.blocks.lock().unwrap().entry((generation, block.from)).or_insert(block);
-        match (self.inserts.fetch_add(1, Relaxed) + 1) % self.fail_every {
+    async fn append(&self, last: Option<&Epoch>, epoch: &Epoch) -> Result<bool, Timeout> {
+        let mut all = self.epochs.lock().unwrap();
+        let happens = all.last() == last;
+        if happens {
+            all.push(epoch.clone());
+        }
+        match (self.appends.fetch_add(1, Relaxed) + 1) % self.fail_every {
             0 => Err(Timeout),
-            _ => Ok(there),
+            _ => Ok(happens),
         }
     }
 
@@ -71,85 +88,187 @@ fn now<T>(future: impl Future<Output = T>) -> T {
     future.now_or_never().expect("the fake never waits")
 }
 
-fn timestamp(blocks: &[Block], offset: i64) -> Option<i64> {
-    Window::new(blocks.to_vec()).timestamp_us(offset)
+fn life(generation: u64) -> Arc<Life> {
+    Arc::new(Life { generation, meaning: format!("m{generation}"), topic_id: "t".into(), group: "g".into() })
+}
+
+fn wanted(why: Why, from: i64, ahead: i64) -> Wanted {
+    Wanted { why, from, ahead, floor_us: i64::MIN }
+}
+
+fn begin(fake: &Fake, generation: u64, from: i64, ahead: i64) -> Epoch {
+    let last = fake.all().pop();
+    let why = if last.is_some() { Why::Generation } else { Why::Start };
+    now(append(fake, &life(generation), last.as_ref(), wanted(why, from, ahead))).unwrap().0
 }
 
 #[test]
-fn the_first_block_is_keyed_0_and_gives_the_start_the_wall_clock() {
+fn the_start_has_the_wall_clock() {
     let fake = Fake::new();
-    let blocks = now(load(&fake, 1, 5_000, 100)).unwrap();
-    assert_eq!(blocks, [Block { from: 0, len: 5_100, anchor_us: 1_700_000_000_000_000 - 5_000 }]);
-    assert_eq!(timestamp(&blocks, 5_000), Some(1_700_000_000_000_000));
+    let first = begin(&fake, 1, 5_000, 100);
+    assert_eq!((first.number, first.block), (1, Block { from: 5_000, len: 100, anchor_us: NOW_US }));
 }
 
 #[test]
-fn what_exists_wins() {
+fn who_comes_second_takes_what_is_there() {
     let fake = Fake::new();
-    let first = now(load(&fake, 1, 0, 10)).unwrap();
-    fake.now_us.fetch_add(1_000_000, Relaxed);
-    assert_eq!(now(load(&fake, 1, 3, 999)).unwrap(), first);
-    let a = now(extend(&fake, 1, Some(first[0]), None, 10, 20)).unwrap();
-    let b = now(extend(&fake, 1, Some(first[0]), None, 12, 700)).unwrap();
+    let first = begin(&fake, 1, 0, 10);
+    let a = now(extend(&fake, &life(1), first.clone(), 10, 20, false)).unwrap().0;
+    let b = now(extend(&fake, &life(1), first, 12, 700, false)).unwrap().0;
+    assert_eq!(a, b);
+    assert_eq!(fake.all().len(), 2);
+}
+
+#[test]
+fn an_append_without_an_answer_is_looked_up() {
+    let mut fake = Fake::new();
+    fake.fail_every = 1;
+    let first = begin(&fake, 1, 0, 10);
+    let next = now(extend(&fake, &life(1), first, 10, 20, false)).unwrap().0;
+    assert_eq!(fake.all()[1..], next);
+}
+
+/// A gap of any size costs no timestamps, and is over at once.
+#[test]
+fn gaps_of_every_size_are_one_block_away() {
+    for gap in [0, 1, 5, 9, 100, 1 << 20, 1_000_000_000, 1 << 60] {
+        let fake = Fake::new();
+        let first = begin(&fake, 1, 0, 10);
+        let (next, young_for) = now(extend(&fake, &life(1), first, 10 + gap, 10, false)).unwrap();
+        assert_eq!(next[0].block.from, 10 + gap);
+        assert!(next[0].block.anchor_us - NOW_US <= 10 && !young_for.is_zero());
+    }
+}
+
+#[test]
+fn an_old_block_is_cut_at_the_position() {
+    let fake = Fake::new();
+    let first = begin(&fake, 1, 0, 1_000);
+    fake.passes(Duration::from_secs(3_600));
+    let (next, young_for) = now(extend(&fake, &life(1), first.clone(), 7, 16, true)).unwrap();
+    assert_eq!((next[0].why, next[0].block.from), (Why::Cut, 7));
+    assert_eq!(next[0].block.anchor_us, fake.now_us.load(Relaxed));
+    assert_eq!(young_for, Duration::from_micros(YOUNG_US as u64));
+    let mut window = Window::new([first], Instant::now(), 0);
+    window.extend(next, Instant::now());
+    assert_eq!(window.timestamp_us(6), Some(NOW_US + 6));
+    assert_eq!(window.timestamp_us(7), Some(fake.now_us.load(Relaxed)));
+    assert_eq!(window.timestamp_us(23), None, "the old block says nothing there any more");
+}
+
+/// Two that cut at once: the second finds the first's, and goes on by the old block up to there.
+#[test]
+fn of_two_cuts_one_counts() {
+    let fake = Fake::new();
+    let first = begin(&fake, 1, 0, 1_000);
+    fake.passes(Duration::from_secs(60));
+    let a = now(extend(&fake, &life(1), first.clone(), 20, 16, true)).unwrap().0;
+    let b = now(extend(&fake, &life(1), first, 7, 16, true)).unwrap().0;
     assert_eq!(a, b);
 }
 
 #[test]
-fn a_long_gap_lies_in_the_past() {
+fn a_newer_generation_ends_the_older_one_and_lies_above_it() {
     let fake = Fake::new();
-    let first = now(load(&fake, 1, 0, 10)).unwrap();
-    fake.now_us.fetch_add(3_600_000_000, Relaxed);
-    let next = now(load(&fake, 1, 1_000_000_000, 10)).unwrap();
-    assert_eq!(next[0].from, first[0].end());
-    assert_eq!(timestamp(&next, 1_000_000_000), Some(fake.now_us.load(Relaxed)));
+    let old = begin(&fake, 1, 0, 1_000);
+    let new = begin(&fake, 4, 3, 10);
+    assert!(new.block.timestamp_us(3) >= old.block.end_us());
+    let stopped = now(extend(&fake, &life(1), old, 1_000, 10, false)).unwrap_err();
+    assert!(matches!(stopped, KeeperError::Sealed { generation: 1, by: 4 }), "{stopped}");
+    assert!(stopped.to_string().contains("deploy the job again"), "{stopped}");
 }
 
 #[test]
-fn a_new_generation_seals_the_old_one_and_lies_above_it() {
+fn a_list_that_was_emptied_is_not_gone_on_with() {
     let fake = Fake::new();
-    let old = now(load(&fake, 1, 0, 1_000)).unwrap();
-    let new = now(load(&fake, 4, 0, 10)).unwrap();
-    assert!(timestamp(&new, 0).unwrap() > timestamp(&old, 999).unwrap());
-    let stopped = now(extend(&fake, 1, Some(old[0]), None, 1_000, 10)).unwrap_err();
-    assert!(matches!(stopped, KeeperError::Sealed { generation: 1, at: 1_000 }));
-    assert!(matches!(now(load(&fake, 1, 2_000, 10)), Err(KeeperError::Sealed { .. })));
-    // What it holds already it may still write.
-    assert_eq!(now(load(&fake, 1, 999, 10)).unwrap(), old);
+    let first = begin(&fake, 1, 0, 10);
+    fake.epochs.lock().unwrap().clear();
+    let error = now(extend(&fake, &life(1), first.clone(), 10, 10, false)).unwrap_err();
+    assert!(matches!(error, KeeperError::Anew { .. }), "{error}");
+    begin(&fake, 1, 5, 10);
+    let error = now(extend(&fake, &life(1), first, 10, 10, false)).unwrap_err();
+    assert!(matches!(error, KeeperError::Anew { .. }), "{error}");
 }
 
 #[test]
-fn a_clock_far_ahead_is_refused() {
+fn a_clock_ahead_is_refused_and_one_behind_is_not_believed() {
     let mut fake = Fake::new();
-    fake.coordinator_us = Some(fake.now_us.load(Relaxed) - AHEAD_MAX_US - 1);
-    assert!(matches!(now(load(&fake, 1, 0, 1)), Err(KeeperError::Clock { .. })));
-    assert!(fake.all(1).is_empty());
+    fake.coordinator_us = Some(NOW_US - AHEAD_MAX_US - 1);
+    let refused = now(append(&fake, &life(1), None, wanted(Why::Start, 0, 1))).unwrap_err();
+    assert!(matches!(refused, KeeperError::Clock { .. }) && fake.all().is_empty());
+    fake.coordinator_us = Some(NOW_US + 3_600_000_000);
+    assert_eq!(begin(&fake, 1, 0, 1).block.anchor_us, NOW_US + 3_600_000_000);
+}
+
+/// Sparse offsets use up a second of timestamps with every block: the clock is waited for, and nobody is blamed.
+#[test]
+fn sparse_offsets_wait_for_the_clock() {
+    let fake = Fake::new();
+    let mut last = begin(&fake, 1, 0, LEN_MAX);
+    let mut waits = 0;
+    for block in 1..20 {
+        let position = block * 10_000_000;
+        loop {
+            match now(extend(&fake, &life(1), last.clone(), position, LEN_MAX, false)) {
+                Ok((mut epochs, _)) => break last = epochs.pop().unwrap(),
+                Err(error) => {
+                    assert!(error.is_transient(), "{error}");
+                    waits += 1;
+                    fake.passes(Duration::from_millis(500));
+                }
+            }
+        }
+    }
+    assert!((10..=60).contains(&waits), "{waits}");
 }
 
 #[test]
-fn blocks_last_about_ten_seconds() {
+fn blocks_last_about_eight_seconds() {
     let block = |len| Some(Block { from: 0, len, anchor_us: 0 });
     let speed = |consumed_per_sec, backlog, appended_per_sec| Speed { consumed_per_sec, backlog, appended_per_sec };
-    assert_eq!(ahead(speed(0.0, None, 0.0), None), LEN_FIRST);
+    assert_eq!(ahead(speed(0.0, None, 0.0), None), LEN_MIN);
     assert_eq!(ahead(speed(0.0, Some(500_000), 0.0), None), 500_000);
-    assert_eq!(ahead(speed(5_000.0, Some(1 << 40), 100.0), block(40_000)), 50_000);
+    assert_eq!(ahead(speed(5_000.0, Some(1 << 40), 100.0), block(40_000)), 40_000);
     assert_eq!(ahead(speed(1e9, Some(1 << 40), 100.0), block(40_000)), 640_000);
     assert_eq!(ahead(speed(1e9, None, 0.0), block(LEN_MAX)), LEN_MAX);
     // Almost caught up: only what is left and what is appended.
-    assert_eq!(ahead(speed(50_000.0, Some(300), 100.0), block(LEN_MAX)), 1_300);
-    assert_eq!(ahead(speed(50_000.0, Some(0), 0.0), block(LEN_MAX)), LEN_FIRST);
+    assert_eq!(ahead(speed(50_000.0, Some(300), 100.0), block(LEN_MAX)), 1_100);
+    assert_eq!(ahead(speed(50_000.0, Some(0), 0.0), block(LEN_MAX)), LEN_MIN);
+}
+
+fn epoch(number: u64, from: i64, len: i64, anchor_us: i64) -> Epoch {
+    Epoch { number, life: life(1), why: Why::Next, block: Block { from, len, anchor_us } }
 }
 
 #[test]
-fn a_window_gives_no_timestamp_outside_itself() {
-    let mut window =
-        Window::new(vec![Block { from: 0, len: 10, anchor_us: 100 }, Block { from: 10, len: 10, anchor_us: 200 }]);
-    assert_eq!(window.timestamp_us(9), Some(109));
-    assert_eq!(window.timestamp_us(10), Some(200));
-    assert_eq!(window.timestamp_us(20), None);
-    assert!(!window.wants_more(14) && window.wants_more(15));
-    window.prune(12);
-    assert_eq!((window.timestamp_us(9), window.timestamp_us(12)), (None, Some(202)));
-    window.prune(50);
+fn the_newest_epoch_that_reaches_down_to_an_offset_counts() {
+    let at = Instant::now();
+    // 2 begins inside 1; 4 was begun below 3, which says nothing any more.
+    let list = [epoch(4, 30, 10, 400), epoch(3, 50, 10, 300), epoch(2, 20, 20, 200), epoch(1, 0, 40, 100)];
+    let window = Window::new(list, at, 0);
+    let of = |offset| window.timestamp_us(offset);
+    assert_eq!((of(19), of(20), of(29), of(30), of(39)), (Some(119), Some(200), Some(209), Some(400), Some(409)));
+    assert_eq!((of(40), of(55), of(-1)), (None, None, None));
+}
+
+#[test]
+fn only_what_may_have_been_read_before_keeps_an_old_block() {
+    let at = Instant::now();
+    let window = Window::new([epoch(2, 10, 10, 100), epoch(1, 0, 10, 0)], at, 13);
+    assert_eq!(window.need(5, false), Need::Nothing, "another process has gone on from there");
+    assert_eq!((window.need(12, false), window.need(13, false)), (Need::Nothing, Need::Younger));
+    assert_eq!((window.need(13, true), window.need(20, true)), (Need::Nothing, Need::Block));
+    assert!(!window.is_young(at + Duration::from_secs(1)));
+}
+
+#[test]
+fn pruning_keeps_what_the_position_needs() {
+    let mut window = Window::new([epoch(2, 10, 10, 100), epoch(1, 0, 10, 0)], Instant::now(), 0);
+    window.prune(9);
+    assert_eq!(window.timestamp_us(9), Some(9));
+    window.prune(10);
+    assert_eq!((window.timestamp_us(9), window.timestamp_us(10)), (None, Some(100)));
+    window.prune(1_000);
     assert_eq!(window.end(), 20);
 }
 
@@ -160,93 +279,81 @@ struct Move {
     advance: i64,
     ahead: i64,
     clock_us: i64,
-    crash: bool,
-    new_generation: bool,
+    cut: bool,
 }
 
 fn moves() -> impl Strategy<Value = Vec<Move>> {
-    let one = (
-        0usize..3,
-        0i64..400,
-        1i64..100,
-        -2_000_000i64..2_000_000,
-        prop::bool::weighted(0.2),
-        prop::bool::weighted(0.05),
-    )
-        .prop_map(|(worker, advance, ahead, clock_us, crash, new_generation)| Move {
-            worker,
-            advance,
-            ahead,
-            clock_us,
-            crash,
-            new_generation,
-        });
+    let one = (0usize..3, 0i64..400, 1i64..100, -2_000_000i64..20_000_000, any::<bool>())
+        .prop_map(|(worker, advance, ahead, clock_us, cut)| Move { worker, advance, ahead, clock_us, cut });
     prop::collection::vec(one, 1..60)
 }
 
 proptest! {
-    /// Three workers with their own positions, lost answers, crashes, clocks that jump, and generations: whoever asks
-    /// for an offset gets the same timestamp, growing with the offset, and newer generations lie above older ones.
+    /// Workers with their own positions, lost answers and clocks that jump: a newer epoch gives an offset a timestamp that
+    /// is not below that of any older one, and what older epochs gave below its begin lies below all it gives.
     #[test]
-    fn every_process_gives_an_offset_the_same_growing_timestamp(moves in moves(), fail_every in 2i64..8) {
+    fn newer_epochs_lie_above_older_ones(moves in moves(), fail_every in 2u64..8) {
         let mut fake = Fake::new();
         fake.fail_every = fail_every;
-        fake.coordinator_us = Some(i64::MAX / 2);
-        let mut workers = vec![(1u64, 0i64, None::<Vec<Block>>); 3];
-        let mut seen: BTreeMap<(u64, i64), i64> = BTreeMap::new();
-        let mut newest = 1;
+        let first = begin(&fake, 1, 0, 50);
+        let mut workers = vec![(0i64, first); 3];
         for step in moves {
             fake.now_us.fetch_add(step.clock_us, Relaxed);
-            let (generation, position, window) = &mut workers[step.worker];
-            if step.new_generation {
-                newest += 1;
-                (*generation, *window) = (newest, None);
-            }
-            if step.crash {
-                // Starts again below: a stale commit only causes replay.
-                (*position, *window) = ((*position - 150).max(0), None);
-            }
+            let (position, last) = &mut workers[step.worker];
             *position += step.advance;
-            let loaded = match window.as_ref().and_then(|blocks| blocks.last().copied()) {
-                Some(last) if last.end() > *position => continue,
-                Some(last) => now(extend(&fake, *generation, Some(last), None, *position, step.ahead)),
-                None => now(load(&fake, *generation, *position, step.ahead)),
-            };
-            match loaded {
-                Ok(blocks) => {
-                    for offset in [*position, blocks.last().unwrap().end() - 1] {
-                        let ts = timestamp(&blocks, offset).unwrap();
-                        prop_assert_eq!(*seen.entry((*generation, offset)).or_insert(ts), ts);
-                    }
-                    *window = Some(blocks);
-                }
-                Err(KeeperError::Store(_)) => {}
-                Err(KeeperError::Sealed { .. }) => prop_assert!(*generation < newest),
-                Err(KeeperError::Clock { .. }) => prop_assert!(false, "no clock is far ahead here"),
+            let cut = step.cut && last.block.holds(*position);
+            if last.block.holds(*position) && !cut {
+                continue;
+            }
+            match now(extend(&fake, &life(1), last.clone(), *position, step.ahead, cut)) {
+                Ok((mut epochs, _)) => *last = epochs.pop().unwrap(),
+                Err(error) => prop_assert!(error.is_transient(), "{}", error),
             }
         }
-        for generation in 1..=newest {
-            let blocks = fake.all(generation);
-            prop_assert!(blocks.windows(2).all(|w| w[0].end() == w[1].from && w[0].end_us() <= w[1].anchor_us));
-            prop_assert!(blocks.iter().rev().skip(1).all(|block| !block.is_seal()));
-        }
-        let by_offset: Vec<_> = seen.iter().collect();
-        prop_assert!(by_offset.windows(2).all(|w| w[0].0.0 != w[1].0.0 || w[0].1 < w[1].1));
-        for ((generation, offset), ts) in &seen {
-            for older in 1..*generation {
-                if let Some(older_ts) = seen.get(&(older, *offset)) {
-                    prop_assert!(ts > older_ts, "generation {} at {}: {} is not above {}", generation, offset, ts, older_ts);
+        let all = fake.all();
+        let numbers: Vec<u64> = all.iter().map(|epoch| epoch.number).collect();
+        prop_assert_eq!(&numbers, &(1..=all.len() as u64).collect::<Vec<_>>());
+        for (at, newer) in all.iter().enumerate() {
+            for older in &all[..at] {
+                let (newer, older) = (newer.block, older.block);
+                let shared = newer.from.max(older.from);
+                prop_assert!(newer.timestamp_us(shared) >= older.timestamp_us(shared) || !older.holds(shared));
+                if older.from < newer.from {
+                    prop_assert!(older.timestamp_us(newer.from - 1) < newer.anchor_us || !older.holds(newer.from - 1));
                 }
             }
+        }
+    }
+
+    /// However records and gaps follow one another, each record is one block away at most, and gets a growing timestamp.
+    #[test]
+    fn gaps_at_every_place_are_passed(gaps in prop::collection::vec(prop_oneof![Just(1i64), 2i64..200, 1i64..1_000_000_000], 1..40)) {
+        let fake = Fake::new();
+        let first = begin(&fake, 1, 0, 16);
+        let mut window = Window::new([first], Instant::now() + Duration::from_secs(9), 0);
+        let (mut offset, mut before) = (0, i64::MIN);
+        for gap in gaps {
+            fake.passes(Duration::from_millis(200));
+            if window.need(offset, true) == Need::Block {
+                let last = window.last().cloned().unwrap();
+                let (epochs, _) = now(extend(&fake, &life(1), last, offset, 16, false)).unwrap();
+                prop_assert_eq!(epochs.len(), 1);
+                window.extend(epochs, Instant::now());
+            }
+            let timestamp = window.timestamp_us(offset).unwrap();
+            prop_assert!(timestamp > before);
+            before = timestamp;
+            offset += gap;
         }
     }
 }
 
 #[test]
-fn the_first_block_tells_where_its_generation_began() {
-    for (position, ahead) in [(0, 1), (5, 64), (3_000_000, 64), (3_000_000, LEN_MAX)] {
-        let first = propose(None, None, position, ahead, 0);
-        let began = first.began_from();
-        assert!(began <= position && position - began <= LEN_MAX, "{position}: {began}");
+fn words_of_epochs_are_read_back() {
+    let all: BTreeMap<&str, Why> = Why::ALL.iter().map(|(why, word)| (*word, *why)).collect();
+    assert_eq!(all.len(), Why::ALL.len());
+    for (why, word) in Why::ALL {
+        assert_eq!((why.word(), Why::from_word(word)), (word, Some(why)));
     }
+    assert_eq!(Why::from_word("later"), None);
 }

@@ -70,7 +70,9 @@ impl Window {
     /// Whether the next block should be fetched ahead: an eighth of the newest is left, about a second of traffic.
     pub fn is_almost_used(&self, position: i64) -> bool {
         self.last().is_some_and(|last| {
-            position > last.block.from && last.block.end() - position <= last.block.len / 8 && position <= last.block.end()
+            position > last.block.from
+                && last.block.end() - position <= last.block.len / 8
+                && position <= last.block.end()
         })
     }
 

@@ -115,7 +115,9 @@ async fn known_topic(ready: &Ready) -> Result<String, BeginError> {
 
 /// For people.
 pub(super) fn no_topic(topic: &str) -> String {
-    format!("there is no topic `{topic}`: it was deleted; create it again (it is then read from its beginning), or stop the job")
+    format!(
+        "there is no topic `{topic}`: it was deleted; create it again (it is then read from its beginning), or stop the job"
+    )
 }
 
 /// The list as far back as it matters: to an epoch that was begun by reading there, or to the mark.
@@ -188,11 +190,15 @@ async fn lost_end(
 async fn same_until(ready: &Ready, partition: i32, facts: Facts, position: Position) -> Result<i64, KafkaError> {
     let (topic, config, leader) = (ready.source.topic.clone(), ready.read_config.clone(), position.leader);
     let (log_start, end) = (facts.log_start, position.offset.min(facts.log_end));
-    let until = ready
-        .ask(move |_| offsets::first_after_leader(&config, &topic, partition, leader, log_start, end))
-        .await?;
+    let until =
+        ready.ask(move |_| offsets::first_after_leader(&config, &topic, partition, leader, log_start, end)).await?;
     if until < position.offset {
-        tracing::warn!(partition, position.offset, until, "the log lost its end: what is there from `until` on is written anew");
+        tracing::warn!(
+            partition,
+            position.offset,
+            until,
+            "the log lost its end: what is there from `until` on is written anew"
+        );
     }
     Ok(until)
 }
@@ -222,7 +228,8 @@ async fn corrected(
 /// Whether a column was dropped since the timestamps at this offset: their cells would be hidden.
 async fn is_hidden(ready: &Ready, epochs: &[Epoch], offset: i64) -> Result<bool, BeginError> {
     let dropped = ready.schema.dropped_us().await.map_err(|error| BeginError::Later(causes(&error)))?;
-    let block = epochs.iter().map(|epoch| epoch.block).find(|block| block.from <= offset).filter(|block| block.holds(offset));
+    let block =
+        epochs.iter().map(|epoch| epoch.block).find(|block| block.from <= offset).filter(|block| block.holds(offset));
     Ok(dropped.zip(block).is_some_and(|(dropped_us, block)| block.timestamp_us(offset) <= dropped_us))
 }
 

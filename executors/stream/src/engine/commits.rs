@@ -83,7 +83,11 @@ struct Seen {
 
 impl Times {
     /// The partitions to look at now: those that moved, and the others by and by.
-    fn due<'a>(&mut self, all: &'a [(Arc<PartitionState>, Durable)], now: Instant) -> Vec<&'a (Arc<PartitionState>, Durable)> {
+    fn due<'a>(
+        &mut self,
+        all: &'a [(Arc<PartitionState>, Durable)],
+        now: Instant,
+    ) -> Vec<&'a (Arc<PartitionState>, Durable)> {
         let numbers: BTreeSet<Partition> = all.iter().map(|(state, _)| state.partition).collect();
         self.0.retain(|partition, _| numbers.contains(partition));
         all.iter()
@@ -175,13 +179,18 @@ async fn round(ready: &Ready, due: &[(&PartitionState, Durable)], times: &mut Ti
 
 /// A person has moved the group's offset while the partition was read: it begins anew there.
 fn moved(ready: &Ready, state: &PartitionState, offset: i64) {
-    tracing::warn!(partition = state.partition, offset, "the group's offset was moved by a person or another tool; beginning there");
+    tracing::warn!(
+        partition = state.partition,
+        offset,
+        "the group's offset was moved by a person or another tool; beginning there"
+    );
     ready.metrics.commit_moved();
     state.request_stop(Stop::anew(format!("the group's offset was moved to {offset} by a person; beginning there")));
 }
 
 async fn look(ready: &Ready, due: &[(&PartitionState, Durable)]) -> Option<BTreeMap<i32, Committed>> {
-    let (topic, partitions) = (ready.source.topic.clone(), due.iter().map(|(state, _)| state.partition).collect::<Vec<_>>());
+    let (topic, partitions) =
+        (ready.source.topic.clone(), due.iter().map(|(state, _)| state.partition).collect::<Vec<_>>());
     match ready.ask(move |consumer| offsets::committed(consumer, &topic, &partitions)).await {
         Ok(seen) => Some(seen),
         Err(error) => {

@@ -162,7 +162,11 @@ mod tests {
 
     fn lane(position: i64) -> Lane {
         let (state, _stops) = PartitionState::new(0, Arc::default());
-        Lane::new(state, Arc::new(Mutex::new(Tracker::new(position))), Begin { position, leader: -1, window: Window::new([], Instant::now(), 0) })
+        Lane::new(
+            state,
+            Arc::new(Mutex::new(Tracker::new(position))),
+            Begin { position, leader: -1, window: Window::new([], Instant::now(), 0) },
+        )
     }
 
     #[test]

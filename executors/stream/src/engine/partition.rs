@@ -317,7 +317,8 @@ impl PartitionState {
             position: offsets.map(|(position, ..)| position),
             durable: offsets.map(|(_, durable, _)| durable),
             log_end,
-            stable_end: log_end.and(known(self.stable_end.load(Relaxed)).zip(log_end).map(|(stable, end)| stable.min(end))),
+            stable_end: log_end
+                .and(known(self.stable_end.load(Relaxed)).zip(log_end).map(|(stable, end)| stable.min(end))),
             lag_ms,
             status,
             reason,

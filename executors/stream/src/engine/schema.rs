@@ -85,12 +85,18 @@ pub(super) async fn watch(engine: Weak<Engine>) {
         if known.replace(dropped).is_some_and(|known| known < dropped) {
             for state in &states {
                 let now = state.durable();
-                let Some(from) = durable[0].get(&state.partition).copied().into_iter().chain(now).min() else { continue };
-                let reason = format!("a column of the table was dropped; what was written since offset {from} is written again");
+                let Some(from) = durable[0].get(&state.partition).copied().into_iter().chain(now).min() else {
+                    continue;
+                };
+                let reason =
+                    format!("a column of the table was dropped; what was written since offset {from} is written again");
                 state.request_stop(Stop { reason, again: Again::From(from) });
             }
         }
         durable.swap(0, 1);
-        durable[1] = states.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect::<BTreeMap<Partition, i64>>();
+        durable[1] = states
+            .iter()
+            .filter_map(|state| Some((state.partition, state.durable()?)))
+            .collect::<BTreeMap<Partition, i64>>();
     }
 }

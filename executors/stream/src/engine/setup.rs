@@ -28,8 +28,8 @@ use crate::{
         before::{self, OldLists},
         store::Statements,
     },
-    metrics::Metrics,
     dead_letter::Writer,
+    metrics::Metrics,
     sink::{BATCHES_AHEAD, Sink, plan::Rules, target::Table},
     source::{self, SourceConsumer, context::SourceContext, tier::Brokers},
 };

@@ -244,7 +244,7 @@ async fn a_refused_row_stops_its_partition_before_it() {
     world.run(target, vec![batch]).await.unwrap();
     assert_eq!(world.durable(), 1);
     let stop = world.stops.try_recv().unwrap();
-    assert!(stop.until_moved && stop.reason.contains("offset 1"), "{stop:?}");
+    assert!(stop.again == crate::engine::Again::Moved(1) && stop.reason.contains("offset 1"), "{stop:?}");
 }
 
 #[tokio::test]

@@ -7,12 +7,8 @@ use std::{
 
 use millstream_protocol::Partition;
 use rdkafka::{
-    ClientContext, Statistics,
-    config::RDKafkaLogLevel,
-    consumer::ConsumerContext,
-    error::KafkaError,
-    statistics::Broker,
-    types::RDKafkaErrorCode,
+    ClientContext, Statistics, config::RDKafkaLogLevel, consumer::ConsumerContext, error::KafkaError,
+    statistics::Broker, types::RDKafkaErrorCode,
 };
 
 use super::tier::Brokers;

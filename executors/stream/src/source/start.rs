@@ -107,7 +107,9 @@ pub enum StartError {
 pub fn decide(me: &Life, facts: Facts, known: Known<'_>, start: Start) -> Result<(Position, Arc<Life>), StartError> {
     let Some(newest) = known.epochs.first() else {
         let position = match facts.committed {
-            Some(committed) => Position { offset: committed.offset, leader: committed.leader, begins: Some(Why::Start) },
+            Some(committed) => {
+                Position { offset: committed.offset, leader: committed.leader, begins: Some(Why::Start) }
+            }
             None => by_policy(facts, start, Why::Start),
         };
         return in_log(position, facts).map(|position| (position, Arc::new(me.clone())));
@@ -115,7 +117,9 @@ pub fn decide(me: &Life, facts: Facts, known: Known<'_>, start: Start) -> Result
     let life = life(me, &newest.life)?;
     let position = if newest.life.group != me.group {
         match facts.committed {
-            Some(committed) => Position { offset: committed.offset, leader: committed.leader, begins: Some(Why::Group) },
+            Some(committed) => {
+                Position { offset: committed.offset, leader: committed.leader, begins: Some(Why::Group) }
+            }
             None => by_policy(facts, start, Why::Group),
         }
     } else if let Some(by_person) = facts.committed.filter(|committed| committed.by.is_none()) {
@@ -187,4 +191,121 @@ fn in_log(position: Position, facts: Facts) -> Result<Position, StartError> {
         return Err(StartError::BeyondEnd { at, log_end });
     }
     Ok(position)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::blocks::Block;
+
+    const FACTS: Facts =
+        Facts { committed: None, log_start: 10, log_end: 200, at_start_time: Some(15), is_later: false };
+
+    fn me(generation: u64) -> Life {
+        Life { generation, meaning: format!("m{generation}"), topic_id: "t".into(), group: "g".into() }
+    }
+
+    fn epoch(number: u64, life: Life, why: Why, from: i64) -> Epoch {
+        Epoch { number, life: Arc::new(life), why, block: Block { from, len: 10, anchor_us: 0 } }
+    }
+
+    fn by(offset: i64, epoch: u64) -> Facts {
+        let by = Some(By { generation: 1, epoch });
+        Facts { committed: Some(Committed { offset, leader: 4, by }), ..FACTS }
+    }
+
+    fn by_person(offset: i64) -> Facts {
+        Facts { committed: Some(Committed { offset, leader: -1, by: None }), ..FACTS }
+    }
+
+    /// Newest first: began at 20, went on at 100, cut at 120.
+    fn list() -> Vec<Epoch> {
+        vec![epoch(3, me(1), Why::Cut, 120), epoch(2, me(1), Why::Next, 100), epoch(1, me(1), Why::Start, 20)]
+    }
+
+    fn at(facts: Facts, epochs: &[Epoch], mark: Option<(i64, u64)>) -> Result<(i64, Option<Why>), StartError> {
+        at_of(&me(1), facts, epochs, mark)
+    }
+
+    fn at_of(
+        me: &Life,
+        facts: Facts,
+        epochs: &[Epoch],
+        mark: Option<(i64, u64)>,
+    ) -> Result<(i64, Option<Why>), StartError> {
+        let mark = mark.map(|(offset, epoch)| Mark { offset, epoch, leader: 5 });
+        decide(me, facts, Known { epochs, mark }, Start::Latest).map(|(position, _)| (position.offset, position.begins))
+    }
+
+    #[test]
+    fn a_list_that_has_not_begun_begins_where_the_group_or_the_job_says() {
+        let begun =
+            |facts: Facts, start| decide(&me(1), facts, Known { epochs: &[], mark: None }, start).unwrap().0.offset;
+        assert_eq!(begun(by(50, 0), Start::Latest), 50);
+        assert_eq!(begun(by_person(50), Start::Latest), 50);
+        assert_eq!((begun(FACTS, Start::Earliest), begun(FACTS, Start::Latest)), (10, 200));
+        assert_eq!(begun(FACTS, Start::TimestampMs(1)), 15);
+        assert_eq!(begun(Facts { at_start_time: None, ..FACTS }, Start::TimestampMs(1)), 200);
+        let later = Facts { is_later: true, ..FACTS };
+        assert_eq!(begun(later, Start::Latest), 10, "a partition that came later is read from its beginning");
+    }
+
+    #[test]
+    fn the_furthest_word_counts_and_any_may_be_lost() {
+        assert_eq!(at(by(130, 3), &list(), Some((125, 3))), Ok((130, None)));
+        assert_eq!(at(by(110, 2), &list(), Some((125, 3))), Ok((125, None)), "moved back by a zombie");
+        assert_eq!(at(FACTS, &list(), Some((125, 3))), Ok((125, None)), "forgotten by Kafka");
+        assert_eq!(at(by(130, 3), &list(), None), Ok((130, None)), "no mark yet");
+        assert_eq!(at(FACTS, &list(), None), Ok((20, None)), "only where it began; never where `start` says");
+    }
+
+    #[test]
+    fn a_word_counts_up_to_where_the_next_epoch_begins() {
+        assert_eq!(at(by(140, 2), &list(), None), Ok((120, None)));
+        assert_eq!(at(by(140, 1), &list(), None), Ok((100, None)));
+        assert_eq!(at(by(140, 0), &list(), None), Ok((20, None)), "of an earlier release");
+        assert_eq!(at(FACTS, &list(), Some((140, 1))), Ok((100, None)));
+        // Epochs that are not at hand are not guessed.
+        assert_eq!(at(by(140, 0), &list()[..2], Some((110, 2))), Ok((110, None)));
+    }
+
+    #[test]
+    fn a_person_is_obeyed() {
+        for offset in [15, 130, 200] {
+            assert_eq!(at(by_person(offset), &list(), Some((125, 3))), Ok((offset, Some(Why::Moved))));
+        }
+        assert!(matches!(at(by_person(5), &list(), None), Err(StartError::Gap { at: 5, log_start: 10 })));
+        assert!(matches!(at(by_person(201), &list(), None), Err(StartError::BeyondEnd { at: 201, .. })));
+    }
+
+    #[test]
+    fn another_log_or_group_or_meaning_is_another_life() {
+        let remade = Life { topic_id: "other".into(), ..me(1) };
+        assert_eq!(at_of(&remade, by(130, 3), &list(), Some((125, 3))), Ok((10, Some(Why::Topic))));
+        let unknown = Life { topic_id: String::new(), ..me(1) };
+        assert_eq!(at_of(&unknown, by(130, 3), &list(), None), Ok((130, None)), "an unknown id says nothing");
+        let other_group = Life { group: "other".into(), ..me(1) };
+        assert_eq!(at_of(&other_group, FACTS, &list(), Some((125, 3))), Ok((200, Some(Why::Group))));
+        assert_eq!(at_of(&me(2), by(130, 3), &list(), None), Ok((130, Some(Why::Generation))));
+    }
+
+    #[test]
+    fn a_scheduler_without_memory_goes_on_or_is_refused() {
+        let mut list = list();
+        list.insert(0, epoch(4, Life { generation: 7, ..me(1) }, Why::Generation, 150));
+        assert_eq!(at(by(160, 4), &list, None), Ok((160, None)), "the same meaning");
+        list[0].life = Arc::new(me(7));
+        let refused = at(by(160, 4), &list, None).unwrap_err();
+        assert_eq!(refused, StartError::Sealed { generation: 1, by: 7 });
+    }
+
+    #[test]
+    fn losses_are_judged_by_what_was_written() {
+        let shorter = Facts { log_start: 150, ..by(110, 2) };
+        let gap = at(shorter, &list(), Some((125, 3))).unwrap_err();
+        assert_eq!(gap, StartError::Gap { at: 125, log_start: 150 });
+        assert!(gap.to_string().contains("25 records in [125, 150) are gone"), "{gap}");
+        let none = Facts { log_start: 120, ..by(110, 2) };
+        assert_eq!(at(none, &list(), Some((125, 3))), Ok((125, None)), "a commit moved back is no loss");
+    }
 }
