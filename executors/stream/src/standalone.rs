@@ -13,7 +13,7 @@ use millstream_protocol::{
 };
 use millstream_spec::JobSpec;
 use millstream_topology::{
-    blocks::ensure_table,
+    blocks::{begun, ensure_table},
     cassandra::{Near, connect},
 };
 use tokio::{
@@ -38,8 +38,8 @@ pub struct Options {
     pub partitions: Vec<Partition>,
     /// Leave when nothing is left to do.
     pub until_caught_up: bool,
-    /// Generation of the job.
-    pub generation: u64,
+    /// Generation of the job; none to go on from what the table knows, as a deploy does.
+    pub generation: Option<u64>,
     /// Memory in bytes instead of the job's.
     pub mem_bytes: Option<u64>,
     /// Where the metrics endpoint listens, and the host for locality.
@@ -55,7 +55,7 @@ impl Options {
             job: PathBuf::new(),
             partitions: vec![],
             until_caught_up: false,
-            generation: 1,
+            generation: None,
             mem_bytes: None,
             address: "127.0.0.1".into(),
             create_blocks_table: false,
@@ -66,7 +66,7 @@ impl Options {
             match argument.as_str() {
                 "--job" => options.job = value()?.into(),
                 "--partitions" => options.partitions = parse_partitions(value()?)?,
-                "--generation" => options.generation = value()?.parse().context("--generation is a number")?,
+                "--generation" => options.generation = Some(value()?.parse().context("--generation is a number")?),
                 "--mem" => {
                     let mib: u64 = value()?.parse().context("--mem is a number of MiB")?;
                     options.mem_bytes = Some(mib << 20);
@@ -111,14 +111,11 @@ pub fn run(options: Options) -> LocalBoxFuture<'static, anyhow::Result<()>> {
 async fn run_job(options: Options) -> anyhow::Result<()> {
     let job = read_job(&options.job)?;
     let mem_bytes = options.mem_bytes.unwrap_or(job.tasks.mem_bytes);
-    if options.create_blocks_table {
-        let session = connect(&job.sink, &Near::default()).await?;
-        ensure_table(&session, &job.sink.keyspace).await?;
-    }
+    let generation = generation(&options, &job).await?;
     let metrics = Arc::new(Metrics::new(&job.name.0, &job.source.topic));
     let metrics_url = http::serve(&options.address, None, metrics.clone()).await.context("metrics endpoint")?;
     let location = Location { host: options.address.clone(), address: options.address.clone(), ..Location::default() };
-    let data = ExecutorData { version: VERSION, job, generation: options.generation, location, metrics_port: None };
+    let data = ExecutorData { version: VERSION, job, generation, location, metrics_port: None };
     let engine = Engine::new(data, metrics.clone());
     engine.add_task(TASK, &options.partitions, &[], mem_bytes);
 
@@ -152,6 +149,22 @@ async fn run_job(options: Options) -> anyhow::Result<()> {
         Some(reason) => bail!(reason),
         None => Ok(()),
     }
+}
+
+/// The generation to run by, and the table of blocks where it is to be made.
+async fn generation(options: &Options, job: &JobSpec) -> anyhow::Result<u64> {
+    if let (Some(generation), false) = (options.generation, options.create_blocks_table) {
+        return Ok(generation);
+    }
+    let (session, keyspace) = (connect(&job.sink, &Near::default()).await?, &job.sink.keyspace);
+    if options.create_blocks_table {
+        ensure_table(&session, keyspace).await?;
+    }
+    if let Some(generation) = options.generation {
+        return Ok(generation);
+    }
+    let begun = begun(&session, keyspace, &job.name.0, &job.source.topic).await?;
+    Ok(begun.map_or(1, |begun| if begun.meaning == job.meaning() { begun.generation } else { begun.generation + 1 }))
 }
 
 fn read_job(path: &Path) -> anyhow::Result<JobSpec> {
@@ -191,7 +204,7 @@ mod tests {
     fn options_are_read() {
         let options = parse("--job j.json --partitions 5,0-2,1 --until-caught-up --mem 64 --generation 3").unwrap();
         assert_eq!(options.partitions, [0, 1, 2, 5]);
-        assert_eq!((options.mem_bytes, options.generation, options.until_caught_up), (Some(64 << 20), 3, true));
+        assert_eq!((options.mem_bytes, options.generation, options.until_caught_up), (Some(64 << 20), Some(3), true));
     }
 
     #[test]

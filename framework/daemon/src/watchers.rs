@@ -4,7 +4,10 @@ use std::{collections::BTreeMap, time::Duration};
 
 use millstream_placement::JobTopology;
 use millstream_spec::JobSpec;
-use millstream_topology::{TopologyError, Watcher};
+use millstream_topology::{
+    CassandraError, TopologyError, Watcher, blocks,
+    cassandra::{Near, connect},
+};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -60,8 +63,16 @@ impl Watchers {
 }
 
 async fn watch(number: u64, name: String, spec: JobSpec, out: mpsc::Sender<Change>) {
-    let mut watcher = Watcher::new(spec);
+    let mut has_table = false;
+    let mut watcher = Watcher::new(spec.clone());
     loop {
+        // A job that was deployed by an earlier release has no table of this shape yet.
+        if !has_table {
+            match ensure_table(&spec).await {
+                Ok(()) => has_table = true,
+                Err(error) => tracing::warn!(job = name, error = crate::chain(&error), "table of timestamp blocks"),
+            }
+        }
         let change = watcher.changed(WATCH_EVERY).await;
         let failed = change.is_err();
         if out.send((number, name.clone(), change)).await.is_err() {
@@ -71,4 +82,9 @@ async fn watch(number: u64, name: String, spec: JobSpec, out: mpsc::Sender<Chang
             tokio::time::sleep(RETRY_AFTER).await;
         }
     }
+}
+
+async fn ensure_table(spec: &JobSpec) -> Result<(), CassandraError> {
+    let session = connect(&spec.sink, &Near::default()).await?;
+    blocks::ensure_table(&session, &spec.sink.keyspace).await
 }

@@ -65,6 +65,8 @@ pub enum Input {
         spec: Box<JobSpec>,
         /// As written.
         toml: String,
+        /// What the table's lists of timestamp blocks know of the job; none when they have not begun.
+        begun: Option<Begun>,
     },
     /// Drain the job and keep it stopped.
     Stop {
@@ -116,5 +118,21 @@ impl Input {
             },
             Event::Error { .. } | Event::Heartbeat | Event::Unknown => return None,
         })
+    }
+}
+
+/// What a job's lists of timestamp blocks say. A scheduler that lost its state, or has an old one, learns it from them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Begun {
+    /// The newest generation that wrote.
+    pub generation: u64,
+    /// It made of records what the text that is deployed makes of them.
+    pub is_same: bool,
+}
+
+impl Begun {
+    /// The least generation by which the text may write.
+    pub(crate) fn least(self) -> u64 {
+        if self.is_same { self.generation } else { self.generation + 1 }
     }
 }

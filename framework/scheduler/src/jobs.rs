@@ -6,7 +6,7 @@ use millstream_placement::{JobTopology, group_partitions};
 use millstream_spec::{JobSpec, TaskCount};
 
 use crate::{
-    Audit, Change, Effects, Reply, State, ending,
+    Audit, Begun, Change, Effects, Reply, State, ending,
     records::{Aim, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
     refusal, rollout,
     state::{Backoff, JobState, SlotWish},
@@ -23,13 +23,14 @@ const BACKOFF_MAX_MS: u64 = 300_000;
 const FORGIVE_AFTER_MS: u64 = 60_000;
 
 /// Does what [`rollout::change`] says.
-pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, toml: String) {
+pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, toml: String, begun: Option<Begun>) {
     if let Some(refusal) = refusal::refusal(state, &spec) {
         effects.reply = Some(Reply::Refused(refusal));
         return;
     }
     let name = spec.name.0.clone();
-    let (change, wall_ms) = (rollout::change(state, &spec, &toml), state.clock.wall_ms);
+    let change = rollout::raised(state, &spec, rollout::change(state, &spec, &toml), begun);
+    let wall_ms = state.clock.wall_ms;
     if let Some(job) = state.store.job(&name).filter(|_| change != Change::Nothing) {
         // What is watched is the version to come, if there is one.
         let watched = job.next.as_ref().map_or(&job.spec, |next| &next.spec);

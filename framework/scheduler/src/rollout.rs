@@ -9,6 +9,7 @@ mod health;
 
 use millstream_spec::JobSpec;
 
+pub(crate) use change::raised;
 pub use change::{Change, change};
 pub(crate) use health::{count_failure, is_well};
 

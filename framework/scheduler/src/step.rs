@@ -30,7 +30,7 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
         Input::Failure { agent_id, executor_id, status } => {
             updates::failure(state, &mut effects, agent_id, executor_id, status);
         }
-        Input::Deploy { spec, toml } => jobs::deploy(state, &mut effects, *spec, toml),
+        Input::Deploy { spec, toml, begun } => jobs::deploy(state, &mut effects, *spec, toml, begun),
         Input::Stop { job } => jobs::stop(state, &mut effects, &job),
         Input::Delete { job } => jobs::delete(state, &mut effects, &job),
         Input::Topology { job, topology } => jobs::topology(state, &mut effects, job, topology),

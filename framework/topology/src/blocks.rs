@@ -3,6 +3,8 @@
 use futures_util::future::try_join_all;
 use scylla::{
     client::session::Session,
+    deserialize::row::DeserializeRow,
+    serialize::row::SerializeRow,
     statement::{Consistency, unprepared::Statement},
 };
 
@@ -47,31 +49,35 @@ pub struct Begun {
 
 /// Reads the newest generation of a job's lists of this topic; none when no list has begun. A scheduler that lost its state
 /// goes on from there.
-pub async fn begun(
+pub async fn begun(session: &Session, keyspace: &str, job: &str, topic: &str) -> Result<Option<Begun>, CassandraError> {
+    let table = table(keyspace);
+    // As many lists as there are partitions of all jobs: few enough for one look at a deploy.
+    let all: Vec<(String, String, i32)> =
+        rows(session, format!("SELECT DISTINCT job, topic, partition FROM {table}"), ()).await?;
+    let ours = all.into_iter().filter(|(of, from, _)| of == job && from == topic);
+    let newest = ours.map(async |(job, topic, partition)| {
+        let cql =
+            format!("SELECT generation, meaning FROM {table} WHERE job = ? AND topic = ? AND partition = ? LIMIT 1");
+        rows::<(i64, Option<String>)>(session, cql, (job, topic, partition)).await
+    });
+    let newest = try_join_all(newest).await?.into_iter().flatten().max_by_key(|(generation, _)| *generation);
+    Ok(newest
+        .map(|(generation, meaning)| Begun { generation: generation as u64, meaning: meaning.unwrap_or_default() }))
+}
+
+async fn rows<R: for<'f, 'm> DeserializeRow<'f, 'm>>(
     session: &Session,
-    keyspace: &str,
-    job: &str,
-    topic: &str,
-    partitions: i32,
-) -> Result<Option<Begun>, CassandraError> {
-    let cql = format!(
-        "SELECT generation, meaning FROM {} WHERE job = ? AND topic = ? AND partition = ? LIMIT 1",
-        table(keyspace)
-    );
+    cql: String,
+    values: impl SerializeRow,
+) -> Result<Vec<R>, CassandraError> {
     fn failed(error: impl std::error::Error + Send + Sync + 'static) -> CassandraError {
         CassandraError::statement(&format!("read `{EPOCHS}`"), error)
     }
-    let ask = async |partition: i32| {
-        let mut statement = Statement::new(&cql);
-        statement.set_consistency(Consistency::Quorum);
-        let rows = session.query_unpaged(statement, (job, topic, partition)).await.map_err(failed)?;
-        let rows = rows.into_rows_result().map_err(failed)?;
-        rows.maybe_first_row::<(i64, Option<String>)>().map_err(failed)
-    };
-    let found = try_join_all((0..partitions).map(ask)).await?;
-    let newest = found.into_iter().flatten().max_by_key(|(generation, _)| *generation);
-    Ok(newest
-        .map(|(generation, meaning)| Begun { generation: generation as u64, meaning: meaning.unwrap_or_default() }))
+    let mut statement = Statement::new(cql);
+    statement.set_consistency(Consistency::Quorum);
+    let answer = session.query_unpaged(statement, values).await.map_err(failed)?;
+    let answer = answer.into_rows_result().map_err(failed)?;
+    answer.rows::<R>().map_err(failed)?.collect::<Result<_, _>>().map_err(failed)
 }
 
 fn table(keyspace: &str) -> String {

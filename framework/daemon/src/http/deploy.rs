@@ -5,8 +5,8 @@ use axum::{
     extract::{Path, Query, State as Shared},
     http::StatusCode,
 };
-use millstream_scheduler::{Input, Refusal, Reply, views};
-use millstream_spec::{CassandraSink, Diagnostics, Severity};
+use millstream_scheduler::{Begun, Input, Refusal, Reply, views};
+use millstream_spec::{Diagnostics, JobSpec, Severity};
 use millstream_topology::{
     CassandraError, blocks,
     cassandra::{Near, connect},
@@ -66,7 +66,7 @@ pub(super) async fn put(
     }
     check::live(&checked).await.map_err(|found| refused(&found))?;
     let lacks = plan::lacks_now(api.session(), &spec, &api.settings().await?).await;
-    ensure_blocks_table(&spec.sink).await.map_err(|error| {
+    let begun = begun(&spec).await.map_err(|error| {
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
@@ -76,7 +76,7 @@ pub(super) async fn put(
     if let (Ok(Some(lacks)), true, false) = (&lacks, drains, force) {
         return Err(no_room(lacks));
     }
-    let reply = api.act(Input::Deploy { spec: Box::new(spec), toml }).await?;
+    let reply = api.act(Input::Deploy { spec: Box::new(spec), toml, begun }).await?;
     let asked = name.clone();
     let now = api.read(move |seen| views::job(seen.state, &asked)).await?;
     let current = now.map_or(0, |job| job.next_generation.unwrap_or(job.generation));
@@ -104,10 +104,14 @@ fn no_room(lacks: &str) -> Failure {
     Failure::new(StatusCode::UNPROCESSABLE_ENTITY, plan::never_placed(lacks), remedy)
 }
 
-/// Only the scheduler makes the table: Cassandra does not bear two processes that change the schema at once.
-async fn ensure_blocks_table(sink: &CassandraSink) -> Result<(), CassandraError> {
-    let session = connect(sink, &Near::default()).await?;
-    blocks::ensure_table(&session, &sink.keyspace).await
+/// Makes the table of timestamp blocks, and asks it what it knows of the job. Only the scheduler makes it: Cassandra does not
+/// bear two processes that change the schema at once.
+async fn begun(spec: &JobSpec) -> Result<Option<Begun>, CassandraError> {
+    let session = connect(&spec.sink, &Near::default()).await?;
+    let (keyspace, meaning) = (&spec.sink.keyspace, spec.meaning());
+    blocks::ensure_table(&session, keyspace).await?;
+    let begun = blocks::begun(&session, keyspace, &spec.name.0, &spec.source.topic).await?;
+    Ok(begun.map(|begun| Begun { generation: begun.generation, is_same: begun.meaning == meaning }))
 }
 
 /// A job that is right, but not here.

@@ -164,7 +164,7 @@ async fn store_with_job() -> Arc<Memory> {
     let topology = JobTopology { partitions, ..JobTopology::default() };
     let store = Arc::new(Memory::default());
     for input in [
-        Input::Deploy { spec: Box::new(spec.expect("a job")), toml: "# flights".into() },
+        Input::Deploy { spec: Box::new(spec.expect("a job")), toml: "# flights".into(), begun: None },
         Input::Topology { job: "flights".into(), topology },
     ] {
         store.apply(&step(&mut state, input, now).records).await.expect("in memory");

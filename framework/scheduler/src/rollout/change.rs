@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::number_back;
 use crate::{
-    State,
+    Begun, State,
     records::{JobPhase, JobRecord},
 };
 
@@ -74,6 +74,29 @@ pub fn change(state: &State, spec: &JobSpec, toml: &str) -> Change {
         }
         _ if same_slots(&job.spec, spec) && runs(state, name) => Change::Roll { generation, tasks: slots().count() },
         _ => Change::Restart { generation, tasks: placed() },
+    }
+}
+
+/// The same with what the table knows: no generation goes below one that has written with another meaning, and what would
+/// stay as it is starts anew where it could write no more.
+pub(crate) fn raised(state: &State, spec: &JobSpec, change: Change, begun: Option<Begun>) -> Change {
+    let Some(begun) = begun else { return change };
+    let least = begun.least();
+    match change {
+        Change::Start { generation } => Change::Start { generation: generation.max(least) },
+        Change::Roll { generation, tasks } => Change::Roll { generation: generation.max(least), tasks },
+        Change::Restart { generation, tasks } => Change::Restart { generation: generation.max(least), tasks },
+        // Its generation is chosen where it is carried out.
+        Change::TakeBack { .. } => change,
+        Change::Nothing | Change::TextOnly => {
+            let name = &spec.name.0;
+            let is_sealed = |job: &JobRecord| job.next.is_none() && job.generation < begun.generation && !begun.is_same;
+            if !state.store.job(name).is_some_and(is_sealed) {
+                return change;
+            }
+            let tasks = state.store.slots_of(name).filter(|(_, slot)| slot.task.is_some()).count();
+            Change::Restart { generation: least, tasks }
+        }
     }
 }
 

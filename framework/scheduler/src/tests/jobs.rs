@@ -49,7 +49,7 @@ fn a_topic_in_one_group_is_consumed_by_one_job_at_a_time() {
 #[test]
 fn other_comments_restart_nothing() {
     let mut world = World::running(3);
-    let effects = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into() });
+    let effects = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into(), begun: None });
     assert_eq!((effects.reply, effects.calls.len()), (Some(Reply::TextOnly), 0));
     assert_eq!(views::job_toml(&world.state, JOB).as_deref(), Some("# new"));
 }
@@ -199,4 +199,32 @@ fn another_topic_is_not_cut_by_the_old_topics_partitions() {
     assert_eq!(world.state.store.slots().len(), 0, "its partitions are not known yet");
     world.topology(2);
     assert_eq!(world.state.store.slots().len(), 2);
+}
+
+/// A scheduler whose state was lost learns from the table which generations have written.
+#[test]
+fn generations_go_on_from_the_table() {
+    let deployed = |generation, is_same| {
+        let mut world = World::new();
+        let begun = Some(crate::Begun { generation, is_same });
+        let effects = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into(), begun });
+        effects.reply
+    };
+    assert_eq!(deployed(7, false), Some(Reply::Started { generation: 8 }));
+    assert_eq!(deployed(7, true), Some(Reply::Started { generation: 7 }));
+}
+
+/// The remedy of a sealed generation: the same text deployed again takes the next one.
+#[test]
+fn deploying_again_ends_a_sealed_generation() {
+    let mut world = World::new();
+    world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into(), begun: None });
+    let begun = Some(crate::Begun { generation: 7, is_same: false });
+    let again = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into(), begun }).reply;
+    assert!(matches!(again, Some(Reply::Updating { generation: 8, .. })), "{again:?}");
+    let begun = Some(crate::Begun { generation: 7, is_same: true });
+    let mut world = World::new();
+    world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into(), begun: None });
+    let same = world.input(Input::Deploy { spec: Box::new(job()), toml: "# new".into(), begun }).reply;
+    assert_eq!(same, Some(Reply::Unchanged), "the executor goes on in the table's own generation");
 }

@@ -42,7 +42,7 @@ fn everything() -> World {
             "changing" => {
                 spec.source.topic = "other".into();
                 let toml = serde_json::to_string(&spec).expect("a job");
-                drop(world.input_dying_before_calls(Input::Deploy { spec: Box::new(spec), toml }));
+                drop(world.input_dying_before_calls(Input::Deploy { spec: Box::new(spec), toml, begun: None }));
             }
             _ => {}
         }

@@ -212,7 +212,11 @@ fn the_file_before_the_present_one_is_kept_whatever_replaced_it() {
     // By way of a drain, and stopped in the middle of it.
     let mut fewer = better.clone();
     fewer.tasks.count = millstream_spec::TaskCount::Fixed(1);
-    world.input_dying_before_calls(Input::Deploy { spec: Box::new(fewer.clone()), toml: toml(&fewer).expect("text") });
+    world.input_dying_before_calls(Input::Deploy {
+        spec: Box::new(fewer.clone()),
+        toml: toml(&fewer).expect("text"),
+        begun: None,
+    });
     assert_eq!(files(&world), (toml(&fewer), toml(&better)));
     world.input(Input::Stop { job: JOB.into() });
     assert_eq!(files(&world), (toml(&better), toml(&fewer)));

@@ -171,7 +171,7 @@ impl World {
 
     pub(super) fn deploy(&mut self, spec: spec::JobSpec) -> Effects {
         let toml = serde_json::to_string(&spec).expect("a job");
-        self.input(Input::Deploy { spec: Box::new(spec), toml })
+        self.input(Input::Deploy { spec: Box::new(spec), toml, begun: None })
     }
 
     pub(super) fn topology(&mut self, partitions: i32) -> Effects {

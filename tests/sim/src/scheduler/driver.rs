@@ -74,7 +74,7 @@ impl World {
                 let input = match ask {
                     Ask::Deploy(version) => {
                         let spec = Box::new(self.jobs[job].versions[version].clone());
-                        Input::Deploy { spec, toml: format!("version {version}") }
+                        Input::Deploy { spec, toml: format!("version {version}"), begun: None }
                     }
                     Ask::Stop => Input::Stop { job: name },
                     Ask::Delete => Input::Delete { job: name },
@@ -265,7 +265,7 @@ impl World {
                 say!(self, "scheduler {id} hears UPDATE {task} {state:?} {reason} uuid={}", status.uuid.is_some());
             }
             Input::Offers(offers) => say!(self, "scheduler {id} hears OFFERS {}", offers.len()),
-            Input::Deploy { spec, toml } => say!(self, "scheduler {id} is asked to deploy {} {toml}", spec.name),
+            Input::Deploy { spec, toml, .. } => say!(self, "scheduler {id} is asked to deploy {} {toml}", spec.name),
             input => say!(self, "scheduler {id} hears {input:?}"),
         }
     }
