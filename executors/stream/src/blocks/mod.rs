@@ -34,7 +34,8 @@ pub const LEN_MIN: i64 = 16;
 /// A block is meant to last this long.
 pub const BLOCK_SECS: f64 = 8.0;
 
-/// Most by which a block may be longer than the one before, so that a burst doesn't buy hours of a slow stream.
+/// Most by which a block may be longer than the one before: timestamps of a block that is not used are lost to those who
+/// begin above it.
 const GROWTH_MAX: i64 = 16;
 
 /// For so long a block may stamp records that are read for the first time. Their timestamps are then at most this far
@@ -211,15 +212,10 @@ pub struct Speed {
     pub appended_per_sec: f64,
 }
 
-/// How many offsets the next block holds: about [`BLOCK_SECS`] of them.
+/// How many offsets the next block holds: about [`BLOCK_SECS`] of them. Where there is no rate yet, those that wait.
 pub fn ahead(speed: Speed, last: Option<Block>) -> i64 {
     let by_rate = speed.consumed_per_sec.max(speed.appended_per_sec) * BLOCK_SECS;
-    let grown = last.map_or(LEN_MIN, |last| last.len.clamp(LEN_MIN, LEN_MAX).saturating_mul(GROWTH_MAX));
-    let mut len = by_rate.min(grown as f64).max(LEN_MIN as f64) as i64;
-    if let Some(backlog) = speed.backlog {
-        // A backlog is consumed fast, whatever the rate was; and after it only what is appended comes.
-        let expected = backlog.saturating_add((speed.appended_per_sec * BLOCK_SECS) as i64).max(LEN_MIN);
-        len = if last.is_none() { expected } else { len.min(expected) };
-    }
-    len.clamp(1, LEN_MAX)
+    let wanted = if by_rate < LEN_MIN as f64 { speed.backlog.unwrap_or(0) } else { by_rate as i64 };
+    let most = last.map_or(LEN_MAX, |last| last.len.clamp(LEN_MIN, LEN_MAX).saturating_mul(GROWTH_MAX));
+    wanted.min(most).clamp(LEN_MIN, LEN_MAX)
 }

@@ -228,12 +228,11 @@ fn blocks_last_about_eight_seconds() {
     let speed = |consumed_per_sec, backlog, appended_per_sec| Speed { consumed_per_sec, backlog, appended_per_sec };
     assert_eq!(ahead(speed(0.0, None, 0.0), None), LEN_MIN);
     assert_eq!(ahead(speed(0.0, Some(500_000), 0.0), None), 500_000);
+    assert_eq!(ahead(speed(0.0, Some(500_000), 0.0), block(20)), 320);
     assert_eq!(ahead(speed(5_000.0, Some(1 << 40), 100.0), block(40_000)), 40_000);
     assert_eq!(ahead(speed(1e9, Some(1 << 40), 100.0), block(40_000)), 640_000);
     assert_eq!(ahead(speed(1e9, None, 0.0), block(LEN_MAX)), LEN_MAX);
-    // Almost caught up: only what is left and what is appended.
-    assert_eq!(ahead(speed(50_000.0, Some(300), 100.0), block(LEN_MAX)), 1_100);
-    assert_eq!(ahead(speed(50_000.0, Some(0), 0.0), block(LEN_MAX)), LEN_MIN);
+    assert_eq!(ahead(speed(0.2, Some(0), 0.2), block(LEN_MAX)), LEN_MIN);
 }
 
 fn epoch(number: u64, from: i64, len: i64, anchor_us: i64) -> Epoch {

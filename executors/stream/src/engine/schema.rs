@@ -12,6 +12,7 @@ use millstream_protocol::Partition;
 use millstream_spec::CassandraSink;
 use scylla::{
     client::session::Session,
+    deserialize::DeserializationError,
     errors::{ExecutionError, IntoRowsResultError, RowsError},
     statement::unprepared::Statement,
     value::CqlTimestamp,
@@ -26,9 +27,10 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// The table's dropped columns.
 pub(super) struct Schema {
     session: Arc<Session>,
-    keyspace: String,
-    table: String,
+    sink: CassandraSink,
     columns: Vec<String>,
+    /// As [`Schema::dropped_us`], when the executor began.
+    before: Option<i64>,
 }
 
 /// Why they could not be read.
@@ -39,33 +41,46 @@ pub(super) enum SchemaError {
     Execution(#[from] ExecutionError),
     /// The answer holds no rows.
     Result(#[from] IntoRowsResultError),
-    /// A row is not as expected.
+    /// The rows are not as expected.
     Rows(#[from] RowsError),
+    /// A row is not as expected.
+    Row(#[from] DeserializationError),
+}
+
+/// When each dropped column of a table was dropped last, in microseconds since the epoch.
+pub(super) type Dropped = BTreeMap<String, i64>;
+
+/// Reads the dropped columns of a table.
+pub(super) async fn dropped(session: &Session, sink: &CassandraSink) -> Result<Dropped, SchemaError> {
+    let cql = "SELECT column_name, dropped_time FROM system_schema.dropped_columns \
+               WHERE keyspace_name = ? AND table_name = ?";
+    let rows = session.query_unpaged(Statement::new(cql), (&sink.keyspace, &sink.table)).await?.into_rows_result()?;
+    let mut all = BTreeMap::new();
+    for row in rows.rows::<(String, CqlTimestamp)>()? {
+        let (name, CqlTimestamp(millis)) = row?;
+        // Stored in µs, told in ms.
+        all.insert(name, millis.saturating_add(1).saturating_mul(1_000));
+    }
+    Ok(all)
 }
 
 impl Schema {
-    pub(super) fn new(session: Arc<Session>, sink: &CassandraSink, binding: &Binding) -> Self {
+    /// `before`: what was dropped when nothing had been read of the table yet.
+    pub(super) fn new(session: Arc<Session>, sink: &CassandraSink, binding: &Binding, before: &Dropped) -> Self {
         let columns = binding.columns().iter().map(|column| column.name.clone()).collect();
-        Schema { session, keyspace: sink.keyspace.clone(), table: sink.table.clone(), columns }
+        let mut schema = Schema { session, sink: sink.clone(), columns, before: None };
+        schema.before = schema.newest(before);
+        schema
     }
 
     /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
     /// none ever was.
     pub(super) async fn dropped_us(&self) -> Result<Option<i64>, SchemaError> {
-        let cql = "SELECT column_name, dropped_time FROM system_schema.dropped_columns \
-                   WHERE keyspace_name = ? AND table_name = ?";
-        let rows = self.session.query_unpaged(Statement::new(cql), (&self.keyspace, &self.table)).await?;
-        let rows = rows.into_rows_result()?;
-        let mut newest = None;
-        for row in rows.rows::<(String, CqlTimestamp)>()? {
-            // A row that can't be read is none of our columns' drop times.
-            let Ok((name, CqlTimestamp(millis))) = row else { continue };
-            if self.columns.contains(&name) {
-                // Stored in µs, told in ms.
-                newest = newest.max(Some(millis.saturating_add(1).saturating_mul(1_000)));
-            }
-        }
-        Ok(newest)
+        Ok(self.newest(&dropped(&self.session, &self.sink).await?))
+    }
+
+    fn newest(&self, dropped: &Dropped) -> Option<i64> {
+        self.columns.iter().filter_map(|column| dropped.get(column)).max().copied()
     }
 }
 
@@ -82,7 +97,7 @@ pub(super) async fn watch(engine: Weak<Engine>) {
         let Some(ready) = engine.ready.get() else { continue };
         let Ok(dropped) = ready.schema.dropped_us().await else { continue };
         let states = engine.consumed();
-        if known.replace(dropped).is_some_and(|known| known < dropped) {
+        if known.replace(dropped).unwrap_or(ready.schema.before) < dropped {
             for state in &states {
                 let now = state.durable();
                 let Some(from) = durable[0].get(&state.partition).copied().into_iter().chain(now).min() else {

@@ -18,7 +18,7 @@ use super::{
     encode::Encoder,
     keeper,
     pump::{Pump, PumpHandle},
-    schema::Schema,
+    schema::{self, Schema},
     trouble,
 };
 use crate::{
@@ -108,14 +108,15 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let near = Near { datacenter: location.cassandra_dc.clone(), rack: location.cassandra_rack.clone() };
     let session = connect(&job.sink, &near).await.map_err(|error| SetupError::Later(trouble(&error)))?;
     let session = Arc::new(session);
-    let binding = bind_table(&session, job, transform).await?;
     let later = |error: &dyn std::error::Error| SetupError::Later(Trouble::stalled(causes(error)));
+    let dropped = schema::dropped(&session, &job.sink).await.map_err(|error| later(&error))?;
+    let binding = bind_table(&session, job, transform).await?;
     let table = Table::prepare(session.clone(), job.sink.clone(), transform.clone(), binding.clone());
     let table = table.await.map_err(|error| later(&error))?;
     let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
     let has_old = before::exist(&session, keyspace).await.map_err(|error| later(&error))?;
     let old_lists = has_old.then(|| OldLists::new(session.clone(), keyspace, name, topic));
-    let schema = Schema::new(session.clone(), &job.sink, &binding);
+    let schema = Schema::new(session.clone(), &job.sink, &binding, &dropped);
     let blocks = Statements::prepare(session, keyspace, name, topic);
     let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
 
