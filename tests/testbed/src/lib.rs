@@ -13,6 +13,7 @@
 //! A cluster lives in a temporary folder and ends with its owner, however that ends (see `cluster_dir`). Everything is
 //! on loopback addresses, with ports picked at start, so clusters can run beside each other.
 
+pub mod admin;
 pub mod api;
 pub mod cache;
 pub mod cassandra;
@@ -30,7 +31,7 @@ pub mod millstream;
 pub mod oracle;
 pub mod process;
 pub mod produce;
-mod programs;
+pub mod programs;
 pub mod table;
 pub mod tools;
 pub mod zookeeper;

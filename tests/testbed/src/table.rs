@@ -116,3 +116,10 @@ mod tests {
         }
     }
 }
+
+/// The rows of a small SELECT, each with one value per column.
+pub async fn select(session: &Session, cql: &str) -> Result<Vec<Vec<Value>>> {
+    let rows = session.query_unpaged(cql, ()).await?.into_rows_result()?;
+    let rows: Vec<Row> = rows.rows::<Row>()?.collect::<Result<_, _>>()?;
+    Ok(rows.into_iter().map(|row| row.columns.into_iter().map(json).collect()).collect())
+}

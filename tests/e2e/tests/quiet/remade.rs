@@ -1,0 +1,89 @@
+//! Topics and tables that are made anew.
+
+use anyhow::{Result, ensure};
+
+use crate::stage::{Job, numbered, on_stage};
+
+/// Deleted under a running job: said within seconds; made anew: read from its beginning, above the old rows.
+#[test]
+fn a_topic_made_anew_is_read_from_its_beginning() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_topic";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("k", 40, |i| i))?;
+        let executor = stage.executor(name, Job::latest(), "0")?;
+        executor.says(0, "running", |partition| partition["status"] == "running").await?;
+        stage.kafka.delete_topic(name).await?;
+        executor.stops(0, "there is no topic `remade_topic`").await?;
+        stage.kafka.create_topic(name, 1, 1).await?;
+        let wanted = numbered("k", 60, |i| 1_000 + i);
+        stage.produce(name, 0, wanted.clone())?;
+        stage.becomes(name, &wanted).await?;
+        executor.leave()
+    })
+}
+
+/// Deleted and made anew within a moment, grown beyond what was committed, while nobody looked.
+#[test]
+fn a_topic_made_anew_and_grown_is_told_by_its_id() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_grown";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("k", 20, |i| i))?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.durable(0, 20).await?;
+        drop(executor);
+        stage.kafka.delete_topic(name).await?;
+        stage.kafka.create_topic(name, 1, 1).await?;
+        let wanted = numbered("k", 30, |i| 1_000 + i);
+        stage.produce(name, 0, wanted.clone())?;
+        // As an executor that still ran would have: the old offset, after Kafka had forgotten it.
+        let executor = stage.executor(name, Job::default(), "0")?;
+        stage.becomes(name, &wanted).await?;
+        executor.leave()
+    })
+}
+
+/// 1 → 3 under `latest`: records that came before the new partitions were discovered are read.
+#[test]
+fn partitions_that_come_later_are_read_from_their_beginning() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_partitions";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("old", 5, |i| i))?;
+        let executor = stage.executor(name, Job::latest(), "0")?;
+        executor.says(0, "running", |partition| partition["status"] == "running").await?;
+        drop(executor);
+        stage.kafka.grow_topic(name, 3).await?;
+        let (first, second) = (numbered("p", 10, |i| i), numbered("q", 10, |i| i));
+        stage.produce(name, 1, first.clone())?;
+        stage.produce(name, 2, second.clone())?;
+        let executor = stage.executor(name, Job::latest(), "0-2")?;
+        stage.becomes(name, &first.into_iter().chain(second).collect()).await?;
+        executor.leave()
+    })
+}
+
+/// A column dropped and added again under load: what was on its way is written again, younger than the drop.
+#[test]
+fn a_column_dropped_and_added_again_is_filled() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_column";
+        stage.prepare(name, 1).await?;
+        let job = Job { sql: "SELECT k, v, 'x' || k AS c FROM input", ..Job::default() };
+        let executor = stage.executor(name, job, "0")?;
+        executor.says(0, "running", |partition| partition["status"] == "running").await?;
+        stage.produce(name, 0, numbered("a", 2_000, |i| i))?;
+        executor.durable(0, 2_000).await?;
+        stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} DROP c")).await?;
+        stage.produce(name, 0, numbered("b", 2_000, |i| i))?;
+        executor.stops(0, "has no column `c`").await?;
+        stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} ADD c text")).await?;
+        stage.produce(name, 0, numbered("c", 500, |i| i))?;
+        executor.durable(0, 4_500).await?;
+        let filled = stage.filled(name).await?;
+        let missing = (0..2_000).filter(|i| !filled.contains(&format!("b{i}"))).count();
+        ensure!(missing == 0, "{missing} of 2,000 rows have no c");
+        executor.leave()
+    })
+}
