@@ -6,7 +6,8 @@ use std::{
 };
 
 use millstream_daemon::api::{
-    FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, VolumeView, WhyView, counted,
+    FailureView, RepeatedCrash, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, VolumeView, WhyView,
+    counted,
 };
 
 use super::word;
@@ -29,14 +30,19 @@ pub(super) fn text(why: &WhyView) -> String {
             ms => writeln!(out, "{failures} in a row: next launch in {}", duration(Some(ms))),
         };
     }
+    for crash in &why.repeated_crashes {
+        out.push_str(&repeated_crash(crash));
+    }
     out.push_str(&placed_slots(&why.slots));
+    out.push_str(&notes(&why.slots));
     for slot in &why.slots {
         out.push_str(&waiting_slot(slot));
     }
     let stopped = why.stopped_partitions.iter();
     for ((task, reason), numbers) in
-        alike(stopped.map(|StoppedPartition { partition, task, reason }| ((task, reason), *partition)))
+        alike(stopped.map(|StoppedPartition { partition, task, reason, .. }| ((task, reason), *partition)))
     {
+        let task = if task.is_empty() { "no task now" } else { task };
         let _ = writeln!(out, "{} ({task}) stopped: {reason}", named_partitions(&numbers));
     }
     if !why.recent_failures.is_empty() {
@@ -44,6 +50,33 @@ pub(super) fn text(why: &WhyView) -> String {
         for failure in &why.recent_failures {
             out.push_str(&failure_line(failure, now_ms()));
         }
+    }
+    if !why.recent_ends.is_empty() {
+        out.push_str("ended by an operator, no failures:\n");
+        for end in &why.recent_ends {
+            out.push_str(&failure_line(end, now_ms()));
+        }
+    }
+    out
+}
+
+fn repeated_crash(crash: &RepeatedCrash) -> String {
+    let RepeatedCrash { partition, offset, crashes, last, remedy } = crash;
+    format!(
+        "has crashed {crashes} times without getting beyond offset {offset} of partition {partition}: {last}\n\
+         help: {remedy}\n"
+    )
+}
+
+/// Why executors are waited for though they are silent.
+fn notes(slots: &[SlotWhy]) -> String {
+    let said = slots.iter().filter_map(|slot| match &slot.state {
+        SlotState::Placed { note: Some(note), .. } => Some((note, slot.slot as i32)),
+        _ => None,
+    });
+    let mut out = String::new();
+    for (note, slots) in alike(said) {
+        let _ = writeln!(out, "{} {}: {note}", if slots.len() == 1 { "slot" } else { "slots" }, partitions(&slots));
     }
     out
 }
