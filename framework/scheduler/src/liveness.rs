@@ -174,18 +174,20 @@ pub(crate) fn replace_silent(state: &mut State, effects: &mut Effects) {
         }
         return lose(state, effects, overdue);
     };
-    // The one that was heard last is at most a report's interval behind the first: they are given up together.
-    let together_ms = SILENCE_OF_MANY_MS - 2 * REPORT_INTERVAL_MS;
-    let is_over = |silent: &Silent| silent.ms > silent.allowed_ms - SILENCE_MS + SILENCE_OF_MANY_MS;
-    if overdue.iter().any(is_over) {
-        let lost = overdue.into_iter().filter(|silent| silent.ms > silent.allowed_ms - SILENCE_MS + together_ms);
-        return lose(state, effects, lost.collect());
-    }
     if !was_many {
         effects.audit.push(Audit::ManySilent { executors: suspects.len(), of: due });
     }
     state.hearing.of = due;
     state.hearing.waited_for = suspects.into_iter().map(|silent| silent.executor).collect();
+    // The one that was heard last is at most a report's interval behind the first: they are given up together.
+    let is_over = |silent: &Silent, before_ms| silent.ms + before_ms > silent.allowed_ms.max(SILENCE_OF_MANY_MS);
+    if overdue.iter().any(|silent| is_over(silent, 0)) {
+        let lost: Vec<_> = overdue.into_iter().filter(|silent| is_over(silent, 2 * REPORT_INTERVAL_MS)).collect();
+        for silent in &lost {
+            state.hearing.waited_for.remove(&silent.executor);
+        }
+        lose(state, effects, lost);
+    }
 }
 
 fn lose(state: &mut State, effects: &mut Effects, silent: Vec<Silent>) {
@@ -198,14 +200,16 @@ fn lose(state: &mut State, effects: &mut Effects, silent: Vec<Silent>) {
 /// Those that have said nothing for longer than this, or for longer than a first report may take.
 fn silent(state: &State, allowed_ms: u64) -> Vec<Silent> {
     let now = state.now();
+    let hearing = state.hearing.since;
     let silent = |(id, watch): (&String, &crate::state::ExecutorWatch)| {
-        let (since, allowed_ms, counts_as) = match watch.reported_at {
-            Some(at) => (at, allowed_ms, SILENCE_MS),
-            None => (watch.watched_from, FIRST_REPORT_MS, FIRST_REPORT_MS),
+        let (since, due_at, counts_as) = match watch.reported_at {
+            Some(at) => (at.max(hearing), at.max(hearing) + allowed_ms, SILENCE_MS),
+            None => {
+                (watch.watched_from, (watch.watched_from + FIRST_REPORT_MS).max(hearing + allowed_ms), FIRST_REPORT_MS)
+            }
         };
-        let since = since.max(state.hearing.since);
         // Cheap test first: this runs over all executors.
-        if now <= since + allowed_ms || !watch.tasks.iter().any(|task| is_due(state, task)) {
+        if now <= due_at || !watch.tasks.iter().any(|task| is_due(state, task)) {
             return None;
         }
         Some(Silent { executor: id.clone(), ms: now - since, allowed_ms: counts_as })
