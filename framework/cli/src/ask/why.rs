@@ -165,3 +165,32 @@ fn failure_line(failure: &FailureView, now_ms: u64) -> String {
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crashes_that_repeat_common_silence_and_an_operators_hand_are_told_apart() {
+        let placed = |slot: u32| {
+            serde_json::json!({ "slot": slot, "partitions": [slot], "since_ms": 1, "state": "placed", "task": "t",
+                "task_state": "TASK_RUNNING", "draining": false, "executor": "e", "agent": "a", "host": "h",
+                "source_tier": "host", "sink_tier": "host", "last_report_ms": 4_000, "note": "silent together" })
+        };
+        let end = serde_json::json!({ "at_ms": now_ms(), "task": "t", "host": "h", "cause": "terminated",
+            "message": "its executor was asked to leave by SIGTERM" });
+        let crash = serde_json::json!({ "partition": 2, "offset": 41, "crashes": 3, "last": "signal 9", "remedy": "more memory" });
+        let stopped = serde_json::json!({ "partition": 5, "task": "", "reason": "at offset 7: no JSON", "offset": 7 });
+        let why = serde_json::json!({ "job": "flights", "phase": "running", "slots": [placed(0), placed(1)],
+            "repeated_crashes": [crash], "recent_ends": [end], "stopped_partitions": [stopped] });
+        let text = text(&serde_json::from_value(why).expect("a view"));
+        let crashed =
+            "has crashed 3 times without getting beyond offset 41 of partition 2: signal 9\nhelp: more memory\n";
+        assert!(text.contains(crashed), "{text}");
+        assert!(text.contains("\nslots 0-1: silent together\n"), "{text}");
+        assert!(text.contains("partition 5 (no task now) stopped: at offset 7: no JSON\n"), "{text}");
+        let ended =
+            "ended by an operator, no failures:\n  0.0 s ago on h: t: terminated: its executor was asked to leave";
+        assert!(text.contains(ended) && !text.contains("last failures"), "{text}");
+    }
+}
