@@ -75,6 +75,25 @@ pub struct KeptStop {
     pub reason: String,
 }
 
+/// Data of a task's last status update, when it ends though its scheduler did not ask for it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EndData {
+    /// [`VERSION`] of the writer.
+    pub version: u32,
+    /// Who asked its executor to leave.
+    pub asked_by: AskedBy,
+}
+
+/// Who asks an executor to leave, besides its scheduler.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AskedBy {
+    /// SIGTERM: a person, or the machine that shuts down.
+    Signal,
+    /// The agent shuts its executors down, with itself or because of an operator's call.
+    Agent,
+}
+
 /// One executor's report on all its tasks, every [`REPORT_INTERVAL_MS`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Report {

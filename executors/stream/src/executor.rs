@@ -8,8 +8,8 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use futures_util::{FutureExt as _, StreamExt as _, future::LocalBoxFuture};
 use millstream_mesos::executor::{Environment, Handle, Session, SessionEvent};
-use millstream_mesos_types::{KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus, executor::Kill, scalar_sum};
-use millstream_protocol::{ExecutorData, REPORT_INTERVAL_MS, Report, TaskData, VERSION};
+use millstream_mesos_types::{Base64, KillPolicy, TaskId, TaskInfo, TaskState, TaskStatus, executor::Kill, scalar_sum};
+use millstream_protocol::{AskedBy, EndData, ExecutorData, REPORT_INTERVAL_MS, Report, TaskData, VERSION};
 use tokio::{
     signal::unix::{SignalKind, signal},
     task::JoinSet,
@@ -61,7 +61,7 @@ async fn session() -> anyhow::Result<()> {
             Some(ended) = executor.drains.join_next() => executor.on_drained(ended?),
             _ = ticks.tick() => executor.report(),
             reason = failure => executor.on_failure(&reason),
-            _ = terminate.recv() => executor.leave("SIGTERM"),
+            _ = terminate.recv() => executor.asked_to_leave(AskedBy::Signal),
             () = sleep_until(idle_since + IDLE_WITHIN) => executor.leave("no task for a minute"),
         }
     }
@@ -85,6 +85,8 @@ struct Executor {
     sequence: u64,
     /// No more tasks are taken; by then the process ends.
     leaving: Option<Instant>,
+    /// Who asked it to leave, when it was not the scheduler: no failure, and the scheduler is told so.
+    asked_by: Option<AskedBy>,
 }
 
 /// What the first task brings.
@@ -96,7 +98,7 @@ struct Running {
 impl Executor {
     fn new(handle: Handle, shutdown_grace: Duration) -> Self {
         let (tasks, drains) = (BTreeMap::new(), JoinSet::new());
-        Executor { handle, shutdown_grace, running: None, tasks, drains, sequence: 0, leaving: None }
+        Executor { handle, shutdown_grace, running: None, tasks, drains, sequence: 0, leaving: None, asked_by: None }
     }
 
     fn is_done(&self) -> bool {
@@ -107,7 +109,7 @@ impl Executor {
         match event {
             Some(SessionEvent::Launch(task)) => self.launch(*task).await,
             Some(SessionEvent::Kill(kill)) => self.kill(&kill),
-            Some(SessionEvent::Shutdown) => self.leave("shutdown by the agent"),
+            Some(SessionEvent::Shutdown) => self.asked_to_leave(AskedBy::Agent),
             Some(SessionEvent::Subscribed(subscribed)) => {
                 tracing::info!(agent = %subscribed.agent_info.hostname, "subscribed");
             }
@@ -121,6 +123,9 @@ impl Executor {
 
     async fn launch(&mut self, task: TaskInfo) {
         let id = task.task_id.clone();
+        if let Some(by) = self.asked_by {
+            return self.update(&id, TaskState::TaskKilled, Some(asked_text(by).into()));
+        }
         if self.leaving.is_some() {
             return self.update(&id, TaskState::TaskFailed, Some("the executor is leaving".into()));
         }
@@ -169,6 +174,14 @@ impl Executor {
         self.drain(kill.task_id.clone(), Instant::now() + grace);
     }
 
+    /// Leaves because somebody else than the scheduler wants it.
+    fn asked_to_leave(&mut self, by: AskedBy) {
+        if self.leaving.is_none() {
+            self.asked_by = Some(by);
+        }
+        self.leave(asked_text(by));
+    }
+
     /// Ends all tasks within the shutdown grace, then the process.
     fn leave(&mut self, reason: &str) {
         if self.leaving.is_some() {
@@ -198,12 +211,12 @@ impl Executor {
     }
 
     fn on_drained(&mut self, (id, drained): (TaskId, Drained)) {
-        let message = match drained {
+        let late = match drained {
             Drained::Clean => None,
-            Drained::Late | Drained::Unknown => {
-                Some("not all writes were acknowledged in time; they are replayed".into())
-            }
+            Drained::Late | Drained::Unknown => Some("not all writes were acknowledged in time; they are replayed"),
         };
+        let parts: Vec<&str> = self.asked_by.map(asked_text).into_iter().chain(late).collect();
+        let message = (!parts.is_empty()).then(|| parts.join("; "));
         self.tasks.remove(&id);
         self.update(&id, TaskState::TaskKilled, message);
         if self.tasks.is_empty() {
@@ -254,7 +267,7 @@ impl Executor {
             message,
             source: None,
             reason: None,
-            data: None,
+            data: self.asked_by.filter(|_| state == TaskState::TaskKilled).map(end_data),
             agent_id: None,
             executor_id: None,
             timestamp: None,
@@ -301,6 +314,20 @@ fn check_version(data: &[u8]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// For people: the message of the last update.
+fn asked_text(by: AskedBy) -> &'static str {
+    match by {
+        AskedBy::Signal => "its executor was asked to leave by SIGTERM",
+        AskedBy::Agent => "its agent shut the executor down",
+    }
+}
+
+/// For the scheduler.
+fn end_data(asked_by: AskedBy) -> Base64 {
+    let data = EndData { version: VERSION, asked_by };
+    Base64(serde_json::to_vec(&data).expect("a plain struct becomes JSON"))
+}
+
 fn grace(policy: Option<KillPolicy>) -> Option<Duration> {
     let nanos = policy?.grace_period?.nanoseconds;
     Some(Duration::from_nanos(u64::try_from(nanos).unwrap_or(0)))
@@ -318,6 +345,13 @@ mod tests {
         let error = check_version(br#"{"version":2,"something":"else"}"#).unwrap_err().to_string();
         assert!(error.contains('2') && error.contains('1') && error.contains("deploy"), "{error}");
         assert!(check_version(b"{}").is_err());
+    }
+
+    #[test]
+    fn who_asked_is_told_in_a_form_that_can_be_read_again() {
+        let Base64(data) = end_data(AskedBy::Signal);
+        assert_eq!(String::from_utf8_lossy(&data), r#"{"version":1,"asked_by":"signal"}"#);
+        assert_eq!(serde_json::from_slice::<EndData>(&data).expect("own form").asked_by, AskedBy::Signal);
     }
 
     #[test]

@@ -22,7 +22,8 @@ use std::collections::BTreeMap;
 pub use millstream_placement::{Plan, Tier};
 pub use millstream_scheduler::views::{
     BackoffView, FailureView, JobView, LagView, LocalityView, MaintenanceView, OverviewView, PartitionLag,
-    RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, VolumeView, WhyView, counted, plural,
+    RepeatedCrash, RolloutState, RolloutView, SlotState, SlotWhy, StoppedOf, StoppedPartition, VolumeView, WhyView,
+    counted, plural,
 };
 pub use millstream_scheduler::{Change, records::JobPhase};
 use serde::{Deserialize, Serialize};

@@ -38,6 +38,13 @@ pub(crate) fn log(audit: &Audit) {
             info!(job, partition, status = label(status), reason, "partition changed");
         }
         Audit::SchedulerStalled { gap_ms } => warn!(gap_ms, "the scheduler itself was held up; deadlines move along"),
+        Audit::ManySilent { executors, of } => {
+            warn!(
+                executors,
+                of,
+                "most executors are silent at once: the scheduler, the master or the machines are slow; waiting longer"
+            );
+        }
         task => log_task(task),
     }
 }
@@ -52,6 +59,18 @@ fn log_task(audit: &Audit) {
         }
         Audit::TaskEnded { job, slot, task, agent, cause: EndCause::Drained, .. } => {
             info!(job, slot, task, agent, "task drained");
+        }
+        Audit::TaskEnded { job, slot, task, agent, cause, message, retry_in_ms, .. } if cause.is_operators() => {
+            info!(
+                job,
+                slot,
+                task,
+                agent,
+                cause = cause.as_str(),
+                why = message,
+                retry_in_ms,
+                "task ended by an operator"
+            );
         }
         Audit::TaskEnded { job, slot, task, agent, cause, state, message, retry_in_ms } => {
             let (cause, state) = (cause.as_str(), state.as_ref().map(label));
@@ -96,6 +115,15 @@ fn log_job(audit: &Audit) {
             warn!(job, generation = to, reason, "job goes back to what ran before");
         }
         Audit::RolledBack { job, from, to, reason } => warn!(job, from, to, reason, "job goes back to what ran before"),
+        Audit::StopKept { job, partition, offset, reason } => {
+            warn!(job, partition, offset, reason, "partition stays stopped until a person acts");
+        }
+        Audit::StopEnded { job, partition, offset } => info!(job, partition, offset, "partition is no longer stopped"),
+        Audit::CrashRepeats { job, partition, offset, crashes } => {
+            error!(job, partition, offset, crashes, "tasks crash again and again without getting beyond this offset");
+        }
+        Audit::SourceGone { job, reason } => error!(job, reason, "topic is gone"),
+        Audit::SourceBack { job } => info!(job, "topic can be read again"),
         Audit::JobStopped { job } => info!(job, "job stopped"),
         Audit::JobDeleted { job } => info!(job, "job deleted"),
         Audit::SlotsMade { job, slots, partitions } => info!(job, slots, partitions, "partitions divided"),

@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::StreamExt as _;
+use futures_util::{FutureExt as _, StreamExt as _};
 use millstream_mesos::scheduler::{Config as SessionConfig, DisconnectReason, Events, Session, SessionEvent};
 use millstream_mesos_types::scheduler::Event;
 use millstream_scheduler::{Audit, Input, RecordChange, Reply, State, TICK_MS, step};
@@ -26,7 +26,7 @@ use crate::{
     clock::Clock,
     metrics::Metrics,
     store::{StateStore, StoreError},
-    watchers::Watchers,
+    watchers::{News, Watchers},
 };
 use calls::Calls;
 
@@ -36,6 +36,9 @@ const STORE_RETRY: Duration = Duration::from_secs(1);
 const STORE_SLOW: Duration = Duration::from_secs(2);
 /// The same reason why there is no subscription is said again after this time.
 const SAY_AGAIN: Duration = Duration::from_secs(60);
+
+/// Most events that wait and are taken in before a tick; ticks must come all the same.
+const HEARD_BEFORE_TICK: usize = 1_000;
 
 /// What is asked of the driver from outside.
 pub(crate) enum Ask {
@@ -114,16 +117,33 @@ impl Driver {
                     None => return Err(RunError::Session(DisconnectReason::Closed)),
                 },
                 Some(change) = topologies.recv() => match watchers.current(change) {
-                    Some((job, topology)) => self.topology(job, topology, &mut calls).await,
+                    Some((job, news)) => self.news(job, news, &mut calls).await,
                     None => false,
                 },
                 Some(ask) = asks.recv() => self.ask(ask, &mut calls).await,
-                _ = tick.tick() => self.input(Input::Tick, &mut calls).await.jobs_changed,
+                _ = tick.tick() => {
+                    // What was said before is heard before anybody is called silent.
+                    let heard = self.hear(&mut events, &mut calls).await?;
+                    heard | self.input(Input::Tick, &mut calls).await.jobs_changed
+                }
             };
             if jobs_changed {
                 watchers.set(self.state.watched_jobs());
             }
         }
+    }
+
+    /// Takes in what has arrived already, up to a limit.
+    async fn hear(&mut self, events: &mut Events, calls: &mut Calls) -> Result<bool, RunError> {
+        let mut jobs_changed = false;
+        for _ in 0..HEARD_BEFORE_TICK {
+            match events.next().now_or_never() {
+                Some(Some(event)) => jobs_changed |= self.event(event, events, calls).await?,
+                Some(None) => return Err(RunError::Session(DisconnectReason::Closed)),
+                None => break,
+            }
+        }
+        Ok(jobs_changed)
     }
 
     fn connect(&self) -> (Events, Calls) {
@@ -192,13 +212,15 @@ impl Driver {
         }
     }
 
-    async fn topology(&mut self, job: String, topology: Topology, calls: &mut Calls) -> bool {
-        match topology {
-            Ok(topology) => {
+    async fn news(&mut self, job: String, news: News, calls: &mut Calls) -> bool {
+        match news {
+            News::Topology(topology) => {
                 self.topology_errors.remove(&job);
                 self.input(Input::Topology { job, topology }, calls).await.jobs_changed
             }
-            Err(error) => {
+            News::LogEnds(ends) => self.input(Input::LogEnds { job, ends }, calls).await.jobs_changed,
+            News::Gone(reason) => self.input(Input::SourceGone { job, reason }, calls).await.jobs_changed,
+            News::Failed(error) => {
                 let error = chain(&error);
                 if self.topology_errors.get(&job) != Some(&error) {
                     tracing::warn!(job, error, "topology cannot be read");
@@ -275,8 +297,6 @@ impl Driver {
         }
     }
 }
-
-type Topology = Result<millstream_placement::JobTopology, millstream_topology::TopologyError>;
 
 struct Done {
     reply: Option<Reply>,

@@ -59,6 +59,8 @@ pub struct Metrics {
     stalls: Counter,
     lag_records: Family<Partition, Gauge>,
     lag_seconds: Family<Partition, Real>,
+    behind_transaction: Family<Partition, Gauge>,
+    repeated_crashes: Family<Partition, Gauge>,
     status: Family<PartitionStatus, Gauge>,
     rate: Family<Job, Real>,
 }
@@ -103,6 +105,8 @@ impl Metrics {
             stalls: register!("millstream_scheduler_stalls_total"),
             lag_records: register!("millstream_job_lag_records"),
             lag_seconds: register!("millstream_job_lag_seconds"),
+            behind_transaction: register!("millstream_job_behind_transaction_records"),
+            repeated_crashes: register!("millstream_job_repeated_crashes"),
             status: register!("millstream_job_partition_status"),
             rate: register!("millstream_job_records_per_second"),
             registry: Mutex::new(registry),
@@ -201,6 +205,8 @@ mod tests {
         drop(metrics.topology_errors.get_or_create(&Job::default()));
         drop(metrics.lag_records.get_or_create(&Partition::default()));
         drop(metrics.lag_seconds.get_or_create(&Partition::default()));
+        drop(metrics.behind_transaction.get_or_create(&Partition::default()));
+        drop(metrics.repeated_crashes.get_or_create(&Partition::default()));
         drop(metrics.status.get_or_create(&PartitionStatus::default()));
         drop(metrics.rate.get_or_create(&Job::default()));
     }

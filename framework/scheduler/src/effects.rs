@@ -86,6 +86,10 @@ pub enum EndCause {
     AgentLost,
     /// An operator drains its agent.
     AgentDraining,
+    /// A person, or its machine that shuts down, asked its executor to leave (SIGTERM).
+    Terminated,
+    /// Its agent shut the executor down: the agent itself leaves, or an operator wants it.
+    AgentShutdown,
     /// Its executor ended.
     ExecutorLost,
     /// Its executor exceeded its memory.
@@ -99,6 +103,11 @@ pub enum EndCause {
 }
 
 impl EndCause {
+    /// Did an operator want it? Then it is no failure and is not held against the job.
+    pub fn is_operators(self) -> bool {
+        matches!(self, EndCause::Drained | EndCause::AgentDraining | EndCause::Terminated | EndCause::AgentShutdown)
+    }
+
     /// As label and in sentences.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -112,6 +121,8 @@ impl EndCause {
             EndCause::Unknown => "unknown",
             EndCause::AgentLost => "agent_lost",
             EndCause::AgentDraining => "agent_draining",
+            EndCause::Terminated => "terminated",
+            EndCause::AgentShutdown => "agent_shutdown",
             EndCause::ExecutorLost => "executor_lost",
             EndCause::OutOfMemory => "out_of_memory",
             EndCause::Preempted => "preempted",
@@ -320,5 +331,33 @@ pub enum Audit {
     },
     SchedulerStalled {
         gap_ms: u64,
+    },
+    ManySilent {
+        executors: usize,
+        of: usize,
+    },
+    StopKept {
+        job: String,
+        partition: i32,
+        offset: i64,
+        reason: String,
+    },
+    StopEnded {
+        job: String,
+        partition: i32,
+        offset: i64,
+    },
+    CrashRepeats {
+        job: String,
+        partition: i32,
+        offset: i64,
+        crashes: u32,
+    },
+    SourceGone {
+        job: String,
+        reason: String,
+    },
+    SourceBack {
+        job: String,
     },
 }

@@ -6,7 +6,7 @@ use millstream_mesos_types::{
 };
 
 use crate::{
-    Audit, Effects, EndCause, State, jobs, reconcile,
+    Audit, Effects, EndCause, State, crashes, jobs, kept, reconcile,
     records::{Aim, JobPhase, TaskRecord},
     rollout,
 };
@@ -16,6 +16,9 @@ const AVOID_MS: u64 = 30_000;
 
 /// Ends in a row without ever running, nobody's fault each, after which they count as failures after all.
 const INNOCENT_ENDS_MAX: u32 = 3;
+
+/// Shortest time between two launches of a slot whose task an operator ended: no failure, but no hot loop either.
+pub(crate) const REST_MS: u64 = 10_000;
 
 /// Shortest time between two KILLs of one task, and two SHUTDOWNs of one executor.
 const KILL_AGAIN_MS: u64 = 1_000;
@@ -61,7 +64,8 @@ pub(crate) fn end(state: &mut State, effects: &mut Effects, id: &String, end: En
     let cause =
         if task.aim == Aim::Drain && end.cause != EndCause::DrainTimeout { EndCause::Drained } else { end.cause };
     let host = state.host_of(&task.executor);
-    let retry_in_ms = free_slot(state, &task, cause, &end);
+    kept::ended(state, id, &task);
+    let retry_in_ms = free_slot(state, effects, &task, cause, &end);
     if !matches!(cause, EndCause::Drained | EndCause::Unknown) {
         state.remember_failure(&task.job, id, host, cause, end.message);
     }
@@ -87,7 +91,7 @@ pub(crate) fn end(state: &mut State, effects: &mut Effects, id: &String, end: En
 }
 
 /// Takes the slot's task away; returns how long its job waits now.
-fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, end: &End<'_>) -> u64 {
+fn free_slot(state: &mut State, effects: &mut Effects, task: &TaskRecord, cause: EndCause, end: &End<'_>) -> u64 {
     let key = (task.job.clone(), task.slot);
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
     if let Some(slot) = state.store.slot_mut(&key) {
@@ -110,7 +114,13 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, end: &End<'_
         | EndCause::ExecutorLost
         | EndCause::OutOfMemory
         | EndCause::DrainTimeout => true,
-        EndCause::Drained | EndCause::FrameworkRemoved | EndCause::AgentDraining => false,
+        EndCause::Drained | EndCause::FrameworkRemoved | EndCause::AgentDraining | EndCause::AgentShutdown => false,
+        // Its agent stays, so that nothing else would slow a loop down.
+        EndCause::Terminated => {
+            let lived_ms = wall_ms.saturating_sub(task.launched_ms);
+            wish.rest_until = now + REST_MS.saturating_sub(lived_ms);
+            false
+        }
         EndCause::InvalidOffers
         | EndCause::Dropped
         | EndCause::Unknown
@@ -121,11 +131,13 @@ fn free_slot(state: &mut State, task: &TaskRecord, cause: EndCause, end: &End<'_
             wish.innocent_ends >= INNOCENT_ENDS_MAX
         }
     };
-    state.pending.insert(key);
+    let rest_ms = wish.rest_until.saturating_sub(now);
+    state.pending.insert(key.clone());
     state.manners.want();
     if !guilty {
-        return 0;
+        return rest_ms;
     }
+    crashes::count(state, effects, &key, cause, end.message);
     if cause != EndCause::DrainTimeout {
         rollout::count_failure(state, task, cause, end.message);
     }

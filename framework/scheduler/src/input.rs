@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use millstream_mesos_types::{FrameworkId, InverseOffer, Offer, OperationStatus, TaskStatus, scheduler::Event};
 use millstream_placement::JobTopology;
 use millstream_spec::JobSpec;
@@ -84,6 +86,20 @@ pub enum Input {
         job: String,
         /// Its topology.
         topology: JobTopology,
+    },
+    /// The log ends of a job's topic now, as the scheduler's own watch has read them.
+    LogEnds {
+        /// The job.
+        job: String,
+        /// Partition → log end.
+        ends: BTreeMap<i32, i64>,
+    },
+    /// A job's topic is not there.
+    SourceGone {
+        /// The job.
+        job: String,
+        /// What is wrong and what to do, one line.
+        reason: String,
     },
     /// Time has passed: every 250 ms.
     Tick,

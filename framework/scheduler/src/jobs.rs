@@ -1,12 +1,12 @@
 //! Jobs: deploy, stop, delete; their slots; drains and back-off.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use millstream_placement::{JobTopology, group_partitions};
 use millstream_spec::{JobSpec, TaskCount};
 
 use crate::{
-    Audit, Begun, Change, Effects, Reply, State, ending,
+    Audit, Begun, Change, Effects, Reply, State, crashes, ending, kept,
     records::{Aim, JobPhase, JobRecord, NextVersion, Rollout, SlotKey, SlotRecord},
     refusal, rollout,
     state::{Backoff, JobState, SlotWish},
@@ -36,7 +36,7 @@ pub(crate) fn deploy(state: &mut State, effects: &mut Effects, spec: JobSpec, to
         let watched = job.next.as_ref().map_or(&job.spec, |next| &next.spec);
         if watched.source != spec.source || (watched.sink != spec.sink && !matches!(change, Change::Roll { .. })) {
             // What is known is another topic's: slots are made of what comes now.
-            state.topologies.remove(&name);
+            forget_source(state, &name);
         }
         let job = state.store.job_mut(&name).expect("found above");
         job.changed_ms = wall_ms;
@@ -99,6 +99,7 @@ fn start(state: &mut State, effects: &mut Effects, version: NextVersion, wall_ms
         previous_toml,
         created_ms,
         changed_ms: wall_ms,
+        left: None,
     };
     state.store.insert_job(name.clone(), record);
     make_slots(state, effects, &name);
@@ -122,7 +123,7 @@ pub(crate) fn stop(state: &mut State, effects: &mut Effects, name: &String) {
     if job.next.as_ref().is_some_and(|next| next.spec.source != job.spec.source || next.spec.sink != job.spec.sink) {
         // It is of the topic of the version that will not come. Any other is kept: what is watched stays the same, and
         // nobody would tell it again.
-        state.topologies.remove(name);
+        forget_source(state, name);
     }
     let job = state.store.job_mut(name).expect("found above");
     if let Some(next) = job.next.take() {
@@ -152,12 +153,42 @@ pub(crate) fn topology(state: &mut State, effects: &mut Effects, name: String, t
     if state.store.job(&name).is_none() {
         return;
     }
+    if state.jobs.get_mut(&name).and_then(|job| job.source_gone.take()).is_some() {
+        effects.audit.push(Audit::SourceBack { job: name.clone() });
+    }
     let changed = state.topologies.get(&name) != Some(&topology);
     state.topologies.insert(name.clone(), topology);
     make_slots(state, effects, &name);
     if changed && state.pending.iter().any(|(job, _)| *job == name) {
         // What was useless may be good now.
         state.manners.want();
+    }
+}
+
+/// The job's topic is not there: its partitions stand still, whatever their executors say.
+pub(crate) fn source_gone(state: &mut State, effects: &mut Effects, name: String, reason: String) {
+    if state.store.job(&name).is_none() {
+        return;
+    }
+    let job = state.jobs.entry(name.clone()).or_default();
+    if job.source_gone.as_ref() != Some(&reason) {
+        job.source_gone = Some(reason.clone());
+        effects.audit.push(Audit::SourceGone { job: name, reason });
+    }
+}
+
+/// The log ends of the job's topic as the scheduler itself has read them; for partitions of which no executor tells.
+pub(crate) fn log_ends(state: &mut State, name: String, ends: BTreeMap<i32, i64>) {
+    if state.store.job(&name).is_some() {
+        state.jobs.entry(name).or_default().log_ends = ends;
+    }
+}
+
+/// What is known of the topic is another one's.
+fn forget_source(state: &mut State, name: &String) {
+    state.topologies.remove(name);
+    if let Some(job) = state.jobs.get_mut(name) {
+        (job.log_ends, job.source_gone) = (BTreeMap::new(), None);
     }
 }
 
@@ -187,9 +218,9 @@ fn make_slots(state: &mut State, effects: &mut Effects, name: &String) {
     effects.audit.push(Audit::SlotsMade { job: name.clone(), slots: groups.len(), partitions: fresh.partitions.len() });
     for (index, partitions) in (first..).zip(groups) {
         let key = (name.clone(), index);
-        state
-            .store
-            .insert_slot(key.clone(), SlotRecord { partitions, task: None, since_ms: state.clock.wall_ms, version });
+        let since_ms = state.clock.wall_ms;
+        let (durable, stops) = (BTreeMap::new(), vec![]);
+        state.store.insert_slot(key.clone(), SlotRecord { partitions, task: None, since_ms, version, durable, stops });
         state.slots.insert(key.clone(), SlotWish { since: state.now(), ..SlotWish::default() });
         state.pending.insert(key);
         state.manners.want();
@@ -218,6 +249,7 @@ pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
         .map(|(name, _)| name.clone())
         .collect();
     for name in drained {
+        let left = kept::left(state, &name);
         let keys: Vec<SlotKey> = state.store.slots_of(&name).map(|(key, _)| key.clone()).collect();
         for key in keys {
             state.store.remove_slot(&key);
@@ -228,7 +260,7 @@ pub(crate) fn finish_drains(state: &mut State, effects: &mut Effects) {
         let job = state.store.job_mut(&name).expect("listed above");
         match job.next.take() {
             None => {
-                job.phase = JobPhase::Stopped;
+                (job.phase, job.left) = (JobPhase::Stopped, left);
                 effects.audit.push(Audit::JobStopped { job: name });
             }
             Some(next) => {
@@ -259,7 +291,12 @@ pub(crate) fn punish(state: &mut State, name: &str, version: u64) -> u64 {
 /// Forgets the failures of jobs that have been well for a while.
 pub(crate) fn forgive(state: &mut State) {
     let now = state.now();
-    for job in state.jobs.values_mut().filter(|job| !job.backoffs.is_empty()) {
+    let State { jobs, slots, .. } = state;
+    for (name, job) in jobs.iter_mut().filter(|(_, job)| !job.backoffs.is_empty()) {
+        // What has run for a minute and then crashed at the same place has not been well.
+        if crashes::repeats(slots, name) {
+            continue;
+        }
         if job.healthy_since.is_some_and(|since| now >= since + FORGIVE_AFTER_MS) {
             job.start_anew();
         }
@@ -270,6 +307,12 @@ pub(crate) fn forgive(state: &mut State) {
 pub(crate) fn not_before(state: &State, name: &str, version: u64) -> u64 {
     let backoff = state.jobs.get(name).and_then(|job| job.backoffs.get(&version));
     backoff.map_or(0, |backoff| backoff.not_before)
+}
+
+/// When the slot may be launched: after its job's back-off, and after its own rest.
+pub(crate) fn slot_not_before(state: &State, key: &SlotKey, version: u64) -> u64 {
+    let rest = state.slots.get(key).map_or(0, |wish| wish.rest_until);
+    rest.max(not_before(state, &key.0, version))
 }
 
 impl JobState {

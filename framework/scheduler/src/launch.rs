@@ -8,7 +8,7 @@ use millstream_placement::{JobTopology, Launch, Place, Revocable, Tier};
 use millstream_protocol::{ExecutorData, Location, TaskData, VERSION};
 
 use crate::{
-    Audit, Effects, ExecutorProgram, State,
+    Audit, Effects, ExecutorProgram, State, kept,
     offers::{self, view},
     reconcile::LAUNCH_TIMEOUT_MS,
     records::{Aim, ExecutorRecord, SlotKey, TaskRecord},
@@ -31,7 +31,7 @@ pub(crate) fn launch(
 ) -> Option<(TaskInfo, Vec<Operation>)> {
     let job = state.store.job(&key.0)?.clone();
     let slot = state.store.slot(key).filter(|slot| slot.task.is_none())?.clone();
-    let wanted = job.wanted(&slot);
+    let (wanted, slot_version) = (job.wanted(&slot), slot.version);
     let mut resources = pool.take(&offers::task_resources(wanted.spec), planned.revocable)?;
     let volume = match wanted.spec.tasks.volume_bytes {
         Some(size_bytes) => Some(volumes::take(state, key, size_bytes, pool)?),
@@ -53,7 +53,8 @@ pub(crate) fn launch(
     resources.extend(volume);
     let id = format!("{}.{}.{}", key.0, key.1, state.store.next_number());
     let (now, wall_ms) = (state.now(), state.clock.wall_ms);
-    let data = TaskData { version: VERSION, partitions: slot.partitions.clone(), stops: vec![] };
+    let data =
+        TaskData { version: VERSION, partitions: slot.partitions.clone(), stops: kept::stops(&slot, wanted.version) };
     state.store.insert_task(
         id.clone(),
         TaskRecord {
@@ -74,9 +75,15 @@ pub(crate) fn launch(
     );
     let slot = state.store.slot_mut(key).expect("found above");
     (slot.task, slot.since_ms, slot.version) = (Some(id.clone()), wall_ms, wanted.version);
+    let changed = slot_version != wanted.version;
+    slot.stops.retain(|kept| kept.version == wanted.version);
     state.pending.remove(key);
     if let Some(wish) = state.slots.get_mut(key) {
         wish.wait = None;
+        if changed {
+            // Its crashes were another version's.
+            wish.crashes = Default::default();
+        }
     }
     let deadline = Some(now + LAUNCH_TIMEOUT_MS);
     state.tasks.insert(id.clone(), TaskWatch { launch_deadline: deadline, unwell_since: now, ..TaskWatch::default() });

@@ -17,10 +17,12 @@
 //! Invariants: records leave before calls; each slot has at most one current task; a task id is used once, for ever;
 //! every offer is answered in the step that brings it; nothing is acknowledged without a uuid.
 
+mod crashes;
 mod effects;
 mod ending;
 mod input;
 mod jobs;
+mod kept;
 mod launch;
 mod liveness;
 mod maintenance;

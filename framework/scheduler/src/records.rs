@@ -4,11 +4,11 @@
 //! `volume/{id}`.
 //! Values are JSON; a field may be added with a default, never renamed.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use millstream_mesos_types::{Base64, ExecutorInfo, OperationState, TaskState};
 use millstream_placement::{Place, Tier};
-use millstream_protocol::Location;
+use millstream_protocol::{KeptStop, Location};
 use millstream_spec::JobSpec;
 use serde::{Deserialize, Serialize};
 
@@ -120,6 +120,20 @@ pub struct JobRecord {
     pub created_ms: u64,
     /// Last changed by a person.
     pub changed_ms: u64,
+    /// How far it had come when it was stopped; none while it is not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub left: Option<LeftRecord>,
+}
+
+/// What a stopped job's tasks last said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LeftRecord {
+    /// Partition → lowest offset that was not durable.
+    #[serde(default)]
+    pub durable: BTreeMap<i32, i64>,
+    /// Partitions that had stopped.
+    #[serde(default)]
+    pub stops: Vec<KeptStop>,
 }
 
 impl JobRecord {
@@ -201,6 +215,21 @@ pub struct SlotRecord {
     /// The job's version that it runs or shall run next.
     #[serde(default)]
     pub version: u64,
+    /// Partition → lowest offset not durable, as its last task said before it ended.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub durable: BTreeMap<i32, i64>,
+    /// Partitions that stay stopped until a person acts, whatever becomes of their executor.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stops: Vec<StopRecord>,
+}
+
+/// A stop that outlives its executor, for tasks of the version that met it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StopRecord {
+    /// The job's version that met it.
+    pub version: u64,
+    /// Where and why.
+    pub stop: KeptStop,
 }
 
 /// A task that has been launched and whose end is not known.

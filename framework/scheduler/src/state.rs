@@ -54,6 +54,8 @@ pub struct State {
     pub(crate) given_up: BTreeSet<String>,
     /// When a KILL or SHUTDOWN was last sent for ids the store does not know.
     pub(crate) strangers: BTreeMap<String, u64>,
+    /// Who is silent together with most others, and what is believed because of it.
+    pub(crate) hearing: crate::liveness::Hearing,
 }
 
 /// Time on the scheduler's own clock, in milliseconds: monotonic, and it stands still while the scheduler was stalled,
@@ -75,6 +77,12 @@ pub(crate) struct JobState {
     pub(crate) recent_failures: VecDeque<FailureView>,
     /// Since when a new version lacks slots, because its topic's partitions are not known.
     pub(crate) without_slots_since: Option<u64>,
+    /// Ends that an operator wanted; no failures.
+    pub(crate) recent_ends: VecDeque<FailureView>,
+    /// Partition → log end, as read by the scheduler's own watch.
+    pub(crate) log_ends: BTreeMap<i32, i64>,
+    /// Why the topic cannot be read by anybody: it is not there.
+    pub(crate) source_gone: Option<String>,
 }
 
 /// What is remembered of the failures of a version.
@@ -101,6 +109,10 @@ pub(crate) struct SlotWish {
     pub(crate) wait_said_at: u64,
     pub(crate) refused: BTreeMap<ReasonKind, usize>,
     pub(crate) bytes_per_sec: Option<f64>,
+    /// It is not launched again before: its last task ended by an operator's hand soon after its launch.
+    pub(crate) rest_until: u64,
+    /// Crashes in a row that came no further, by partition.
+    pub(crate) crashes: crate::crashes::Crashes,
 }
 
 /// What is watched of a task.
@@ -193,6 +205,7 @@ impl State {
             operations: Default::default(),
             given_up: BTreeSet::new(),
             strangers: BTreeMap::new(),
+            hearing: Default::default(),
         };
         state.given_up = volumes::given_up(state.store.volumes());
         for (id, task) in state.store.tasks() {
@@ -241,9 +254,10 @@ impl State {
         &self.settings
     }
 
-    /// The jobs whose topology is to be watched (all but stopped ones), as they will run next.
+    /// The jobs whose topology is to be watched, as they will run next; of stopped ones those that have come somewhere, for
+    /// their lag grows.
     pub fn watched_jobs(&self) -> Vec<JobSpec> {
-        let live = self.store.jobs().values().filter(|job| job.phase != JobPhase::Stopped);
+        let live = self.store.jobs().values().filter(|job| job.phase != JobPhase::Stopped || job.left.is_some());
         live.map(|job| job.next.as_ref().map_or(&job.spec, |next| &next.spec).clone()).collect()
     }
 
@@ -262,6 +276,7 @@ impl State {
         self.clock.now += passed.min(STEP_GAP_MAX_MS);
         if passed > STEP_GAP_MAX_MS {
             effects.audit.push(Audit::SchedulerStalled { gap_ms: passed });
+            self.hearing.stalled(self.clock.now);
         }
         if first {
             // Any start will do; a large one leaves room for what began before the restart.
@@ -295,7 +310,8 @@ impl State {
 
     pub(crate) fn remember_failure(&mut self, job: &str, task: &str, host: String, cause: EndCause, message: &str) {
         let at_ms = self.clock.wall_ms;
-        let failures = &mut self.jobs.entry(job.to_owned()).or_default().recent_failures;
+        let job = self.jobs.entry(job.to_owned()).or_default();
+        let failures = if cause.is_operators() { &mut job.recent_ends } else { &mut job.recent_failures };
         failures.push_front(FailureView {
             at_ms,
             task: task.into(),

@@ -34,6 +34,8 @@ pub fn step(state: &mut State, input: Input, now: Now) -> Effects {
         Input::Stop { job } => jobs::stop(state, &mut effects, &job),
         Input::Delete { job } => jobs::delete(state, &mut effects, &job),
         Input::Topology { job, topology } => jobs::topology(state, &mut effects, job, topology),
+        Input::LogEnds { job, ends } => jobs::log_ends(state, job, ends),
+        Input::SourceGone { job, reason } => jobs::source_gone(state, &mut effects, job, reason),
         Input::Tick => tick(state, &mut effects),
     }
     jobs::finish_drains(state, &mut effects);

@@ -5,6 +5,8 @@ use millstream_mesos_types::{
     scheduler::{Acknowledge, Call},
 };
 
+use millstream_protocol::{AskedBy, EndData};
+
 use crate::{
     Audit, Effects, EndCause, State,
     ending::{self, End},
@@ -12,6 +14,11 @@ use crate::{
     records::Aim,
     resources::revocable_of,
 };
+
+/// Of a wait status, the signal that ended the process; 0 when it exited.
+const SIGNAL_BITS: i32 = 0x7f;
+const SIGKILL: i32 = 9;
+const SIGTERM: i32 = 15;
 
 /// What a status means for its task.
 enum Verdict {
@@ -54,7 +61,7 @@ fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskS
     if let Some(uuid) = uuid {
         state.store.task_mut(id).expect("found above").last_uuid = Some(uuid);
     }
-    let agent_failed = |cause| matches!(cause, EndCause::AgentLost | EndCause::AgentDraining);
+    let agent_failed = |cause| matches!(cause, EndCause::AgentLost | EndCause::AgentDraining | EndCause::AgentShutdown);
     match (verdict, aim) {
         (Verdict::Alive, Aim::Condemned) => ending::condemned_seen(state, effects, id),
         (Verdict::Alive, _) => alive(state, effects, id, status.state),
@@ -71,7 +78,8 @@ fn take_in(state: &mut State, effects: &mut Effects, id: &String, status: &TaskS
                 offers::take_back(state, effects, id);
             }
             use EndCause::*;
-            if matches!(cause, ExecutorLost | OutOfMemory | Preempted) || agent_failed(cause) {
+            let leaves = matches!(cause, ExecutorLost | OutOfMemory | Preempted | Terminated | AgentShutdown);
+            if leaves || agent_failed(cause) {
                 give_up_executor(state, &executor);
             }
             let end = End { cause, state: Some(status.state), message, over: true, avoid: agent_failed(cause) };
@@ -146,7 +154,7 @@ fn judge(status: &TaskStatus) -> Verdict {
         // DRAIN_AGENT: the agent gives this reason to all its KILLING and KILLED, and to launches that come too late.
         TaskKilled | TaskDropped if reason == "REASON_AGENT_DRAINING" => Verdict::Over(EndCause::AgentDraining),
         TaskGoneByOperator if reason == "REASON_AGENT_DRAINING" => Verdict::Uncertain(EndCause::AgentDraining),
-        TaskKilled => Verdict::Over(EndCause::Unexpected),
+        TaskKilled => Verdict::Over(asked_by(status).unwrap_or(EndCause::Unexpected)),
         TaskFailed => Verdict::Over(match reason {
             "REASON_CONTAINER_LIMITATION_MEMORY" => EndCause::OutOfMemory,
             "REASON_EXECUTOR_TERMINATED" | "REASON_EXECUTOR_UNREGISTERED" | "REASON_EXECUTOR_REGISTRATION_TIMEOUT" => {
@@ -159,6 +167,27 @@ fn judge(status: &TaskStatus) -> Verdict {
         TaskUnknown => Verdict::Over(EndCause::Unknown),
         TaskGone => Verdict::Over(EndCause::AgentLost),
         TaskLost | TaskUnreachable | TaskGoneByOperator => Verdict::Uncertain(EndCause::AgentLost),
+    }
+}
+
+/// Who else than the scheduler asked the executor to leave, as it says itself.
+fn asked_by(status: &TaskStatus) -> Option<EndCause> {
+    let data = serde_json::from_slice::<EndData>(&status.data.as_ref()?.0).ok()?;
+    Some(match data.asked_by {
+        AskedBy::Signal => EndCause::Terminated,
+        AskedBy::Agent => EndCause::AgentShutdown,
+    })
+}
+
+/// How an executor ended, from its wait status: what it was, and for people.
+fn ended(status: Option<i32>) -> (EndCause, String) {
+    let Some(status) = status else { return (EndCause::ExecutorLost, "the executor ended".into()) };
+    match (status & SIGNAL_BITS, status >> 8) {
+        (0, code) => (EndCause::ExecutorLost, format!("the executor exited with status {code}")),
+        // Before it could take the signal, while it started.
+        (SIGTERM, _) => (EndCause::Terminated, "the executor was ended by SIGTERM".into()),
+        (SIGKILL, _) => (EndCause::ExecutorLost, "the executor was killed by signal 9 (perhaps out of memory)".into()),
+        (signal, _) => (EndCause::ExecutorLost, format!("the executor was killed by signal {signal}")),
     }
 }
 
@@ -179,11 +208,8 @@ pub(crate) fn failure(
             // Preempted or crashed: the updates of its tasks say it, and often come later. If they never do, it is silent.
             return give_up_executor(state, &executor);
         }
-        let message = match status {
-            Some(status) => format!("the executor ended with wait status {status}"),
-            None => "the executor ended".into(),
-        };
-        ending::lose_executor(state, effects, &executor, End::condemned(EndCause::ExecutorLost, &message, false));
+        let (cause, message) = ended(status);
+        ending::lose_executor(state, effects, &executor, End::condemned(cause, &message, false));
     } else if let Some(agent) = agent_id {
         let executors: Vec<_> = state.store.executors_on(&agent).map(|(id, _)| id.clone()).collect();
         effects.audit.push(Audit::AgentLost { agent, executors: executors.len() });

@@ -1,6 +1,6 @@
 //! A job's topology again and again, telling changes only.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc};
 
 use millstream_placement::JobTopology;
 use millstream_spec::JobSpec;
@@ -20,12 +20,13 @@ pub struct Watcher {
     kafka: Option<Arc<Kafka>>,
     session: Option<Session>,
     last: Option<JobTopology>,
+    partitions: Vec<i32>,
 }
 
 impl Watcher {
     /// A watcher that has read nothing and is connected to nothing yet.
     pub fn new(spec: JobSpec) -> Watcher {
-        Watcher { spec, hosts: Hosts::default(), kafka: None, session: None, last: None }
+        Watcher { spec, hosts: Hosts::default(), kafka: None, session: None, last: None, partitions: vec![] }
     }
 
     /// Reads the topology now. Kafka and Cassandra are asked side by side; what fails is connected anew the next time.
@@ -48,12 +49,13 @@ impl Watcher {
         let (cluster, ring): (Result<_, KafkaError>, Result<_, CassandraError>) =
             futures_util::join!(from_kafka, from_cassandra);
         let cluster = cluster?;
+        self.partitions = cluster.partitions.keys().copied().collect();
         Ok(JobTopology { partitions: cluster.partitions, follower_fetching: cluster.follower_fetching, ring: ring? })
     }
 
-    /// Reads the topology now and returns it when it differs from what was returned last.
+    /// Reads the topology now and returns it when it differs from what was returned last, or when the last read failed.
     pub async fn refresh(&mut self) -> Result<Option<JobTopology>, TopologyError> {
-        let now = self.snapshot().await?;
+        let now = self.snapshot().await.inspect_err(|_| self.last = None)?;
         if self.last.as_ref() == Some(&now) {
             return Ok(None);
         }
@@ -61,16 +63,13 @@ impl Watcher {
         Ok(Some(now))
     }
 
-    /// Waits for the next change, or failure, reading every `interval`; the first read is at once when nothing was
-    /// returned yet. May be dropped at any time and called again: a change is then found by the next read.
-    pub async fn changed(&mut self, interval: Duration) -> Result<JobTopology, TopologyError> {
-        loop {
-            if self.last.is_some() {
-                tokio::time::sleep(interval).await;
+    /// The log ends of the partitions that were found last, as far as brokers tell them now; for people.
+    pub async fn log_ends(&self) -> Result<BTreeMap<i32, i64>, TopologyError> {
+        match &self.kafka {
+            Some(kafka) if !self.partitions.is_empty() => {
+                Ok(kafka.log_ends(&self.spec.source.topic, &self.partitions).await?)
             }
-            if let Some(change) = self.refresh().await? {
-                return Ok(change);
-            }
+            _ => Ok(BTreeMap::new()),
         }
     }
 }

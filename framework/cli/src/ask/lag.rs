@@ -32,6 +32,16 @@ pub(super) fn text(lag: &LagView) -> String {
     for (reason, numbers) in alike(said) {
         let _ = writeln!(reasons, "{}: {reason}", named_partitions(&numbers));
     }
+    for p in &lag.partitions {
+        if let Some(records) = p.behind_transaction.filter(|records| *records > 0) {
+            let _ = writeln!(
+                reasons,
+                "partition {}: {} behind an open transaction",
+                p.partition,
+                counted(records as usize, "record")
+            );
+        }
+    }
     // Without any report, as just after another scheduler has taken over, the sum is no sum.
     let known = lag.unknown < lag.partitions.len();
     let total = count(known.then_some(lag.total_records));
@@ -76,6 +86,8 @@ mod tests {
             ms: Some(2_300),
             status: Some(millstream_protocol::PartitionStatus::Stalled),
             reason: Some("cassandra does not answer".into()),
+            behind_transaction: Some(0),
+            stopped_at: None,
         };
         let unknown = PartitionLag {
             partition: 1,
@@ -88,6 +100,8 @@ mod tests {
             ms: None,
             status: None,
             reason: None,
+            behind_transaction: None,
+            stopped_at: None,
         };
         let view = LagView {
             job: "flights".into(),
@@ -113,6 +127,9 @@ partition 0: cassandra does not answer
         let partitions = vec![alike(0, "cassandra is away"), alike(1, "another"), alike(2, "cassandra is away")];
         let text = super::text(&LagView { partitions, ..view.clone() });
         assert!(text.ends_with("stalled\npartitions 0,2: cassandra is away\npartition 1: another\n"), "{text}");
+        let waiting = PartitionLag { behind_transaction: Some(5), reason: None, ..view.partitions[0].clone() };
+        let text = super::text(&LagView { partitions: vec![waiting], ..view.clone() });
+        assert!(text.ends_with("stalled\npartition 0: 5 records behind an open transaction\n"), "{text}");
         let partitions = vec![view.partitions[1].clone()];
         let nothing = LagView { partitions, total_records: 0, max_ms: 0, unknown: 1, ..view };
         let expected = "\

@@ -6,7 +6,8 @@ use std::{
 };
 
 use millstream_daemon::api::{
-    FailureView, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, VolumeView, WhyView, counted,
+    FailureView, RepeatedCrash, RolloutState, RolloutView, SlotState, SlotWhy, StoppedPartition, VolumeView, WhyView,
+    counted,
 };
 
 use super::word;
@@ -29,14 +30,19 @@ pub(super) fn text(why: &WhyView) -> String {
             ms => writeln!(out, "{failures} in a row: next launch in {}", duration(Some(ms))),
         };
     }
+    for crash in &why.repeated_crashes {
+        out.push_str(&repeated_crash(crash));
+    }
     out.push_str(&placed_slots(&why.slots));
+    out.push_str(&notes(&why.slots));
     for slot in &why.slots {
         out.push_str(&waiting_slot(slot));
     }
     let stopped = why.stopped_partitions.iter();
     for ((task, reason), numbers) in
-        alike(stopped.map(|StoppedPartition { partition, task, reason }| ((task, reason), *partition)))
+        alike(stopped.map(|StoppedPartition { partition, task, reason, .. }| ((task, reason), *partition)))
     {
+        let task = if task.is_empty() { "no task now" } else { task };
         let _ = writeln!(out, "{} ({task}) stopped: {reason}", named_partitions(&numbers));
     }
     if !why.recent_failures.is_empty() {
@@ -44,6 +50,33 @@ pub(super) fn text(why: &WhyView) -> String {
         for failure in &why.recent_failures {
             out.push_str(&failure_line(failure, now_ms()));
         }
+    }
+    if !why.recent_ends.is_empty() {
+        out.push_str("ended by an operator, no failures:\n");
+        for end in &why.recent_ends {
+            out.push_str(&failure_line(end, now_ms()));
+        }
+    }
+    out
+}
+
+fn repeated_crash(crash: &RepeatedCrash) -> String {
+    let RepeatedCrash { partition, offset, crashes, last, remedy } = crash;
+    format!(
+        "has crashed {crashes} times without getting beyond offset {offset} of partition {partition}: {last}\n\
+         help: {remedy}\n"
+    )
+}
+
+/// Why executors are waited for though they are silent.
+fn notes(slots: &[SlotWhy]) -> String {
+    let said = slots.iter().filter_map(|slot| match &slot.state {
+        SlotState::Placed { note: Some(note), .. } => Some((note, slot.slot as i32)),
+        _ => None,
+    });
+    let mut out = String::new();
+    for (note, slots) in alike(said) {
+        let _ = writeln!(out, "{} {}: {note}", if slots.len() == 1 { "slot" } else { "slots" }, partitions(&slots));
     }
     out
 }
@@ -131,4 +164,33 @@ fn failure_line(failure: &FailureView, now_ms: u64) -> String {
 /// Milliseconds since the epoch on this machine's clock, which may differ from the scheduler's: only for ages.
 fn now_ms() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_millis() as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn crashes_that_repeat_common_silence_and_an_operators_hand_are_told_apart() {
+        let placed = |slot: u32| {
+            serde_json::json!({ "slot": slot, "partitions": [slot], "since_ms": 1, "state": "placed", "task": "t",
+                "task_state": "TASK_RUNNING", "draining": false, "executor": "e", "agent": "a", "host": "h",
+                "source_tier": "host", "sink_tier": "host", "last_report_ms": 4_000, "note": "silent together" })
+        };
+        let end = serde_json::json!({ "at_ms": now_ms(), "task": "t", "host": "h", "cause": "terminated",
+            "message": "its executor was asked to leave by SIGTERM" });
+        let crash = serde_json::json!({ "partition": 2, "offset": 41, "crashes": 3, "last": "signal 9", "remedy": "more memory" });
+        let stopped = serde_json::json!({ "partition": 5, "task": "", "reason": "at offset 7: no JSON", "offset": 7 });
+        let why = serde_json::json!({ "job": "flights", "phase": "running", "slots": [placed(0), placed(1)],
+            "repeated_crashes": [crash], "recent_ends": [end], "stopped_partitions": [stopped] });
+        let text = text(&serde_json::from_value(why).expect("a view"));
+        let crashed =
+            "has crashed 3 times without getting beyond offset 41 of partition 2: signal 9\nhelp: more memory\n";
+        assert!(text.contains(crashed), "{text}");
+        assert!(text.contains("\nslots 0-1: silent together\n"), "{text}");
+        assert!(text.contains("partition 5 (no task now) stopped: at offset 7: no JSON\n"), "{text}");
+        let ended =
+            "ended by an operator, no failures:\n  0.0 s ago on h: t: terminated: its executor was asked to leave";
+        assert!(text.contains(ended) && !text.contains("last failures"), "{text}");
+    }
 }

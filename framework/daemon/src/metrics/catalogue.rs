@@ -70,6 +70,18 @@ pub const CATALOGUE: &[(&str, &str, &[&str], &str)] = &[
         "age of the oldest record that is not durable; absent while unknown",
     ),
     (
+        "millstream_job_behind_transaction_records",
+        "gauge",
+        &["job", "topic", "partition"],
+        "of the lag, records that wait behind an open transaction; absent while unknown",
+    ),
+    (
+        "millstream_job_repeated_crashes",
+        "gauge",
+        &["job", "topic", "partition"],
+        "crashes in a row that came no further than the same offset; absent below three",
+    ),
+    (
         "millstream_job_partition_status",
         "gauge",
         &["job", "topic", "partition", "status"],

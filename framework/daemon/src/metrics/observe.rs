@@ -35,6 +35,7 @@ impl Metrics {
             self.rate.get_or_create(&Job { job: job.name.clone() }).set(job.records_per_sec);
             if let Some(lag) = views::lag(state, &job.name) {
                 self.observe_lag(&lag);
+                self.observe_crashes(state, &lag);
             }
         }
     }
@@ -44,6 +45,8 @@ impl Metrics {
         self.rate.clear();
         self.lag_records.clear();
         self.lag_seconds.clear();
+        self.behind_transaction.clear();
+        self.repeated_crashes.clear();
         self.status.clear();
     }
 
@@ -60,12 +63,22 @@ impl Metrics {
         }
     }
 
+    fn observe_crashes(&self, state: &State, lag: &views::LagView) {
+        for crash in views::why(state, &lag.job).into_iter().flat_map(|why| why.repeated_crashes) {
+            let (job, topic, partition) = (lag.job.clone(), lag.topic.clone(), crash.partition.to_string());
+            self.repeated_crashes.get_or_create(&Partition { job, topic, partition }).set(i64::from(crash.crashes));
+        }
+    }
+
     fn observe_lag(&self, lag: &views::LagView) {
         for p in &lag.partitions {
             let (job, topic, partition) = (lag.job.clone(), lag.topic.clone(), p.partition.to_string());
             let labels = Partition { job: job.clone(), topic: topic.clone(), partition: partition.clone() };
             if let Some(records) = p.records {
                 self.lag_records.get_or_create(&labels).set(records as i64);
+            }
+            if let Some(records) = p.behind_transaction {
+                self.behind_transaction.get_or_create(&labels).set(records as i64);
             }
             if let Some(ms) = p.ms {
                 self.lag_seconds.get_or_create(&labels).set(ms as f64 / 1000.0);

@@ -104,7 +104,7 @@ fn request(state: &State, key: &SlotKey, now: u64) -> Option<Request> {
         bytes_in_per_sec: wish.bytes_per_sec.unwrap_or_else(|| guessed_bytes_per_sec(slot.partitions.len())),
         wait_from_ms: wish.since,
         deadline_ms: wish.since + wanted.spec.placement.max_wait_ms,
-        not_before_ms: jobs::not_before(state, &key.0, wanted.version),
+        not_before_ms: jobs::slot_not_before(state, key, wanted.version),
         volume: volumes::home(state, key, wanted.spec.tasks.volume_bytes, &avoid_agents),
         avoid_agents,
         revocable: wanted.spec.tasks.revocable,

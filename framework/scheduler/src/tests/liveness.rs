@@ -1,7 +1,7 @@
 use millstream_mesos_types::{TaskState, scheduler::Call};
 
 use super::world::*;
-use crate::{records::Key, *};
+use crate::{records::Key, views::SlotState, *};
 
 #[test]
 fn three_missed_reports_and_the_tasks_are_replaced_elsewhere() {
@@ -169,4 +169,87 @@ fn agents_that_are_silent_all_at_once_are_given_more_time() {
     assert!((0..3).all(|slot| world.task_of(slot).is_some()));
     world.pass_silently(2_000);
     assert!((0..3).all(|slot| world.task_of(slot).is_none()), "but not for ever");
+}
+
+/// Two executors of three say nothing more, or one.
+fn silent(world: &mut World, how_many: u32, ms: u64) {
+    let quiet: Vec<_> = (0..how_many).filter_map(|slot| world.task_of(slot)).collect();
+    let quiet: Vec<_> = quiet.iter().map(|task| world.tasks[task].executor.clone()).collect();
+    for _ in 0..ms / 1_000 {
+        world.pass_silently(1_000);
+        let speaking: Vec<_> =
+            world.tasks.values().map(|task| task.executor.clone()).filter(|e| !quiet.contains(e)).collect();
+        for executor in speaking {
+            world.report(&executor);
+        }
+    }
+}
+
+fn placed(world: &World) -> usize {
+    (0..3).filter(|slot| world.task_of(*slot).is_some()).count()
+}
+
+#[test]
+fn who_is_silent_together_with_most_others_is_waited_for_and_why_says_so() {
+    let mut world = World::running(3);
+    silent(&mut world, 2, 10_000);
+    assert_eq!(placed(&world), 3);
+    let why = views::why(&world.state, JOB).expect("the job");
+    let notes = why.slots.iter().filter_map(|slot| match &slot.state {
+        SlotState::Placed { note: Some(note), .. } => Some(note.clone()),
+        _ => None,
+    });
+    let notes: Vec<_> = notes.collect();
+    assert_eq!(notes.len(), 2, "{notes:?}");
+    assert!(notes[0].contains("2 of 3 executors") && notes[0].contains("after 15 s"), "{}", notes[0]);
+    assert_eq!(world.audit.iter().filter(|audit| matches!(audit, Audit::ManySilent { .. })).count(), 1);
+    silent(&mut world, 2, 7_000);
+    assert_eq!(placed(&world), 1, "in the end they are replaced");
+}
+
+#[test]
+fn they_may_fall_silent_one_shortly_after_the_other() {
+    let mut world = World::running(3);
+    // One reports 0.75 s before the machine stands still, the others just then.
+    world.report_all();
+    world.pass_silently(750);
+    let first = world.task_of(0).expect("a task");
+    let others: Vec<_> = world.tasks.iter().filter(|(id, _)| **id != first).map(|(_, t)| t.executor.clone()).collect();
+    others.iter().for_each(|executor| drop(world.report(executor)));
+    world.pass_silently(3_500);
+    assert_eq!(placed(&world), 3);
+    // They come back one after the other; who is later than the others is not replaced for that.
+    world.report(&others[0]);
+    world.pass_silently(500);
+    world.report(&others[1]);
+    world.pass_silently(1_000);
+    world.report_all();
+    world.pass(5_000);
+    assert_eq!(placed(&world), 3);
+}
+
+#[test]
+fn one_of_three_is_replaced_as_ever() {
+    let mut world = World::running(3);
+    silent(&mut world, 1, 4_000);
+    assert_eq!(placed(&world), 2);
+}
+
+#[test]
+fn after_a_pause_of_the_scheduler_silence_counts_from_its_end_but_not_for_ever() {
+    let mut world = World::running(1);
+    world.pass_silently(2_500);
+    world.now.mono_ms += 60_000;
+    world.input(Input::Tick);
+    world.pass_silently(2_500);
+    assert!(world.task_of(0).is_some(), "what was said meanwhile may still be on its way");
+    world.pass_silently(1_000);
+    assert!(world.task_of(0).is_none());
+
+    let mut world = World::running(1);
+    for _ in 0..60 {
+        world.now.mono_ms += 1_000;
+        world.input(Input::Tick);
+    }
+    assert!(world.task_of(0).is_none(), "a scheduler that is always slow finds dead executors all the same");
 }

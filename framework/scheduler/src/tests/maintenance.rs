@@ -213,7 +213,7 @@ fn an_agent_that_an_operator_drains_is_left_at_once_and_nobody_is_to_blame() {
         world.live(10);
         assert!(agent_of(&world, 0).is_some_and(|agent| agent != "agent-1"), "{mark_gone}");
         assert_eq!(world.failures(), 0);
-        let failures = views::why(&world.state, JOB).expect("the job").recent_failures;
+        let failures = views::why(&world.state, JOB).expect("the job").recent_ends;
         let causes: Vec<_> = failures.iter().map(|FailureView { cause, .. }| cause.as_str()).collect();
         assert_eq!(causes, ["agent_draining"], "{mark_gone}");
         assert_eq!(world.state.store.tasks().len(), 3, "nothing is left of the old one, {mark_gone}");

@@ -296,6 +296,32 @@ impl World {
         self.input(Input::Message { agent_id, executor_id: executor.into(), data })
     }
 
+    /// A report of one task whose partitions are as `change` makes them; from its own executor.
+    pub(super) fn report_that(&mut self, id: &str, change: impl Fn(&mut PartitionReport)) -> Effects {
+        let task = &self.tasks[id];
+        let (agent_id, executor_id) = (task.agent.clone(), task.executor.clone());
+        let mut told = task_report(id, task);
+        told.partitions.iter_mut().for_each(change);
+        let report =
+            Report { version: VERSION, sequence: 0, metrics_url: "http://127.0.1.1:1".into(), tasks: vec![told] };
+        let data = serde_json::to_vec(&report).expect("a report");
+        self.input(Input::Message { agent_id, executor_id, data })
+    }
+
+    /// An executor dies, by this wait status, and its agent says so.
+    pub(super) fn crash(&mut self, task: &str, wait_status: i32) -> Effects {
+        let (agent, executor) = (self.tasks[task].agent.clone(), self.tasks[task].executor.clone());
+        self.set_state(task, TaskState::TaskFailed);
+        let effects = self.input(Input::Failure {
+            agent_id: Some(agent),
+            executor_id: Some(executor),
+            status: Some(wait_status),
+        });
+        let status = self.status(task, TaskState::TaskFailed, Some("REASON_EXECUTOR_TERMINATED"));
+        self.input(Input::Update(status));
+        effects
+    }
+
     /// The current task of a slot.
     pub(super) fn task_of(&self, slot: u32) -> Option<String> {
         self.state.store.slot(&(JOB.into(), slot)).expect("a slot").task.clone()

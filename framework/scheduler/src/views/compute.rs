@@ -4,7 +4,7 @@ use millstream_mesos_types::TaskState;
 use millstream_placement::Tier;
 use millstream_protocol::{BadRecordCounts, PartitionStatus};
 
-use super::{lag::partitions, rollout, summary::summary, types::*};
+use super::{lag::partitions, rollout, summary::summary, types::*, why::stopped_partitions};
 use crate::{
     State,
     records::{Aim, SlotRecord},
@@ -32,7 +32,20 @@ pub fn overview(state: &State) -> OverviewView {
                 refused: planned.refused.clone(),
             })
             .collect(),
+        stopped: stopped(state),
     }
+}
+
+/// Most stopped partitions that are named at a glance.
+const STOPPED_SHOWN: usize = 100;
+
+fn stopped(state: &State) -> Vec<StoppedOf> {
+    let of = |job: &String| {
+        let stopped = stopped_partitions(&partitions(state, job));
+        let job = job.clone();
+        stopped.into_iter().map(move |stopped| StoppedOf { job: job.clone(), stopped })
+    };
+    state.store.jobs().keys().flat_map(of).take(STOPPED_SHOWN).collect()
 }
 
 /// Current tasks by Mesos state in lower case (`running`, `staging`, …); those being drained as `draining`.

@@ -1,6 +1,11 @@
 use millstream_protocol::PartitionStatus;
 
-use super::{rollout, types::*, wait::state_text, why::backoff};
+use super::{
+    rollout,
+    types::*,
+    wait::state_text,
+    why::{backoff, crash_text, repeated_crashes},
+};
 use crate::{
     State,
     records::{JobPhase, JobRecord},
@@ -16,14 +21,25 @@ pub(super) fn summary(state: &State, record: &JobRecord, view: &JobView, partiti
     if let Some(back) = going_back(state, view) {
         return back;
     }
+    if record.phase == JobPhase::Stopped {
+        let stop = first(PartitionStatus::Stopped).map(|p| format!("; {} had stopped", because(p)));
+        return format!("stopped{}", stop.unwrap_or_default());
+    }
     if let Some(p) = first(PartitionStatus::Stopped) {
         return format!("{} of its partitions stopped; {}", view.stopped_partitions, because(p));
     }
     match record.phase {
-        JobPhase::Stopped => return "stopped".into(),
         JobPhase::Draining if record.next.is_some() => return "draining, then updated".into(),
         JobPhase::Draining => return "draining, then stopped".into(),
-        JobPhase::Running => {}
+        JobPhase::Running | JobPhase::Stopped => {}
+    }
+    if let Some(crash) = repeated_crashes(state, &view.name).first() {
+        let retry_in_ms = backoff(state, &view.name).map_or(0, |backoff| backoff.retry_in_ms);
+        let next = match retry_in_ms {
+            0 => String::new(),
+            ms => format!("; tries again in {} s", ms.div_ceil(1_000)),
+        };
+        return format!("{}{next}; see `millstream why {}`", crash_text(crash), view.name);
     }
     if let Some(backoff) = backoff(state, &view.name).filter(|backoff| view.waiting > 0 && backoff.retry_in_ms > 0) {
         let message = state.jobs.get(&view.name).and_then(|job| job.recent_failures.front());

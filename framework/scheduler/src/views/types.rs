@@ -89,12 +89,15 @@ pub struct PartitionLag {
     pub host: Option<String>,
     /// Next offset to be consumed.
     pub position: Option<i64>,
-    /// Lowest offset not durable yet.
+    /// Lowest offset not durable yet; without a task, as its last one said.
     pub durable: Option<i64>,
     /// The broker's log end.
     pub log_end: Option<i64>,
     /// Records not durable yet; none while unknown.
     pub records: Option<u64>,
+    /// Of these, records that wait behind an open transaction; none while unknown.
+    #[serde(default)]
+    pub behind_transaction: Option<u64>,
     /// Age of the oldest of them in milliseconds; none while unknown.
     pub ms: Option<u64>,
     /// How it is doing; none without a report.
@@ -102,6 +105,9 @@ pub struct PartitionLag {
     /// Why it is not running.
     #[serde(default)]
     pub reason: Option<String>,
+    /// Offset of the record at which it stopped.
+    #[serde(default)]
+    pub stopped_at: Option<i64>,
 }
 
 /// Where bytes come from.
@@ -150,6 +156,19 @@ pub struct OverviewView {
     /// Agents with tasks of ours that will be in maintenance.
     #[serde(default)]
     pub maintenance: Vec<MaintenanceView>,
+    /// Partitions that need a person, the first hundred over all jobs.
+    #[serde(default)]
+    pub stopped: Vec<StoppedOf>,
+}
+
+/// A partition of some job that needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoppedOf {
+    /// The job.
+    pub job: String,
+    /// The partition, and why.
+    #[serde(flatten)]
+    pub stopped: StoppedPartition,
 }
 
 /// The planned maintenance of an agent with tasks of ours.

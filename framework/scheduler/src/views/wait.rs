@@ -4,7 +4,9 @@ use millstream_placement::Reason;
 use millstream_spec::JobSpec;
 
 use crate::{
-    State, jobs,
+    State,
+    ending::REST_MS,
+    jobs,
     manners::REVIVE_EVERY_MS,
     offers::{constraint, task_resources, wanted},
     records::SlotKey,
@@ -58,7 +60,7 @@ pub(super) fn ends_by_waiting(reason: &Reason) -> bool {
 
 /// When the version that the slot is to run may be launched.
 pub(super) fn not_before(state: &State, key: &SlotKey) -> u64 {
-    wanted(state, key).map_or(0, |wanted| jobs::not_before(state, &key.0, wanted.version))
+    wanted(state, key).map_or(0, |wanted| jobs::slot_not_before(state, key, wanted.version))
 }
 
 /// Why the slot waits: what the last plan said, as long as it says something about now.
@@ -83,6 +85,14 @@ fn still_holds(reason: &Reason, age_ms: u64) -> bool {
 
 pub(super) fn state_text(state: &State, key: &SlotKey) -> String {
     let (reason, now) = (reason(state, key), state.now());
+    let rest = state.slots.get(key).map_or(0, |wish| wish.rest_until);
+    if matches!(reason, Reason::Backoff { until_ms } if until_ms == rest) {
+        let secs = rest.saturating_sub(now).div_ceil(1_000);
+        return format!(
+            "its task was ended by an operator, which is no failure; starts again in {secs} s (at most every {} s)",
+            REST_MS / 1_000
+        );
+    }
     let Some(wanted) = wanted(state, key).filter(|_| reason == Reason::NoOffers) else {
         return reason.describe(now);
     };

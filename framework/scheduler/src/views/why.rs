@@ -1,5 +1,6 @@
 use millstream_placement::Reason;
 use millstream_protocol::PartitionStatus;
+use millstream_spec::JobSpec;
 
 use super::{
     lag::partitions,
@@ -9,6 +10,7 @@ use super::{
 };
 use crate::{
     State,
+    crashes::REPEATS_MIN,
     records::{Aim, JobPhase, JobRecord, SlotKey, SlotRecord},
     volumes,
 };
@@ -36,10 +38,12 @@ pub fn why(state: &State, name: &str) -> Option<WhyView> {
         phase: record.phase,
         note,
         rollout: rollout::view(state, record),
-        stopped_partitions: stopped_partitions(state, name),
+        stopped_partitions: stopped_partitions(&partitions(state, name)),
         slots,
         backoff: backoff(state, name),
         recent_failures: failures.unwrap_or_default(),
+        recent_ends: state.jobs.get(name).map(|job| job.recent_ends.iter().cloned().collect()).unwrap_or_default(),
+        repeated_crashes: repeated_crashes(state, name),
     })
 }
 
@@ -54,14 +58,58 @@ fn volume(state: &State, key: &SlotKey) -> Option<VolumeView> {
     })
 }
 
-fn stopped_partitions(state: &State, name: &str) -> Vec<StoppedPartition> {
-    let stopped = partitions(state, name).into_iter().filter(|lag| lag.status == Some(PartitionStatus::Stopped));
+pub(super) fn stopped_partitions(partitions: &[PartitionLag]) -> Vec<StoppedPartition> {
+    let stopped = partitions.iter().filter(|lag| lag.status == Some(PartitionStatus::Stopped));
     let named = stopped.map(|lag| StoppedPartition {
         partition: lag.partition,
-        task: lag.task.unwrap_or_default(),
-        reason: lag.reason.unwrap_or_else(|| "no reason given".into()),
+        task: lag.task.clone().unwrap_or_default(),
+        reason: lag.reason.clone().unwrap_or_else(|| "no reason given".into()),
+        offset: lag.stopped_at,
     });
     named.collect()
+}
+
+/// Where tasks crash again and again, with what a person can do. Partitions with nothing left to read are not to blame.
+pub(super) fn repeated_crashes(state: &State, name: &str) -> Vec<RepeatedCrash> {
+    let Some(job) = state.store.job(&name.to_owned()) else { return vec![] };
+    let lags = partitions(state, name);
+    let behind = |partition| lags.iter().any(|lag| lag.partition == partition && lag.records != Some(0));
+    let slots = state.store.slots_of(name).filter_map(|(key, _)| Some(&state.slots.get(key)?.crashes));
+    let mut found = vec![];
+    for crashes in slots {
+        for (&partition, stuck) in crashes.stuck.iter().filter(|(_, stuck)| stuck.crashes >= REPEATS_MIN) {
+            if behind(partition) {
+                found.push(RepeatedCrash {
+                    partition,
+                    offset: stuck.offset,
+                    crashes: stuck.crashes,
+                    last: crashes.last.clone(),
+                    remedy: remedy(&job.spec, partition, stuck.offset),
+                });
+            }
+        }
+    }
+    found.sort_by_key(|crash| crash.partition);
+    found
+}
+
+fn remedy(spec: &JobSpec, partition: i32, offset: i64) -> String {
+    let (job, source) = (&spec.name.0, &spec.source);
+    format!(
+        "if it ran out of memory, raise `mem` in [tasks] and deploy; to skip the record, `millstream stop {job}`, then \
+         `kafka-consumer-groups --bootstrap-server {} --group {} --topic {}:{partition} --reset-offsets --to-offset {} \
+         --execute` (the record is the one at offset {offset}, or one shortly behind it), then deploy the job again",
+        source.bootstrap.join(","),
+        source.group,
+        source.topic,
+        offset.saturating_add(1),
+    )
+}
+
+/// The same for people.
+pub(super) fn crash_text(crash: &RepeatedCrash) -> String {
+    let RepeatedCrash { partition, offset, crashes, last, .. } = crash;
+    format!("has crashed {crashes} times without getting beyond offset {offset} of partition {partition}: {last}")
 }
 
 pub(super) fn backoff(state: &State, name: &str) -> Option<BackoffView> {
@@ -84,6 +132,7 @@ fn slot_state(state: &State, record: &JobRecord, key: &SlotKey, slot: &SlotRecor
             source_tier: task.source_tier,
             sink_tier: task.sink_tier,
             last_report_ms: reported_at.map(|at| now.saturating_sub(at)),
+            note: state.hearing.note(&task.executor),
         };
     }
     let (reason, wish) = (reason(state, key), state.slots.get(key));

@@ -14,11 +14,12 @@ use rdkafka::{
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError as ClientError,
     metadata::MetadataTopic,
+    topic_partition_list::{Offset, TopicPartitionList},
     types::RDKafkaRespErr,
 };
 use tokio::task::spawn_blocking;
 
-use super::{ADMIN_TIMEOUT, KafkaError, METADATA_TIMEOUT, client_config, native};
+use super::{ADMIN_TIMEOUT, KafkaError, LOG_ENDS_TIMEOUT, METADATA_TIMEOUT, client_config, native};
 use crate::{
     hosts::{Hosts, probe},
     nearest::nearest,
@@ -48,6 +49,8 @@ impl Kafka {
     pub(crate) fn new(source: &KafkaSource) -> Result<Kafka, KafkaError> {
         let mut config: ClientConfig = client_config(source)?;
         config.set_log_level(RDKafkaLogLevel::Error);
+        // It reads no records; the log end it asks for is the real one, also behind an open transaction.
+        config.set("isolation.level", "read_uncommitted");
         let consumer = config.create_with_context(Ear::default()).map_err(KafkaError::Options)?;
         Ok(Kafka { consumer: Arc::new(consumer), bootstrap: source.bootstrap.clone() })
     }
@@ -68,6 +71,22 @@ impl Kafka {
         });
         let raw = self.explained(answer.await.map_err(|_| KafkaError::Interrupted)?).await?;
         Ok(raw.placed(hosts).await)
+    }
+
+    /// The log end of each of these partitions that has a leader which answers; takes at most [`LOG_ENDS_TIMEOUT`].
+    pub(crate) async fn log_ends(&self, topic: &str, partitions: &[i32]) -> Result<BTreeMap<i32, i64>, KafkaError> {
+        let mut asked = TopicPartitionList::with_capacity(partitions.len());
+        for partition in partitions {
+            // As a timestamp, -1 stands for the end.
+            let added = asked.add_partition_offset(topic, *partition, Offset::End);
+            added.map_err(|source| KafkaError::Unreachable { causes: vec![], source })?;
+        }
+        let consumer = self.consumer.clone();
+        let answer = spawn_blocking(move || consumer.offsets_for_times(asked, LOG_ENDS_TIMEOUT)).await;
+        let ends = answer.map_err(|_| KafkaError::Interrupted)?;
+        let ends = ends.map_err(|source| KafkaError::Unreachable { causes: vec![], source })?;
+        let known = ends.elements().into_iter().filter(|end| end.error().is_ok());
+        Ok(known.filter_map(|end| Some((end.partition(), end.offset().to_raw().filter(|end| *end >= 0)?))).collect())
     }
 
     /// Adds to "nothing answers" why each bootstrap address does not, and what the client said last.

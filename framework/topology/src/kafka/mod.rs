@@ -27,6 +27,9 @@ pub const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for each of the two questions that may stay open: racks, and the brokers' replica selector.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time for the log ends of one topic: they are for people, who do not wait long.
+const LOG_ENDS_TIMEOUT: Duration = Duration::from_secs(3);
+
 /// What every client of the job has in common: bootstrap, and the job's options with secrets resolved.
 ///
 /// The group, the start offset and everything else that Millstream decides itself is added by who consumes; the job-file

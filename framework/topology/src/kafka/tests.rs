@@ -3,7 +3,10 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use millstream_spec::{Format, KafkaSource, Setting, Start};
-use rdkafka::{mocking::MockCluster, producer::DefaultProducerContext};
+use rdkafka::{
+    mocking::MockCluster,
+    producer::{BaseProducer, BaseRecord, DefaultProducerContext, Producer},
+};
 
 use super::*;
 use crate::hosts::Hosts;
@@ -21,6 +24,22 @@ fn source(bootstrap: String) -> KafkaSource {
 
 fn mock() -> MockCluster<'static, DefaultProducerContext> {
     MockCluster::new(3).expect("a mock cluster")
+}
+
+#[tokio::test]
+async fn log_ends_are_those_of_the_brokers() {
+    let mock = mock();
+    mock.create_topic("flights", 3, 1).expect("a topic");
+    let producer: BaseProducer =
+        ClientConfig::new().set("bootstrap.servers", mock.bootstrap_servers()).create().expect("a producer");
+    for _ in 0..7 {
+        let record = BaseRecord::<(), str>::to("flights").partition(1).payload("{}");
+        producer.send(record).map_err(|(error, _)| error).expect("queued");
+    }
+    producer.flush(Duration::from_secs(10)).expect("produced");
+    let kafka = Kafka::new(&source(mock.bootstrap_servers())).expect("a client");
+    let ends = kafka.log_ends("flights", &[0, 1, 2]).await.expect("an answer");
+    assert_eq!(ends, BTreeMap::from([(0, 0), (1, 7), (2, 0)]));
 }
 
 #[tokio::test]

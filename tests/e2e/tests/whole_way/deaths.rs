@@ -4,15 +4,18 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Mesos, beside, with};
-use millstream_testbed::MesosOptions;
+use millstream_testbed::{MesosOptions, eventually};
 use nix::sys::signal::Signal;
+use serde_json::Value;
 
-use crate::run::{A_WHILE, Run, gone};
+use crate::run::{A_WHILE, CAUGHT_UP_WITHIN, Run, gone};
 
 /// The job of a paused executor must be back on its feet long before its time is over.
 const PAUSE: Duration = Duration::from_secs(20);
 /// Long enough to be replaced (three missed reports), too short for Mesos to end it by force (the grace is 10 s).
 const SHORT_PAUSE: Duration = Duration::from_secs(7);
+/// For what only the scheduler's own watch can tell: two looks, 5 s and 3 s apart, and what the broker and this machine take.
+const GONE_KNOWN_WITHIN: Duration = Duration::from_secs(15);
 /// Tries to restart an agent before its executor is missed.
 const RESTARTS: usize = 4;
 /// For an executor that learns it was replaced.
@@ -37,6 +40,56 @@ fn a_killed_executor_is_replaced() -> Result<()> {
         victim.signal(Signal::SIGKILL)?;
         servers.placed_without(&run.job, &[victim.pid]).await?;
         run.exact(servers).await.map(drop)
+    })
+}
+
+/// SIGTERM is what people and init systems send: no failure and no back-off, however often.
+#[test]
+fn an_executor_that_is_asked_to_leave_is_no_failure() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "sigterm-executor").await?;
+        let (mut victim, mut left) = (run.victim()?, vec![]);
+        for _ in 0..3 {
+            victim.signal(Signal::SIGTERM)?;
+            left.push(victim.pid);
+            let now = servers.placed_without(&run.job, &left).await?;
+            victim = now.into_values().next().context("no executor")?;
+        }
+        let why = servers.millstream.api().why(&run.job).await?;
+        ensure!(why["recent_failures"].as_array().is_some_and(Vec::is_empty) && why["backoff"].is_null(), "{why}");
+        let ends = why["recent_ends"].as_array().context("no ends")?;
+        ensure!(ends.len() >= 3 && ends.iter().all(|end| end["cause"] == "terminated"), "{why}");
+        run.exact(servers).await.map(drop)
+    })
+}
+
+/// A stopped job's lag grows, and says so; a topic that is deleted stops its partitions, whatever their executor says.
+#[test]
+fn what_stands_still_is_shown_without_executors_and_without_a_topic() -> Result<()> {
+    with(Mesos::Real, async |servers| {
+        let run = Run::start(servers, "shown-lag").await?;
+        let job = run.job.clone();
+        run.load.stop().await?;
+        let ends = servers.kafka.end_offsets(&job)?;
+        let api = servers.millstream.api();
+        api.wait_caught_up(&job, &ends, CAUGHT_UP_WITHIN).await?;
+        servers.kafka.tool("org.apache.kafka.tools.TopicCommand", &["--delete", "--topic", &job]).await?;
+        eventually("the deleted topic is named", GONE_KNOWN_WITHIN, async || {
+            let lag = api.lag(&job).await?;
+            let partitions = lag["partitions"].as_array().context("no partitions")?;
+            let named = |p: &Value| p["reason"].as_str().is_some_and(|reason| reason.contains("does not exist"));
+            Ok(partitions.iter().all(|p| p["status"] == "stopped" && named(p)).then_some(()))
+        })
+        .await?;
+        servers.kafka.create_topic(&job, ends.len() as i32, 3).await?;
+        servers.stop(&job).await?;
+        eventually("the log's ends are read without executors", GONE_KNOWN_WITHIN, async || {
+            let lag = api.lag(&job).await?;
+            let partitions = lag["partitions"].as_array().context("no partitions")?;
+            ensure!(partitions.len() == ends.len(), "{lag}");
+            Ok(partitions.iter().all(|p| p["durable"].is_i64() && p["log_end"].is_i64()).then_some(()))
+        })
+        .await
     })
 }
 

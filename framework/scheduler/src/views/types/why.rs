@@ -30,6 +30,12 @@ pub struct WhyView {
     /// The job's last ends of tasks nobody asked for, newest first.
     #[serde(default)]
     pub recent_failures: Vec<FailureView>,
+    /// The last ends of tasks that an operator wanted (SIGTERM, a drain of the agent, …), newest first: no failures.
+    #[serde(default)]
+    pub recent_ends: Vec<FailureView>,
+    /// Crashes that repeat at the same offset.
+    #[serde(default)]
+    pub repeated_crashes: Vec<RepeatedCrash>,
 }
 
 impl WhyView {
@@ -80,10 +86,28 @@ pub enum RolloutState {
 pub struct StoppedPartition {
     /// Its number.
     pub partition: i32,
-    /// Its task.
+    /// Its task; empty while it has none.
     pub task: String,
     /// Why.
     pub reason: String,
+    /// Offset of the record it stopped at; none when it is no record's fault.
+    #[serde(default)]
+    pub offset: Option<i64>,
+}
+
+/// A partition whose tasks crash one after the other without getting further.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RepeatedCrash {
+    /// Its number.
+    pub partition: i32,
+    /// Lowest offset that is not durable.
+    pub offset: i64,
+    /// Crashes in a row.
+    pub crashes: u32,
+    /// How the last one ended.
+    pub last: String,
+    /// What to do, one line.
+    pub remedy: String,
 }
 
 /// One slot: where it runs, or why it waits.
@@ -156,6 +180,9 @@ pub enum SlotState {
         sink_tier: Tier,
         /// Age of its executor's last report; none before the first one.
         last_report_ms: Option<u64>,
+        /// Why it is not replaced though it is silent.
+        #[serde(default)]
+        note: Option<String>,
     },
 }
 
