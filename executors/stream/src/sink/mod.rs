@@ -235,8 +235,7 @@ impl<T: Target> Sink<T> {
             .collect();
         batch.unit.add_parts(instead.len());
         instead.into_iter().for_each(|work| self.queue.push(work));
-        let origin = batch.origins[row as usize];
-        self.bad_records.rejected(&batch.lanes[origin.lane as usize], origin.offset, REJECTED, detail, &batch.unit);
+        self.bad_records.rejected(&batch, row, REJECTED, detail);
     }
 }
 
