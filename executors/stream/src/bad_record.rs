@@ -9,7 +9,7 @@ use crate::{
     dead_letter::{Body, Letter, Letters},
     engine::Stop,
     metrics::{Metrics, Outcome},
-    sink::work::{Lane, Unit, with_tracker},
+    sink::work::{EncodedBatch, Lane, Origin, with_tracker},
 };
 
 /// Letters from the sink that wait for the dead-letter writer. More are sent as soon as there is room.
@@ -52,31 +52,33 @@ impl BadRecords {
         self.metrics.bad_record(reason, outcome);
     }
 
-    /// Takes letters of a batch; the unit has a part for them.
+    /// Takes letters of a batch; they hold their partition.
     pub fn send(&self, letters: Letters) {
         if let Err(unsent) = self.letters.try_send(letters) {
             let (letters, queue) = (unsent.into_inner(), self.letters.clone());
-            // Bounded by the memory budget: the unit of the letters is still open.
+            // Bounded by the memory budget: the letters hold theirs.
             tokio::spawn(async move { queue.send(letters).await });
         }
     }
 
-    /// A row that Cassandra refuses for good: one part of the unit waits for what becomes of its record.
-    pub fn rejected(&self, lane: &Lane, offset: i64, reason: &'static str, detail: String, unit: &Arc<Unit>) {
+    /// A row that Cassandra refuses for good: one part of the unit, and its partition, wait for what becomes of its record.
+    pub fn rejected(&self, batch: &EncodedBatch, row: u32, reason: &'static str, detail: String) {
+        let Origin { lane: index, offset } = batch.origins[row as usize];
+        let lane = &batch.lanes[index as usize];
         tracing::warn!(partition = lane.state.partition, offset, reason, %detail, "bad record");
         self.found(lane, reason);
         match self.policy {
             Policy::Fail => {
                 with_tracker(&lane.tracker, |tracker| tracker.cap(offset));
                 lane.state.request_stop(Stop::bad_record(offset, reason, &detail));
-                unit.part_done();
             }
-            Policy::Skip => unit.part_done(),
+            Policy::Skip => {}
             Policy::DeadLetter(_) => {
-                let body = Body::InKafka;
-                let letter = Letter { lane: lane.clone(), offset, body, reason: reason.into(), detail };
-                self.send(Letters { letters: vec![letter], unit: unit.clone() });
+                let letter = Letter { offset, body: Body::InKafka, reason: reason.into(), detail };
+                let hold = batch.unit.hold(index as usize, 0);
+                self.send(Letters { lane: lane.clone(), letters: vec![letter], hold });
             }
         }
+        batch.unit.part_done();
     }
 }

@@ -41,7 +41,7 @@ const fn entry(name: &'static str, kind: &'static str, help: &'static str, label
 }
 
 /// All metrics of the executor.
-pub const CATALOGUE: [Entry; 24] = [
+pub const CATALOGUE: [Entry; 25] = [
     entry("millstream_records_total", "counter", "Records consumed from Kafka", &["partition"]),
     entry(
         "millstream_input_bytes_total",
@@ -55,6 +55,12 @@ pub const CATALOGUE: [Entry; 24] = [
         "counter",
         "Records that could not be turned into a row, by reason and what became of them",
         &["reason", "outcome"],
+    ),
+    entry(
+        "millstream_dead_letters_cut_total",
+        "counter",
+        "Dead letters that are not whole, by the last part that was left out; record: it was gone from Kafka",
+        &["kind"],
     ),
     entry("millstream_rows_total", "counter", "Rows acknowledged by Cassandra, by kind of write", &["kind"]),
     entry(
@@ -164,6 +170,7 @@ pub struct Metrics {
     input_bytes: Family<OfTier, Counter>,
     filtered: Counter,
     bad: Family<OfBad, Counter>,
+    letters_cut: Family<OfKind, Counter>,
     rows: Family<OfKind, Counter>,
     superseded: Counter,
     output_bytes: Counter,
@@ -199,6 +206,7 @@ impl Metrics {
             input_bytes: Family::default(),
             filtered: Counter::default(),
             bad: Family::default(),
+            letters_cut: Family::default(),
             rows: Family::default(),
             superseded: Counter::default(),
             output_bytes: Counter::default(),
@@ -238,6 +246,7 @@ impl Metrics {
             "millstream_input_bytes_total" => self.input_bytes,
             "millstream_filtered_records_total" => self.filtered,
             "millstream_bad_records_total" => self.bad,
+            "millstream_dead_letters_cut_total" => self.letters_cut,
             "millstream_rows_total" => self.rows,
             "millstream_superseded_rows_total" => self.superseded,
             "millstream_output_bytes_total" => self.output_bytes,
@@ -297,6 +306,10 @@ impl Metrics {
             Outcome::DeadLettered => "dead_lettered",
         };
         self.bad.get_or_create(&OfBad { reason: reason.into(), outcome: outcome.into() }).inc();
+    }
+
+    pub(crate) fn letter_cut(&self, left_out: &str) {
+        self.letters_cut.get_or_create(&OfKind { kind: left_out.into() }).inc();
     }
 
     pub(crate) fn planned(&self, requests: usize, superseded: usize) {
@@ -419,6 +432,7 @@ mod tests {
         metrics.consumed_of(3, 5);
         metrics.consumed_from(Tier::Host, 50);
         metrics.bad_record("overflow", Outcome::Skipped);
+        metrics.letter_cut("value");
         metrics.written(false, 2, 20);
         metrics.retried("unavailable");
         metrics.committed(true);

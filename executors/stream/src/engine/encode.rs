@@ -7,13 +7,13 @@ use millstream_pipeline::{BadRecord, Cell, Header, Processed, Processor, Record,
 
 use super::{
     Bell, Stage, Stop,
-    gather::{Fetched, Gathered},
+    gather::{Fetched, Gathered, NamedHeader},
     lane::Lane,
 };
 use crate::{
     bad_record::BadRecords,
     budget::Budget,
-    dead_letter::{Body, Content, Letter, Letters},
+    dead_letter::{Body, Letter, Letters},
     metrics::Metrics,
     sink::{
         plan::{Plan, RowFacts, Rules, plan},
@@ -61,10 +61,11 @@ impl Encoder {
     ) -> Option<Arc<EncodedBatch>> {
         let records = &gathered.records;
         let (mut extents, slots) = extents(records, lanes.len());
-        let headers: Vec<Vec<Header<'_>>> = match self.processor.uses_headers() {
+        let named: Vec<Vec<NamedHeader<'_>>> = match self.processor.uses_headers() {
             true => records.iter().map(|(_, fetched)| fetched.headers()).collect(),
             false => vec![],
         };
+        let headers: Vec<Vec<Header<'_>>> = named.iter().map(|named| views_of(named)).collect();
         let views: Vec<Record<'_>> = records
             .iter()
             .enumerate()
@@ -98,7 +99,7 @@ impl Encoder {
         batch
     }
 
-    /// Counts bad records and copies those that go to the dead-letter topic.
+    /// Counts bad records and copies those that go to the dead-letter topic, per extent.
     fn judge_bad(
         &self,
         bad: &[BadRecord],
@@ -106,11 +107,12 @@ impl Encoder {
         extents: &mut [Extent],
         slots: &[usize],
         lanes: &mut [Lane],
-    ) -> Vec<Letter> {
-        let mut letters = vec![];
+    ) -> Vec<Vec<Letter>> {
+        let mut letters: Vec<Vec<Letter>> = extents.iter().map(|_| vec![]).collect();
         for BadRecord { index, reason, detail } in bad {
             let (lane, fetched) = &records[*index];
-            let extent = &mut extents[slots[*lane]];
+            let extents_slot = slots[*lane];
+            let extent = &mut extents[extents_slot];
             if extent.cut.is_some() {
                 continue;
             }
@@ -123,13 +125,9 @@ impl Encoder {
                 with_tracker(&lane.tracker, |tracker| tracker.cap(offset));
                 lane.state.request_stop(Stop::bad_record(offset, reason.label(), detail));
             } else if self.bad_records.keeps_letters() {
-                let content = match fetched {
-                    Fetched::InBuffer(message) => Content::of(message),
-                    Fetched::Held(message) => Content::of(message),
-                };
-                let body = Body::Here(Box::new(content));
+                let body = Body::Here(Box::new(fetched.content()));
                 let (reason, detail) = (reason.label().to_owned(), detail.clone());
-                letters.push(Letter { lane: lane.for_batch(), offset, body, reason, detail });
+                letters[extents_slot].push(Letter { offset, body, reason, detail });
             }
         }
         letters
@@ -138,7 +136,7 @@ impl Encoder {
     fn assemble(
         &self,
         rows: Rows,
-        letters: Vec<Letter>,
+        letters: Vec<Vec<Letter>>,
         records: &[(usize, Fetched<'_>)],
         extents: &[Extent],
         slots: &[usize],
@@ -155,17 +153,16 @@ impl Encoder {
         }
         let plan = self.plan(&rows, &timestamps_us, &origins, extents);
 
-        let letters_bytes: usize = letters.iter().map(letter_bytes).sum();
-        let bytes = rows.memory_bytes() + rows.len() * (size_of::<i64>() + size_of::<Origin>()) + letters_bytes;
+        let bytes = rows.memory_bytes() + rows.len() * (size_of::<i64>() + size_of::<Origin>());
         let opened = extents.iter().map(|extent| {
             let lane = &lanes[extent.lane];
             let id = with_tracker(&lane.tracker, |tracker| tracker.open(lane.position, extent.oldest_timestamp_ms));
             (lane.tracker.clone(), id)
         });
         let unit = Unit::new(opened.collect(), bytes as u64, self.budget.clone(), self.bell.clone());
-        if !letters.is_empty() {
-            unit.add_parts(1);
-            self.bad_records.send(Letters { letters, unit: unit.clone() });
+        for (slot, letters) in letters.into_iter().enumerate().filter(|(_, letters)| !letters.is_empty()) {
+            let hold = unit.hold(slot, letters.iter().map(Letter::bytes).sum::<usize>() as u64);
+            self.bad_records.send(Letters { lane: lanes[extents[slot].lane].for_batch(), letters, hold });
         }
         if plan.chunks.is_empty() {
             unit.part_done();
@@ -246,9 +243,6 @@ fn extents(records: &[(usize, Fetched<'_>)], lanes: usize) -> (Vec<Extent>, Vec<
     (extents, slots)
 }
 
-fn letter_bytes(letter: &Letter) -> usize {
-    match &letter.body {
-        Body::Here(content) => content.bytes(),
-        Body::InKafka => 0,
-    }
+fn views_of<'a>(named: &'a [NamedHeader<'_>]) -> Vec<Header<'a>> {
+    named.iter().map(|(name, value)| Header { name, value: *value }).collect()
 }

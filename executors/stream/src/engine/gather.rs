@@ -1,16 +1,19 @@
-use std::time::{Duration, Instant};
+use std::{
+    borrow::Cow,
+    time::{Duration, Instant},
+};
 
 use millstream_pipeline::{Header, Record};
-use millstream_topology::kafka::leader_epoch;
+use millstream_topology::kafka::{leader_epoch, raw_headers};
 use rdkafka::{
     Message,
     consumer::base_consumer::PartitionQueue,
     error::{KafkaError, RDKafkaErrorCode},
-    message::{BorrowedMessage, OwnedMessage},
+    message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders, OwnedMessage},
 };
 
 use super::{Bell, Stop, lane::Lane, partition::Again};
-use crate::{blocks::window::Need, source::context::SourceContext};
+use crate::{blocks::window::Need, dead_letter::Content, source::context::SourceContext};
 
 /// Most records in one batch: enough for rows to find others of their Cassandra partition, and small against the
 /// budget.
@@ -30,6 +33,9 @@ pub(super) enum Fetched<'q> {
     InBuffer(BorrowedMessage<'q>),
     Held(OwnedMessage),
 }
+
+/// Name and value of a header.
+pub(super) type NamedHeader<'a> = (Cow<'a, str>, Option<&'a [u8]>);
 
 impl Fetched<'_> {
     pub(super) fn offset(&self) -> i64 {
@@ -55,15 +61,24 @@ impl Fetched<'_> {
         }
     }
 
-    pub(super) fn headers(&self) -> Vec<Header<'_>> {
-        fn all<H: rdkafka::message::Headers>(headers: Option<&H>) -> Vec<Header<'_>> {
-            let headers =
-                headers.map(|headers| headers.iter().map(|h| Header { name: h.key, value: h.value }).collect());
-            headers.unwrap_or_default()
-        }
+    /// A name that is not UTF-8 is shown with replacement characters; rdkafka's own iterator panics at it.
+    pub(super) fn headers(&self) -> Vec<NamedHeader<'_>> {
+        let raw = self.native_headers().map(raw_headers).unwrap_or_default();
+        raw.into_iter().map(|(name, value)| (String::from_utf8_lossy(name), value)).collect()
+    }
+
+    /// A copy, byte for byte.
+    pub(super) fn content(&self) -> Content {
         match self {
-            Fetched::InBuffer(message) => all(message.headers()),
-            Fetched::Held(message) => all(message.headers()),
+            Fetched::InBuffer(message) => Content::of(message, self.native_headers()),
+            Fetched::Held(message) => Content::of(message, self.native_headers()),
+        }
+    }
+
+    fn native_headers(&self) -> Option<&BorrowedHeaders> {
+        match self {
+            Fetched::InBuffer(message) => message.headers(),
+            Fetched::Held(message) => message.headers().map(OwnedHeaders::as_borrowed),
         }
     }
 

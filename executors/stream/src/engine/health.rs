@@ -1,11 +1,12 @@
 //! What every partition depends on, and whether it is well.
 
 use std::{
+    collections::BTreeMap,
     sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
-use millstream_protocol::PartitionStatus;
+use millstream_protocol::{Partition, PartitionStatus};
 
 /// Trouble that lasts longer than this is shown; shorter ones are what retries are for.
 const SHOWN_AFTER: Duration = Duration::from_secs(2);
@@ -19,16 +20,23 @@ pub struct Health {
     pub source: Slot,
     /// Cassandra.
     pub sink: Slot,
-    /// The dead-letter topic.
-    pub dead_letters: Slot,
     /// Answers to commits and marks.
     pub commits: Slot,
+    /// Rows that Cassandra refuses for the job's sake.
+    pub refusals: Slot,
+    /// Dead letters on their way, per partition.
+    pub letters: LetterSlots,
 }
 
 impl Health {
     /// The trouble that is shown, if any.
     pub fn shown(&self) -> Option<Trouble> {
-        [&self.setup, &self.sink, &self.dead_letters, &self.source, &self.commits].iter().find_map(|slot| slot.shown())
+        [&self.setup, &self.refusals, &self.sink, &self.source, &self.commits].iter().find_map(|slot| slot.shown())
+    }
+
+    /// The trouble that is shown for one partition, if any: its own counts first.
+    pub fn shown_for(&self, partition: Partition) -> Option<Trouble> {
+        self.letters.shown(partition).or_else(|| self.shown())
     }
 }
 
@@ -74,9 +82,35 @@ impl Slot {
     }
 
     fn shown(&self) -> Option<Trouble> {
-        let slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let (since, trouble) = slot.as_ref()?;
-        let now = trouble.status == PartitionStatus::Stopped || since.elapsed() >= SHOWN_AFTER;
-        now.then(|| trouble.clone())
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(shown)
+    }
+}
+
+fn shown((since, trouble): &(Instant, Trouble)) -> Option<Trouble> {
+    let is_shown = trouble.status == PartitionStatus::Stopped || since.elapsed() >= SHOWN_AFTER;
+    is_shown.then(|| trouble.clone())
+}
+
+/// Letters on their way by partition and offset: one that is delivered does not hide another that waits.
+#[derive(Debug, Default)]
+pub struct LetterSlots(Mutex<BTreeMap<(Partition, i64), (Instant, Trouble)>>);
+
+impl LetterSlots {
+    /// The letter of that offset waits, since this was first said of it.
+    pub fn set(&self, partition: Partition, offset: i64, trouble: Trouble) {
+        let mut slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let slot = slots.entry((partition, offset)).or_insert_with(|| (Instant::now(), trouble.clone()));
+        slot.1 = trouble;
+    }
+
+    /// It is delivered.
+    pub fn clear(&self, partition: Partition, offset: i64) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(&(partition, offset));
+    }
+
+    /// What the first letter of the partition that waits for long waits for.
+    fn shown(&self, partition: Partition) -> Option<Trouble> {
+        let slots = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        slots.range((partition, i64::MIN)..=(partition, i64::MAX)).find_map(|(_, slot)| shown(slot))
     }
 }

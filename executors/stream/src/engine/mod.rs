@@ -190,11 +190,15 @@ impl Engine {
 
     /// Reports of all tasks, for now.
     pub fn reports(&self) -> Vec<TaskReport> {
-        let trouble = self.shared.health.shown();
+        let health = &self.shared.health;
         let now_ms = clock::now_ms();
         let reports: Vec<TaskReport> = self.with_tasks(|tasks| {
             let report = |(id, task): (&String, &Task)| TaskReport {
-                partitions: task.partitions.iter().map(|state| state.report(trouble.as_ref(), now_ms)).collect(),
+                partitions: task
+                    .partitions
+                    .iter()
+                    .map(|state| state.report(health.shown_for(state.partition).as_ref(), now_ms))
+                    .collect(),
                 ..task.counters.report(id)
             };
             tasks.iter().map(report).collect()

@@ -206,6 +206,7 @@ fn start_bad_records(shared: &Arc<Shared>, config: &ClientConfig) -> Arc<BadReco
             config: config.clone(),
             read_config: source::plain_config(config, &job.source),
             health: shared.health.clone(),
+            metrics: shared.metrics.clone(),
         };
         spawn_essential(
             shared,

@@ -43,7 +43,7 @@ impl Fault {
 }
 
 /// All labels of [`Fault::label`], for metric registration.
-pub const LABELS: [&str; 16] = [
+pub const LABELS: [&str; 17] = [
     "unavailable",
     "overloaded",
     "bootstrapping",
@@ -59,8 +59,36 @@ pub const LABELS: [&str; 16] = [
     "client_timeout",
     "prepare",
     "refused",
+    "refused_for_all",
     "denied",
 ];
+
+/// Words of Cassandra's that speak of a value, so of one row. All else that it calls invalid (guardrails on consistency or
+/// timestamps, a table that is not as expected) would be said of other rows as well.
+const OF_ONE_ROW: [&str; 16] = [
+    "oversized mutation",
+    "too large",
+    "too big",
+    "too long",
+    "key length",
+    "value of column",
+    "detected collection",
+    "may not be empty",
+    "empty value",
+    "expected ",
+    "unexpected ",
+    "utf8",
+    "utf-8",
+    "marshal",
+    "not a valid",
+    "a ttl ",
+];
+
+/// Whether a refusal is about this row alone.
+pub fn is_about_row(detail: &str) -> bool {
+    let detail = detail.to_lowercase();
+    OF_ONE_ROW.iter().any(|words| detail.contains(words))
+}
 
 /// Judges a driver error.
 pub fn judge(error: &ExecutionError) -> Fault {
@@ -133,6 +161,27 @@ mod tests {
             assert!(matches!(fault, Fault::Later { .. }));
             assert_eq!(fault.label(), label);
             assert!(LABELS.contains(&label) && fault.detail().contains("busy"));
+        }
+    }
+
+    #[test]
+    fn words_about_a_value_are_about_its_row() {
+        for words in [
+            "Key may not be empty",
+            "Key length of 70000 is longer than maximum of 65535",
+            "Rejected an oversized mutation (2/1)",
+            "Expected 4 or 0 byte int (8)",
+            "Value of column 'v' has size 2MiB, this exceeds the failure threshold of 1MiB.",
+        ] {
+            assert!(is_about_row(words), "{words}");
+        }
+        for words in [
+            "Provided values [ONE] are not allowed for write consistency levels",
+            "The modification timestamp for table t.x is too old: 1 is below the minimum timestamp threshold",
+            "Undefined column name w in table t.x",
+            "unconfigured table x",
+        ] {
+            assert!(!is_about_row(words), "{words}");
         }
     }
 

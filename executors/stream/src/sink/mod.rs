@@ -27,7 +27,7 @@ use millstream_pipeline::RowKind;
 use tokio::{sync::mpsc, time::timeout};
 
 use self::{
-    fault::Fault,
+    fault::{Fault, is_about_row},
     limit::Limit,
     queue::{Pauses, Queue},
     target::{Target, Verdict},
@@ -150,6 +150,9 @@ impl<T: Target> Sink<T> {
             Ok(()) => {
                 self.limit.succeeded(latency, saturated, now);
                 self.health.sink.clear();
+                if work.refused {
+                    self.health.refusals.clear();
+                }
                 self.metrics.write_latency.observe(latency.as_secs_f64());
                 self.count_busy(&work, now);
                 acknowledge(&work, &self.metrics);
@@ -188,7 +191,13 @@ impl<T: Target> Sink<T> {
         self.looked_at = (verdict == Verdict::Same).then(|| looked_at.unwrap_or_else(Instant::now));
         match (verdict, halves) {
             (Verdict::Same, Some(halves)) => self.push_halves(halves),
-            (Verdict::Same, None) if work.refused => self.reject(work, detail),
+            (Verdict::Same, None) if work.refused && is_about_row(&detail) => self.reject(work, detail),
+            // Other rows would be refused as well: it is the job's trouble, and no record is to blame.
+            (Verdict::Same, None) if work.refused => {
+                self.metrics.retried("refused_for_all");
+                self.health.refusals.set(Trouble::stopped(refused_for_all(&detail)));
+                self.queue.retry_after_change(work, Instant::now());
+            }
             (Verdict::Same, None) => {
                 work.refused = true;
                 self.queue.push(work);
@@ -235,9 +244,14 @@ impl<T: Target> Sink<T> {
             .collect();
         batch.unit.add_parts(instead.len());
         instead.into_iter().for_each(|work| self.queue.push(work));
-        let origin = batch.origins[row as usize];
-        self.bad_records.rejected(&batch.lanes[origin.lane as usize], origin.offset, REJECTED, detail, &batch.unit);
+        self.bad_records.rejected(&batch, row, REJECTED, detail);
     }
+}
+
+fn refused_for_all(detail: &str) -> String {
+    format!(
+        "Cassandra refuses rows for a reason that is not theirs: {detail}; mend that (a guardrail, the consistency, the table), they are tried again every 10 s"
+    )
 }
 
 /// Counts what is durable now, and ends the part.

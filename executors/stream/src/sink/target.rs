@@ -109,6 +109,12 @@ impl Target for Table {
     }
 
     async fn check_schema(&self) -> Verdict {
+        // A node that has not heard of a change yet refuses what is right.
+        match self.session.check_schema_agreement().await {
+            Ok(Some(_)) => {}
+            Ok(None) => return Verdict::Unknown("Cassandra's nodes do not agree on the schema yet".to_owned()),
+            Err(error) => return Verdict::Unknown(error.to_string()),
+        }
         let table = match table_schema(&self.session, &self.sink.keyspace, &self.sink.table).await {
             Ok(table) => table,
             Err(error) => {

@@ -256,7 +256,7 @@ async fn a_letter_holds_its_unit() {
     assert_eq!(world.durable(), 0);
     let letters = world.letters.try_recv().unwrap();
     assert_eq!((letters.letters.len(), letters.letters[0].offset), (1, 0));
-    letters.unit.part_done();
+    letters.hold.release();
     assert_eq!(world.durable(), 2);
 }
 
@@ -280,4 +280,20 @@ async fn another_table_needs_a_new_start() {
     *target.verdict.lock().unwrap() = vec![Verdict::Changed("v is text now".into())];
     assert_eq!(world.run(target, vec![batch]).await, Err("v is text now".into()));
     assert_eq!(world.durable(), 0);
+}
+
+#[test]
+fn what_holds_one_partition_holds_no_other() {
+    let budget = Arc::<Budget>::default();
+    let trackers: Vec<SharedTracker> = (0..2).map(|_| Arc::new(Mutex::new(Tracker::new(0)))).collect();
+    let extents =
+        trackers.iter().map(|tracker| (tracker.clone(), with_tracker(tracker, |t| t.open(5, None)))).collect();
+    let unit = Unit::new(extents, 100, budget.clone(), Arc::<Bell>::default());
+    let hold = unit.hold(0, 7);
+    let durable = || trackers.iter().map(|tracker| with_tracker(tracker, |t| t.durable())).collect::<Vec<_>>();
+    assert_eq!((durable(), budget.used()), (vec![0, 0], 107));
+    unit.part_done();
+    assert_eq!((durable(), budget.used()), (vec![0, 5], 7));
+    hold.release();
+    assert_eq!((durable(), budget.used()), (vec![5, 5], 0));
 }

@@ -60,20 +60,32 @@ pub fn with_tracker<T>(tracker: &SharedTracker, work: impl FnOnce(&mut Tracker) 
     work(&mut tracker.lock().unwrap_or_else(PoisonError::into_inner))
 }
 
-/// What becomes durable together: the records of one batch. Done when all its parts are.
+/// What becomes durable together: the records of one batch, per partition. A partition's are when all parts are done and
+/// nothing holds it.
 #[derive(Debug)]
 pub struct Unit {
     parts: AtomicUsize,
-    extents: Vec<(SharedTracker, UnitId)>,
+    extents: Vec<Extent>,
     bytes: u64,
     budget: Arc<Budget>,
     bell: Arc<Bell>,
+}
+
+/// The records of one partition.
+#[derive(Debug)]
+struct Extent {
+    tracker: SharedTracker,
+    id: UnitId,
+    /// Its holds, and one for the parts that all share.
+    holds: AtomicUsize,
 }
 
 impl Unit {
     /// Takes `bytes` of the budget until it is done. It has one part, which its maker ends when all others are added.
     pub fn new(extents: Vec<(SharedTracker, UnitId)>, bytes: u64, budget: Arc<Budget>, bell: Arc<Bell>) -> Arc<Self> {
         budget.take(bytes);
+        let extent = |(tracker, id)| Extent { tracker, id, holds: AtomicUsize::new(1) };
+        let extents = extents.into_iter().map(extent).collect();
         Arc::new(Unit { parts: AtomicUsize::new(1), extents, bytes, budget, bell })
     }
 
@@ -82,15 +94,46 @@ impl Unit {
         self.parts.fetch_add(count, Ordering::Relaxed);
     }
 
-    /// One part is durable; with the last one all of it is.
+    /// One part is durable.
     pub fn part_done(&self) {
         if self.parts.fetch_sub(1, Ordering::AcqRel) == 1 {
-            for (tracker, id) in &self.extents {
-                with_tracker(tracker, |tracker| tracker.close(*id));
-            }
+            self.extents.iter().for_each(Extent::release);
             self.budget.give(self.bytes);
             self.bell.ring();
         }
+    }
+
+    /// Keeps the partition of that index from being durable, whatever becomes of the others, and takes `bytes` of the
+    /// budget until it is released. To be called while a part is open.
+    pub fn hold(self: &Arc<Self>, lane: usize, bytes: u64) -> Hold {
+        self.extents[lane].holds.fetch_add(1, Ordering::Relaxed);
+        self.budget.take(bytes);
+        Hold { unit: self.clone(), lane, bytes }
+    }
+}
+
+impl Extent {
+    fn release(&self) {
+        if self.holds.fetch_sub(1, Ordering::AcqRel) == 1 {
+            with_tracker(&self.tracker, |tracker| tracker.close(self.id));
+        }
+    }
+}
+
+/// Holds one partition of a unit. Dropped without a release it does so for ever: what it waited for did not happen.
+#[derive(Debug)]
+pub struct Hold {
+    unit: Arc<Unit>,
+    lane: usize,
+    bytes: u64,
+}
+
+impl Hold {
+    /// What it waited for has happened.
+    pub fn release(self) {
+        self.unit.extents[self.lane].release();
+        self.unit.budget.give(self.bytes);
+        self.unit.bell.ring();
     }
 }
 

@@ -13,10 +13,23 @@ use millstream_topology::kafka::leader_epoch;
 use crate::dead_letter::Content;
 
 /// For a record that is there, with a healthy broker, a fraction of a second is enough.
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(8);
+
+/// A topic that is not there is said after this time (librdkafka waits for 30 s by default).
+const UNKNOWN_TOPIC_MS: &str = "2000";
+
+/// What became of a record.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// It is there.
+    Found(Box<Content>),
+    /// Kafka says that it is not there any more, and why.
+    Gone(&'static str),
+}
 
 /// The record at `offset`. Blocks; for a thread that may.
-pub fn read_one(config: ClientConfig, topic: &str, partition: i32, offset: i64) -> Result<Content, KafkaError> {
+pub fn read_one(mut config: ClientConfig, topic: &str, partition: i32, offset: i64) -> Result<Answer, KafkaError> {
+    config.set("enable.partition.eof", "true").set("topic.metadata.propagation.max.ms", UNKNOWN_TOPIC_MS);
     let consumer: BaseConsumer = config.create()?;
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
@@ -24,13 +37,32 @@ pub fn read_one(config: ClientConfig, topic: &str, partition: i32, offset: i64) 
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
         match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) if message.offset() == offset => return Ok(Content::of(&message)),
-            Some(Ok(_)) => return Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OffsetOutOfRange)),
-            Some(Err(error)) => return Err(error),
+            Some(Ok(message)) if message.offset() == offset => {
+                return Ok(Answer::Found(Box::new(Content::of(&message, message.headers()))));
+            }
+            Some(Ok(_)) => return Ok(Answer::Gone("retention or compaction has removed it")),
+            Some(Err(error)) => return gone(&error).map(Answer::Gone).ok_or(error),
             None => {}
         }
     }
     Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+}
+
+/// Why a record is not there, if that is what the error says.
+fn gone(error: &KafkaError) -> Option<&'static str> {
+    match error {
+        KafkaError::PartitionEOF(_) => Some("the log ends before it"),
+        KafkaError::MessageConsumption(code) | KafkaError::MessageConsumptionFatal(code) => match code {
+            RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange => {
+                Some("its offset is out of the log's range")
+            }
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition => Some("its topic or partition does not exist any more"),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 /// Offset and leader epoch of the first record at or after `offset`; none when there is none within the patience.

@@ -20,6 +20,7 @@ use crate::settings::{SettingError, resolve};
 
 pub use error::KafkaError;
 pub(crate) use metadata::Kafka;
+pub use native::{RawHeader, add_header, raw_headers};
 
 /// Time for the first connection and the metadata of one topic; a cluster that is well takes well under a second.
 pub const METADATA_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,5 +1,5 @@
-//! What `rdkafka` has no wrapper for: racks of the brokers, one broker's configuration, a topic's id, and leader epochs.
-//! The only file of the house with unsafe code.
+//! What `rdkafka` has no wrapper for: racks of the brokers, one broker's configuration, a topic's id, leader epochs, and
+//! headers whose names are not UTF-8 (its own iterator panics at them). The only file of the house with unsafe code.
 
 use std::{
     collections::BTreeMap,
@@ -11,8 +11,39 @@ use std::{
 use rdkafka::{
     TopicPartitionList, bindings as rd,
     client::{Client, ClientContext},
-    message::BorrowedMessage,
+    message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders},
 };
+
+/// Name and value of one header, as bytes.
+pub type RawHeader<'a> = (&'a [u8], Option<&'a [u8]>);
+
+/// All headers, in record order, whatever their names are made of.
+pub fn raw_headers(headers: &BorrowedHeaders) -> Vec<RawHeader<'_>> {
+    let native = ptr::from_ref(headers).cast::<rd::rd_kafka_headers_t>();
+    let mut all = vec![];
+    loop {
+        let (mut name, mut value, mut size) = (ptr::null(), ptr::null(), 0);
+        // SAFETY: a `BorrowedHeaders` is librdkafka's own list seen through a reference; names are C strings, values have
+        // `size` bytes, and both live as long as the list.
+        unsafe {
+            let error = rd::rd_kafka_header_get_all(native, all.len(), &mut name, &mut value, &mut size);
+            if error != rd::rd_kafka_resp_err_t::RD_KAFKA_RESP_ERR_NO_ERROR || name.is_null() {
+                return all;
+            }
+            let value = (!value.is_null()).then(|| slice(value.cast::<u8>().cast_mut(), size));
+            all.push((CStr::from_ptr(name).to_bytes(), value));
+        }
+    }
+}
+
+/// Adds a header whose name may be any bytes but zeros.
+pub fn add_header(headers: OwnedHeaders, (name, value): RawHeader<'_>) -> OwnedHeaders {
+    let native = ptr::from_ref(headers.as_borrowed()).cast::<rd::rd_kafka_headers_t>().cast_mut();
+    let (start, size) = value.map_or((ptr::null(), 0), |value| (value.as_ptr(), value.len()));
+    // SAFETY: the list is owned here and nobody else sees it; name and value are copied, and have the lengths given.
+    unsafe { rd::rd_kafka_header_add(native, name.as_ptr().cast(), name.len() as isize, start.cast(), size as isize) };
+    headers
+}
 
 /// Rack of each broker that has one, by broker id. An error is Kafka's text.
 pub(super) fn racks<C: ClientContext>(client: &Client<C>, timeout: Duration) -> Result<BTreeMap<i32, String>, String> {
