@@ -12,6 +12,7 @@ fn columns(columns: &[(&str, &str)]) -> Vec<SourceColumn> {
         data_type: types::parse(ty).unwrap(),
         path: vec![(*name).to_owned()],
         required: false,
+        precision: Default::default(),
     };
     columns.iter().map(column).collect()
 }
