@@ -14,15 +14,8 @@ use regex::Regex;
 
 use crate::record::{BadReason, Fault};
 
-/// Largest text, bytes or list that one call makes of nothing, in bytes: what a record of Kafka's default limit holds.
-pub(crate) const MAX_RESULT_BYTES: usize = 1024 * 1024;
-
-/// A result may be this many times as large as its arguments together, whatever they are: hexadecimal digits take two,
-/// upper case of other scripts three.
-const MAX_GROWTH: usize = 4;
-
-/// Largest result in any case: Cassandra takes no larger row.
-const MAX_ANY_BYTES: usize = crate::processor::MAX_ROW_BYTES;
+/// Largest text, bytes or list that one call makes of one record: Cassandra takes no larger row.
+pub(crate) const MAX_RESULT_BYTES: usize = crate::processor::MAX_ROW_BYTES;
 
 /// Most bytes that one evaluation of one expression makes over all its rows; more rows are evaluated in slices.
 pub(crate) const MAX_SLICE_BYTES: usize = 16 * 1024 * 1024;
@@ -55,7 +48,7 @@ pub(crate) fn check_call(name: &str, args: &[ColumnarValue], rows: usize) -> Res
             }
             continue;
         }
-        let limit = limit_for(given);
+        let limit = MAX_RESULT_BYTES;
         let mut bytes = grows.most(&args, row);
         if bytes > limit {
             bytes = grows.counted(&args, row).unwrap_or(bytes);
@@ -74,8 +67,8 @@ pub(crate) fn check_concat(left: &ColumnarValue, right: &ColumnarValue, rows: us
     let mut total = 0usize;
     for row in 0..rows {
         let bytes = args[0].bytes(row).saturating_add(args[1].bytes(row));
-        if bytes > limit_for(bytes) {
-            return Err(too_large("||", bytes, limit_for(bytes)));
+        if bytes > MAX_RESULT_BYTES {
+            return Err(too_large("||", bytes, MAX_RESULT_BYTES));
         }
         total = total.saturating_add(bytes);
     }
@@ -92,14 +85,10 @@ pub(crate) fn check_slice(bytes: usize, rows: usize) -> Result<()> {
 
 /// What all outputs of one record take may be no more than a row.
 pub(crate) fn check_outputs(bytes: usize, rows: usize) -> Result<()> {
-    if rows == 1 && bytes > MAX_ANY_BYTES {
-        return Err(too_large("the outputs of the record", bytes, MAX_ANY_BYTES));
+    if rows == 1 && bytes > MAX_RESULT_BYTES {
+        return Err(too_large("the outputs of the record", bytes, MAX_RESULT_BYTES));
     }
     check_slice(bytes, rows)
-}
-
-fn limit_for(given: usize) -> usize {
-    given.saturating_mul(MAX_GROWTH).saturating_add(MAX_RESULT_BYTES).min(MAX_ANY_BYTES)
 }
 
 fn too_large(what: &str, bytes: usize, limit: usize) -> DataFusionError {

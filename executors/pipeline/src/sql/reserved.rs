@@ -30,8 +30,10 @@ struct Word {
 
 /// `error`, or what is behind it when columns with reserved names are not quoted.
 pub(crate) fn explain(error: CompileError, columns: &[SourceColumn], sql: &str) -> CompileError {
+    // A name in the wrong case says so itself.
+    let knows_better = error.help.as_deref().is_some_and(|help| help.starts_with("names without quotes"));
     let words = words(columns, sql);
-    if words.is_empty() || words.len() > MAX_WORDS {
+    if knows_better || words.is_empty() || words.len() > MAX_WORDS {
         return error;
     }
     let compiles = |sql: &str| Transform::compile_text(columns, sql).is_ok();
