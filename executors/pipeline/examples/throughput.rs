@@ -93,7 +93,13 @@ fn processor() -> Result<Processor, Box<dyn std::error::Error>> {
     let mut source = vec![];
     for (name, ty) in COLUMNS {
         let data_type = types::parse(ty).map_err(|error| format!("{error:?}"))?;
-        source.push(SourceColumn { name: name.to_owned(), data_type, path: vec![name.to_owned()], required: false });
+        source.push(SourceColumn {
+            name: name.to_owned(),
+            data_type,
+            path: vec![name.to_owned()],
+            required: false,
+            precision: Default::default(),
+        });
     }
     let sink: CassandraSink = serde_json::from_str(r#"{"contact_points":[],"keyspace":"demo","table":"flights"}"#)?;
     let mut columns = vec![];

@@ -77,6 +77,18 @@ impl Decimal {
         }
     }
 
+    /// The largest unscaled value at another scale that is not above this one.
+    pub(crate) fn floor(self, scale: i32) -> Result<i128, NumberError> {
+        match self.rescale(scale) {
+            Err(NumberError::Lossy) => Ok(match power_of_ten(self.scale.abs_diff(scale)) {
+                Some(factor) => self.unscaled.div_euclid(factor),
+                // No unscaled value is as large as the factor.
+                None => i128::from(self.unscaled >= 0) - 1,
+            }),
+            other => other,
+        }
+    }
+
     /// The value as a whole number.
     pub(crate) fn to_i64(self) -> Result<i64, NumberError> {
         i64::try_from(self.rescale(0)?).map_err(|_| NumberError::TooLarge)
@@ -150,6 +162,10 @@ mod tests {
         assert_eq!(decimal("1e-99999").to_i64(), Err(NumberError::Lossy));
         assert_eq!(decimal("1e99999").to_i64(), Err(NumberError::TooLarge));
         assert_eq!(decimal("0e99999").to_i64(), Ok(0));
+        assert_eq!(decimal("-1.5").floor(0), Ok(-2));
+        assert_eq!(decimal("1.599").floor(2), Ok(159));
+        assert_eq!(decimal("-1e-50").floor(0), Ok(-1));
+        assert_eq!(decimal("1e-50").floor(0), Ok(0));
     }
 
     #[test]

@@ -53,6 +53,8 @@ pub enum BadReason {
     Overflow,
     /// Another evaluation error in the SQL, a failed cast for one.
     Evaluation,
+    /// An expression would make more of the record than is allowed; found before the memory is taken.
+    ResultTooLarge,
     /// The evaluation panicked: a bug, contained to this record.
     Panic,
     /// A value lies outside what its table column holds.
@@ -77,13 +79,14 @@ pub enum BadReason {
 
 impl BadReason {
     /// All of them, for metric registration.
-    pub const ALL: [BadReason; 16] = [
+    pub const ALL: [BadReason; 17] = [
         BadReason::InvalidJson,
         BadReason::TypeMismatch,
         BadReason::MissingField,
         BadReason::DivisionByZero,
         BadReason::Overflow,
         BadReason::Evaluation,
+        BadReason::ResultTooLarge,
         BadReason::Panic,
         BadReason::OutOfRange,
         BadReason::Lossy,
@@ -105,6 +108,7 @@ impl BadReason {
             BadReason::DivisionByZero => "division_by_zero",
             BadReason::Overflow => "overflow",
             BadReason::Evaluation => "evaluation",
+            BadReason::ResultTooLarge => "result_too_large",
             BadReason::Panic => "panic",
             BadReason::OutOfRange => "out_of_range",
             BadReason::Lossy => "lossy",
@@ -141,4 +145,16 @@ impl Fault {
     pub(crate) fn at(self, index: usize) -> BadRecord {
         BadRecord { index, reason: self.reason, detail: self.detail }
     }
+}
+
+/// The fault that made an evaluation fail, when it was one of ours.
+pub(crate) fn fault_in<'e>(error: &'e (dyn std::error::Error + 'static)) -> Option<&'e Fault> {
+    let mut source = Some(error);
+    while let Some(error) = source {
+        if let Some(fault) = error.downcast_ref::<Fault>() {
+            return Some(fault);
+        }
+        source = error.source();
+    }
+    None
 }

@@ -200,7 +200,10 @@ pub struct AgentOffer {
     pub place: Place,
     /// TEXT attributes.
     pub attributes: BTreeMap<String, String>,
-    /// Names of its other attributes: they exist, and equal no text.
+    /// SCALAR attributes.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub numbers: BTreeMap<String, f64>,
+    /// Names of its other attributes: they exist, and no value of theirs can be tested.
     #[serde(default)]
     pub attributes_without_text: BTreeSet<String>,
     /// What is free and nobody takes back.

@@ -32,6 +32,7 @@ fn offer(n: usize, cpus_milli: u64) -> AgentOffer {
         offer_ids: vec![format!("o{n}")],
         place: place(n),
         attributes: BTreeMap::from([("rack".to_owned(), format!("r{}", (n - 1) % 3 + 1))]),
+        numbers: Default::default(),
         attributes_without_text: Default::default(),
         resources: Resources { cpus_milli, mem_bytes: 64 * GIB, ..Resources::default() },
         reserved: Resources::default(),

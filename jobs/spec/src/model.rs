@@ -119,6 +119,36 @@ pub struct SourceColumn {
     /// A record without the field (or with null) is a bad record.
     #[serde(default)]
     pub required: bool,
+    /// What becomes of digits finer than the column holds.
+    #[serde(default, skip_serializing_if = "Precision::is_exact")]
+    pub precision: Precision,
+}
+
+/// What becomes of the digits of a time or timestamp that its column cannot hold.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Precision {
+    /// A record that has any, other than zeros, is bad.
+    #[default]
+    Exact,
+    /// They are cut off, towards the past.
+    Truncate,
+}
+
+impl Precision {
+    fn is_exact(&self) -> bool {
+        *self == Precision::Exact
+    }
+}
+
+/// What a number counts that stands for a timestamp.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EpochUnit {
+    /// Seconds since 1970
+    Seconds,
+    /// Microseconds since 1970
+    Micros,
 }
 
 /// Types of source columns; names as in CQL, so that a column and its table column are spelled alike.
@@ -147,6 +177,9 @@ pub enum SourceType {
     Blob,
     /// `timestamp`: RFC 3339 text, or a number of milliseconds since the epoch; millisecond precision as in CQL
     Timestamp,
+    /// `timestamp(s)`, `timestamp(us)`: the same, but numbers count another unit. A variant of its own, so that stored
+    /// jobs of older versions stay readable
+    EpochTimestamp(EpochUnit),
     /// `date`: `YYYY-MM-DD`
     Date,
     /// `time`: `HH:MM:SS[.fffffffff]`

@@ -152,7 +152,7 @@ pub struct EnvSecret {
 #[schemars(untagged)]
 pub enum Column {
     /// Its type: `boolean`, `tinyint`, `smallint`, `int`, `bigint`, `float`, `double`, `decimal(precision, scale)`,
-    /// `text`, `blob` (base64), `timestamp` (RFC 3339 or milliseconds), `date`, `time`, `list<T>`, `map<text, T>` or
+    /// `text`, `blob` (base64), `timestamp` (RFC 3339 or milliseconds; `timestamp(s)`, `timestamp(us)`), `date`, `time`, `list<T>`, `map<text, T>` or
     /// `struct<a T, b T>`.
     Type(String),
     /// Type and more.
@@ -171,6 +171,19 @@ pub struct DetailedColumn {
     /// A record without it, or with null, is a bad record. Default: false.
     #[schemars(default)]
     pub required: Option<bool>,
+    /// What becomes of digits of a time or timestamp that are finer than the column holds. Default: the record is bad.
+    #[schemars(default)]
+    pub precision: Option<Precision>,
+}
+
+/// What becomes of digits that are too fine.
+#[derive(JsonSchema)]
+#[schemars(rename_all = "snake_case")]
+pub enum Precision {
+    /// The record is bad.
+    Exact,
+    /// They are cut off.
+    Truncate,
 }
 
 /// Where a column is in the record.
@@ -264,7 +277,7 @@ pub enum Consistency {
 pub enum Ttl {
     /// A duration with its unit, as in `"30d"` or `"1h 30m"`; whole seconds, at most 20 years.
     Duration(String),
-    /// An output column of the SQL that holds seconds; null or 0 means none.
+    /// An output column of the SQL that holds seconds; null means none, and 0 none even if the table has one.
     Column(TtlColumn),
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, ops::Range};
 
-use crate::{SourceType, suggest};
+use crate::{EpochUnit, SourceType, suggest};
 
 /// Deepest nesting of a type: deeper ones are a mistake, and every reader of types may recurse.
 pub const MAX_DEPTH: usize = 8;
@@ -92,6 +92,7 @@ impl Parser<'_> {
         }
         match word.as_str() {
             "decimal" => self.decimal(),
+            "timestamp" => self.timestamp(),
             "list" => {
                 self.expect('<', "list<text>")?;
                 let item = self.one(depth + 1)?;
@@ -125,6 +126,28 @@ impl Parser<'_> {
         })?;
         // At most 38, so it fits.
         Ok(SourceType::Decimal(precision, scale as i8))
+    }
+
+    /// `timestamp`, or with the unit that numbers count: `timestamp(s)`.
+    fn timestamp(&mut self) -> Result<SourceType, TypeError> {
+        const FORM: &str = "timestamp(s), timestamp(ms) or timestamp(us)";
+        self.spaces();
+        if !self.text[self.at..].starts_with('(') {
+            return Ok(SourceType::Timestamp);
+        }
+        self.expect('(', FORM)?;
+        let unit_at = self.word();
+        let unit = match self.text[unit_at.clone()].to_ascii_lowercase().as_str() {
+            "s" => SourceType::EpochTimestamp(EpochUnit::Seconds),
+            "ms" => SourceType::Timestamp,
+            "us" => SourceType::EpochTimestamp(EpochUnit::Micros),
+            _ => {
+                let error = self.error(unit_at, "the unit that numbers count is `s`, `ms` or `us`");
+                return Err(TypeError { help: Some(format!("write {FORM}")), ..error });
+            }
+        };
+        self.expect(')', FORM)?;
+        Ok(unit)
     }
 
     fn map(&mut self, depth: usize) -> Result<SourceType, TypeError> {
@@ -214,6 +237,18 @@ impl Parser<'_> {
     }
 }
 
+impl SourceType {
+    /// Whether values of it, or parts of them, are times or timestamps.
+    pub fn has_clock(&self) -> bool {
+        match self {
+            SourceType::Timestamp | SourceType::EpochTimestamp(_) | SourceType::Time => true,
+            SourceType::List(inner) | SourceType::Map(inner) => inner.has_clock(),
+            SourceType::Struct(fields) => fields.iter().any(|(_, field)| field.has_clock()),
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for SourceType {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if let Some((name, _)) = SCALARS.iter().find(|(_, scalar)| scalar == self) {
@@ -221,6 +256,8 @@ impl fmt::Display for SourceType {
         }
         match self {
             SourceType::Decimal(precision, scale) => write!(f, "decimal({precision}, {scale})"),
+            SourceType::EpochTimestamp(EpochUnit::Seconds) => f.write_str("timestamp(s)"),
+            SourceType::EpochTimestamp(EpochUnit::Micros) => f.write_str("timestamp(us)"),
             SourceType::List(item) => write!(f, "list<{item}>"),
             SourceType::Map(value) => write!(f, "map<text, {value}>"),
             SourceType::Struct(fields) => {
@@ -244,6 +281,7 @@ mod tests {
     fn any_type() -> impl Strategy<Value = SourceType> {
         let scalar = prop_oneof![
             proptest::sample::select(SCALARS.map(|(_, t)| t).to_vec()),
+            proptest::sample::select(vec![EpochUnit::Seconds, EpochUnit::Micros]).prop_map(SourceType::EpochTimestamp),
             (1..=MAX_PRECISION).prop_flat_map(|p| (Just(p), 0..=p)).prop_map(|(p, s)| SourceType::Decimal(p, s as i8)),
         ];
         scalar.prop_recursive(3, 12, 3, |inner| {
@@ -277,6 +315,16 @@ mod tests {
             ("b".into(), SourceType::Map(Box::new(SourceType::Double))),
         ]);
         assert_eq!(parse(" STRUCT < a int,b Map<text,double> > "), Ok(wanted));
+    }
+
+    #[test]
+    fn timestamps_name_what_numbers_count() {
+        assert_eq!(parse("timestamp ( MS )"), Ok(SourceType::Timestamp));
+        assert_eq!(parse("timestamp(ms)").unwrap().to_string(), "timestamp", "as stored before there were units");
+        assert_eq!(parse("list<timestamp(s)>").unwrap().to_string(), "list<timestamp(s)>");
+        for bad in ["timestamp(ns)", "timestamp()", "timestamp(3)", "timestamp(s", "timestamp(s, ms)"] {
+            assert!(parse(bad).is_err(), "{bad}");
+        }
     }
 
     #[test]

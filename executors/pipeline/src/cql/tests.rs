@@ -74,6 +74,7 @@ fn transform(sql: &str) -> Transform {
         data_type: types::parse(ty).unwrap(),
         path: vec![(*name).to_owned()],
         required: false,
+        precision: Default::default(),
     };
     let columns = [("id", "int"), ("name", "text"), ("price", "double"), ("tags", "list<text>"), ("Mixed", "int")];
     Transform::compile(&columns.iter().map(column).collect::<Vec<_>>(), sql).unwrap()

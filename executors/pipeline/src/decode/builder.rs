@@ -79,7 +79,9 @@ impl ColumnBuilder {
             SourceType::Decimal(..) => ColumnBuilder::Decimal(Decimal128Builder::with_capacity(rows), arrow_type(ty)),
             SourceType::Text => ColumnBuilder::Text(StringBuilder::with_capacity(rows, rows * TEXT_BYTES)),
             SourceType::Blob => ColumnBuilder::Blob(BinaryBuilder::with_capacity(rows, rows * TEXT_BYTES)),
-            SourceType::Timestamp => ColumnBuilder::Timestamp(TimestampMillisecondBuilder::with_capacity(rows)),
+            SourceType::Timestamp | SourceType::EpochTimestamp(_) => {
+                ColumnBuilder::Timestamp(TimestampMillisecondBuilder::with_capacity(rows))
+            }
             SourceType::Date => ColumnBuilder::Date(Date32Builder::with_capacity(rows)),
             SourceType::Time => ColumnBuilder::Time(Time64NanosecondBuilder::with_capacity(rows)),
             SourceType::List(item) => ColumnBuilder::List {

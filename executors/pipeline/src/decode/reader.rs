@@ -42,7 +42,7 @@ impl<'f> Reader<'f> {
                 let is_object = json.trim_ascii_start().first() == Some(&b'{');
                 let mismatch = error.is_data() && is_object;
                 let reason = if mismatch { BadReason::TypeMismatch } else { BadReason::InvalidJson };
-                Fault::new(reason, error.to_string())
+                Fault::new(reason, registry_frame(json).unwrap_or_else(|| error.to_string()))
             }));
         }
         for (column, slot) in self.columns.iter().zip(slots.iter()) {
@@ -57,8 +57,8 @@ impl<'f> Reader<'f> {
     /// Takes the value of a node for all columns that want it.
     fn take<'de>(&mut self, node: usize, json: &'de str, slots: &mut [Slot<'de>]) -> Result<(), Fault> {
         for column in &self.fields.node(node).columns {
-            let SourceColumn { data_type, path, .. } = &self.columns[*column];
-            slots[*column] = value::read(json, data_type).map_err(|mismatch| mismatch.in_field(path))?;
+            let SourceColumn { data_type, path, precision, .. } = &self.columns[*column];
+            slots[*column] = value::read(json, data_type, *precision).map_err(|mismatch| mismatch.in_field(path))?;
         }
         Ok(())
     }
@@ -68,6 +68,17 @@ impl<'f> Reader<'f> {
         self.fault = Some(fault);
         error
     }
+}
+
+/// What a value is that begins as a schema registry's serializers begin theirs: a zero, and the number of its schema.
+fn registry_frame(value: &[u8]) -> Option<String> {
+    let (&[0, a, b, c, d], rest) = value.split_first_chunk()? else { return None };
+    let schema = u32::from_be_bytes([a, b, c, d]);
+    let written = if rest.trim_ascii_start().first() == Some(&b'{') { "JSON behind it" } else { "Avro or Protobuf" };
+    Some(format!(
+        "not JSON: the value begins with the magic byte 0x00 and schema id {schema} of a schema registry ({written}); \
+         write plain JSON to the topic, with a serializer that needs no registry"
+    ))
 }
 
 /// Reads an object of the tree.

@@ -3,7 +3,7 @@
 use std::{borrow::Cow, collections::HashSet, fmt};
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use millstream_spec::SourceType;
+use millstream_spec::{EpochUnit, Precision, SourceType};
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -15,6 +15,9 @@ use crate::{
 
 /// Longest part of a value that is quoted in a message, in characters.
 const MAX_QUOTED_CHARS: usize = 40;
+
+/// What is wrong with clock digits that are too fine, and the remedy.
+const TOO_FINE: &str = ", without digits that would be lost (`precision = \"truncate\"` on the column cuts them off)";
 
 /// One value of one record.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,8 +52,9 @@ impl Mismatch {
     }
 }
 
-/// Reads `json`, the text of one JSON value, as a value of `ty`.
-pub(crate) fn read<'de>(json: &'de str, ty: &SourceType) -> Result<Slot<'de>, Mismatch> {
+/// Reads `json`, the text of one JSON value, as a value of `ty`. `precision` says what becomes of clock digits that are
+/// too fine for it.
+pub(crate) fn read<'de>(json: &'de str, ty: &SourceType, precision: Precision) -> Result<Slot<'de>, Mismatch> {
     if json == "null" {
         return Ok(Slot::Null);
     }
@@ -72,15 +76,19 @@ pub(crate) fn read<'de>(json: &'de str, ty: &SourceType) -> Result<Slot<'de>, Mi
             let bytes = text(json).and_then(|text| STANDARD.decode(text.as_bytes()).ok());
             bytes.map(Slot::Blob).ok_or_else(|| Mismatch::new("base64 text", json))
         }
-        SourceType::Timestamp if json.starts_with('"') => {
-            temporal(json, "a timestamp like 2013-01-01T05:00:00Z", temporal::parse_timestamp_ms)
+        SourceType::Timestamp | SourceType::EpochTimestamp(_) if json.starts_with('"') => {
+            temporal(json, "a timestamp like 2013-01-01T05:00:00Z", |text| {
+                temporal::parse_timestamp_ms(text, precision)
+            })
         }
-        SourceType::Timestamp => int(json, i64::MIN, i64::MAX, "milliseconds since 1970 or RFC 3339 text"),
+        SourceType::Timestamp => epoch(json, ("milliseconds", 0), precision),
+        SourceType::EpochTimestamp(EpochUnit::Seconds) => epoch(json, ("seconds", 3), precision),
+        SourceType::EpochTimestamp(EpochUnit::Micros) => epoch(json, ("microseconds", -3), precision),
         SourceType::Date => temporal(json, "a date like 2013-01-01", |text| temporal::parse_date(text).map(i64::from)),
-        SourceType::Time => temporal(json, "a time like 05:00:00.123", temporal::parse_time_ns),
-        SourceType::List(item) => list(json, item),
-        SourceType::Map(value) => map(json, value),
-        SourceType::Struct(fields) => structure(json, fields),
+        SourceType::Time => temporal(json, "a time like 05:00:00.123", |text| temporal::parse_time_ns(text, precision)),
+        SourceType::List(item) => list(json, item, precision),
+        SourceType::Map(value) => map(json, value, precision),
+        SourceType::Struct(fields) => structure(json, fields, precision),
     }
 }
 
@@ -107,6 +115,24 @@ fn short_int(json: &str) -> Option<i64> {
         (digit <= 9).then(|| value * 10 + i64::from(digit))
     })?;
     Some(if negative { -value } else { value })
+}
+
+/// A number of a unit since 1970 in milliseconds, given how many digits of it are below a whole millisecond count.
+fn epoch(json: &str, (name, ms_digits): (&str, i32), precision: Precision) -> Result<Slot<'static>, Mismatch> {
+    let mismatch = |what: &str| Mismatch::new(format_args!("{name} since 1970 or RFC 3339 text{what}"), json);
+    let ms = number(json).and_then(|number| match precision {
+        Precision::Exact => number.rescale(ms_digits),
+        Precision::Truncate => number.floor(ms_digits),
+    });
+    match ms {
+        Ok(ms) => match i64::try_from(ms) {
+            Ok(ms) if temporal::MS_OF_YEARS.contains(&ms) => Ok(Slot::Int(ms)),
+            _ => Err(mismatch(", in the years 0 to 9999")),
+        },
+        Err(NumberError::Lossy) => Err(mismatch(TOO_FINE)),
+        Err(NumberError::TooLarge) => Err(mismatch(", in the years 0 to 9999")),
+        Err(NumberError::Invalid) => Err(mismatch("")),
+    }
 }
 
 fn number(json: &str) -> Result<Decimal, NumberError> {
@@ -136,7 +162,8 @@ fn is_number(json: &str) -> bool {
 
 fn decimal(json: &str, precision: u8, scale: i8) -> Result<Slot<'static>, Mismatch> {
     let mismatch = || Mismatch::new(format_args!("decimal({precision}, {scale})"), json);
-    let unscaled = number(json).and_then(|n| n.rescale(scale.into())).map_err(|_| mismatch())?;
+    let text = if json.starts_with('"') { text(json).ok_or_else(mismatch)? } else { Cow::Borrowed(json) };
+    let unscaled = number(&text).and_then(|n| n.rescale(scale.into())).map_err(|_| mismatch())?;
     match power_of_ten(precision.into()) {
         Some(limit) if unscaled.abs() >= limit => Err(mismatch()),
         _ => Ok(Slot::Decimal(unscaled)),
@@ -158,29 +185,31 @@ fn temporal(
     match parse(&text) {
         Ok(value) => Ok(Slot::Int(value)),
         Err(TemporalError::Invalid) => Err(Mismatch::new(wanted, json)),
-        Err(TemporalError::TooFine) => {
-            Err(Mismatch::new(format_args!("{wanted}, without digits that would be lost"), json))
-        }
+        Err(TemporalError::TooFine) => Err(Mismatch::new(format_args!("{wanted}{TOO_FINE}"), json)),
     }
 }
 
-fn list<'de>(json: &'de str, item: &SourceType) -> Result<Slot<'de>, Mismatch> {
+fn list<'de>(json: &'de str, item: &SourceType, precision: Precision) -> Result<Slot<'de>, Mismatch> {
     let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| Mismatch::new("an array", json))?;
-    Ok(Slot::Items(items.into_iter().map(|json| read(json.get(), item)).collect::<Result<_, _>>()?))
+    Ok(Slot::Items(items.into_iter().map(|json| read(json.get(), item, precision)).collect::<Result<_, _>>()?))
 }
 
-fn map<'de>(json: &'de str, value: &SourceType) -> Result<Slot<'de>, Mismatch> {
+fn map<'de>(json: &'de str, value: &SourceType, precision: Precision) -> Result<Slot<'de>, Mismatch> {
     let pairs: Pairs<'_> = serde_json::from_str(json).map_err(|_| Mismatch::new("an object", json))?;
     pairs.check_unique(json)?;
-    let pairs = pairs.0.into_iter().map(|(key, json)| Ok((key, read(json.get(), value)?)));
+    let pairs = pairs.0.into_iter().map(|(key, json)| Ok((key, read(json.get(), value, precision)?)));
     Ok(Slot::Map(pairs.collect::<Result<_, _>>()?))
 }
 
-fn structure<'de>(json: &'de str, fields: &[(String, SourceType)]) -> Result<Slot<'de>, Mismatch> {
+fn structure<'de>(
+    json: &'de str,
+    fields: &[(String, SourceType)],
+    precision: Precision,
+) -> Result<Slot<'de>, Mismatch> {
     let pairs: Pairs<'_> = serde_json::from_str(json).map_err(|_| Mismatch::new("an object", json))?;
     pairs.check_unique(json)?;
     let values = fields.iter().map(|(name, ty)| match pairs.0.iter().find(|(key, _)| key == name) {
-        Some((_, json)) => read(json.get(), ty),
+        Some((_, json)) => read(json.get(), ty, precision),
         None => Ok(Slot::Null),
     });
     Ok(Slot::Items(values.collect::<Result<_, _>>()?))

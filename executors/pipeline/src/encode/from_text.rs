@@ -2,6 +2,8 @@
 
 use std::net::IpAddr;
 
+use millstream_spec::Precision;
+
 use super::{big, plan::TextTarget, wire};
 use crate::{
     record::{BadReason, Fault},
@@ -28,15 +30,16 @@ pub(super) fn text(text: &str, target: TextTarget, out: &mut Vec<u8>) -> Result<
             IpAddr::V6(address) => out.extend_from_slice(&address.octets()),
         },
         TextTarget::Timestamp => {
-            let ms =
-                temporal::parse_timestamp_ms(text).map_err(|e| temporal_fault(e, text, "an RFC 3339 timestamp"))?;
+            let ms = temporal::parse_timestamp_ms(text, Precision::Exact)
+                .map_err(|e| temporal_fault(e, text, "an RFC 3339 timestamp"))?;
             out.extend_from_slice(&ms.to_be_bytes());
         }
         TextTarget::Date => {
             wire::date(temporal::parse_date(text).map_err(|e| temporal_fault(e, text, "a date YYYY-MM-DD"))?, out);
         }
         TextTarget::Time => {
-            let ns = temporal::parse_time_ns(text).map_err(|e| temporal_fault(e, text, "a time HH:MM:SS"))?;
+            let ns = temporal::parse_time_ns(text, Precision::Exact)
+                .map_err(|e| temporal_fault(e, text, "a time HH:MM:SS"))?;
             out.extend_from_slice(&ns.to_be_bytes());
         }
         TextTarget::Decimal => {

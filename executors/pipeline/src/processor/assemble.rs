@@ -201,8 +201,8 @@ impl Ttls {
             Ttls::Fixed(secs) => Ok(*secs),
             Ttls::Column(secs) if secs.is_null(row) => Ok(None),
             Ttls::Column(secs) => match secs.value(row) {
-                0 => Ok(None),
-                secs if (1..=i64::from(MAX_TTL_SECS)).contains(&secs) => Ok(Some(secs as i32)),
+                // 0 is bound as such: it stays for ever even where the table has a default time to live.
+                secs if (0..=i64::from(MAX_TTL_SECS)).contains(&secs) => Ok(Some(secs as i32)),
                 secs => {
                     let detail = format!("a time to live of {secs} s; Cassandra takes 0 to {MAX_TTL_SECS}");
                     Err(Fault::new(BadReason::InvalidTtl, detail))

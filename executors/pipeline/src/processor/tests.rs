@@ -12,6 +12,7 @@ fn columns(columns: &[(&str, &str)]) -> Vec<SourceColumn> {
         data_type: types::parse(ty).unwrap(),
         path: vec![(*name).to_owned()],
         required: false,
+        precision: Default::default(),
     };
     columns.iter().map(column).collect()
 }
@@ -199,7 +200,7 @@ fn time_to_live_comes_from_the_job_or_a_column() {
         r#"{"id":1,"ttl":630720001}"#,
     ]));
     let ttls: Vec<_> = processed.rows.iter().map(|row| row.ttl_secs()).collect();
-    assert_eq!(ttls, [Some(5), None, None]);
+    assert_eq!(ttls, [Some(5), Some(0), None]);
     assert_eq!(reasons(&processed), [(3, BadReason::InvalidTtl), (4, BadReason::InvalidTtl)]);
 }
 
@@ -210,7 +211,7 @@ fn rows_over_the_largest_mutation_are_bad() {
     let mut processor = processor(&source, "SELECT id, repeat(v, 1000000) AS v FROM input", &sink(), &table);
     let processed = processor.process(&values(&[r#"{"id":1,"v":"12345678"}"#, r#"{"id":1,"v":"12345678901234567"}"#]));
     assert_eq!(processed.rows.len(), 1);
-    assert_eq!(reasons(&processed), [(1, BadReason::TooLarge)]);
+    assert_eq!(reasons(&processed), [(1, BadReason::ResultTooLarge)]);
 }
 
 #[test]

@@ -3,10 +3,13 @@
 use std::{fmt, hash::Hash, sync::Arc};
 
 use arrow::{
-    array::{Array, ArrayRef, AsArray, RecordBatch},
-    datatypes::{ArrowNativeTypeOp, DataType, Decimal128Type, FieldRef, Float32Type, Float64Type, Schema},
+    array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
+    compute::{cast, nullif},
+    datatypes::{
+        ArrowNativeTypeOp, DataType, Date32Type, Decimal128Type, FieldRef, Float32Type, Float64Type, Int64Type, Schema,
+    },
 };
-use datafusion_common::{DataFusionError, Result};
+use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 
@@ -26,6 +29,10 @@ pub(crate) enum Check {
     Whole,
     /// A decimal has no digits beyond a smaller scale.
     Scale { from: i8, to: i8 },
+    /// A timestamp has no ticks below a coarser unit, which has this many of them.
+    Ticks(i64),
+    /// A date is one that a timestamp of this many ticks a day holds.
+    Days { ticks_per_day: i64 },
 }
 
 /// An expression whose values are checked.
@@ -33,11 +40,30 @@ pub(crate) enum Check {
 pub(crate) struct Checked {
     inner: Arc<dyn PhysicalExpr>,
     check: Check,
+    /// A value that fails becomes NULL instead: below a TRY_CAST.
+    lenient: bool,
 }
 
 impl Checked {
     pub(crate) fn new(inner: Arc<dyn PhysicalExpr>, check: Check) -> Self {
-        Checked { inner, check }
+        Checked { inner, check, lenient: false }
+    }
+
+    /// Values that fail are NULL.
+    pub(crate) fn lenient(inner: Arc<dyn PhysicalExpr>, check: Check) -> Self {
+        Checked { inner, check, lenient: true }
+    }
+
+    fn run(&self, values: ArrayRef) -> Result<ArrayRef> {
+        match self.check.run(&values) {
+            Ok(()) => Ok(values),
+            Err(error) if !self.lenient => Err(error),
+            Err(_) => {
+                let bad: BooleanArray =
+                    (0..values.len()).map(|row| Some(self.check.run(&values.slice(row, 1)).is_err())).collect();
+                Ok(nullif(&values, &bad)?)
+            }
+        }
     }
 }
 
@@ -70,6 +96,24 @@ impl Check {
                     },
                 )
             }
+            (Check::Ticks(ticks), DataType::Timestamp(..)) => all(
+                cast(values, &DataType::Int64)?.as_primitive::<Int64Type>().iter(),
+                |v| v % ticks == 0,
+                |_| {
+                    let detail = "a cast would drop what a timestamp has below its unit; use date_trunc('millisecond', …) \
+                                  or date_trunc('second', …) first";
+                    Fault::new(BadReason::Lossy, detail)
+                },
+            ),
+            (Check::Days { ticks_per_day }, DataType::Date32) => all(
+                values.as_primitive::<Date32Type>().iter(),
+                |v| i64::from(v).checked_mul(ticks_per_day).is_some(),
+                |v| {
+                    let detail =
+                        format!("the date {v} days after 1970 is outside of the years 1677 to 2262 of this function");
+                    Fault::new(BadReason::OutOfRange, detail)
+                },
+            ),
             _ => Ok(()),
         }
     }
@@ -104,12 +148,12 @@ fn fraction<T: fmt::Display>(value: T) -> Fault {
 
 impl PhysicalExpr for Checked {
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let value = self.inner.evaluate(batch)?;
-        match &value {
-            ColumnarValue::Array(values) => self.check.run(values)?,
-            ColumnarValue::Scalar(value) => self.check.run(&value.to_array()?)?,
-        }
-        Ok(value)
+        Ok(match self.inner.evaluate(batch)? {
+            ColumnarValue::Array(values) => ColumnarValue::Array(self.run(values)?),
+            ColumnarValue::Scalar(value) => {
+                ColumnarValue::Scalar(ScalarValue::try_from_array(&self.run(value.to_array()?)?, 0)?)
+            }
+        })
     }
 
     fn data_type(&self, schema: &Schema) -> Result<DataType> {
@@ -129,7 +173,7 @@ impl PhysicalExpr for Checked {
     }
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
-        Ok(Arc::new(Checked::new(children.swap_remove(0), self.check)))
+        Ok(Arc::new(Checked { inner: children.swap_remove(0), check: self.check, lenient: self.lenient }))
     }
 
     fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -139,13 +183,14 @@ impl PhysicalExpr for Checked {
 
 impl PartialEq for Checked {
     fn eq(&self, other: &Self) -> bool {
-        self.check == other.check && self.inner.eq(&other.inner)
+        self.check == other.check && self.lenient == other.lenient && self.inner.eq(&other.inner)
     }
 }
 
 impl Hash for Checked {
     fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
         self.check.hash(state);
+        self.lenient.hash(state);
         self.inner.hash(state);
     }
 }

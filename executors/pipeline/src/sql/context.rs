@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef};
+use arrow::datatypes::{DataType, FieldRef, TimeUnit};
 use datafusion_common::{
     DFSchema, Result, TableReference, config::ConfigOptions, datatype::DataTypeExt, not_impl_err, plan_err,
 };
@@ -140,7 +140,7 @@ impl ExprPlanner for FieldAccessPlanner {
     }
 }
 
-/// Type names of CQL that SQL does not know.
+/// Type names of CQL that SQL does not know, or knows otherwise.
 #[derive(Debug)]
 struct CqlTypeNames;
 
@@ -148,6 +148,11 @@ impl TypePlanner for CqlTypeNames {
     fn plan_type_field(&self, ty: &ast::DataType) -> Result<Option<FieldRef>> {
         Ok(match ty {
             ast::DataType::Blob(None) => Some(DataType::Binary.into_nullable_field_ref()),
+            // What CQL holds, and the years to 9999 with it; DataFusion's nanoseconds end in 2262.
+            ast::DataType::Timestamp(None, ast::TimezoneInfo::None | ast::TimezoneInfo::WithoutTimeZone)
+            | ast::DataType::Datetime(None) => {
+                Some(DataType::Timestamp(TimeUnit::Millisecond, None).into_nullable_field_ref())
+            }
             _ => None,
         })
     }

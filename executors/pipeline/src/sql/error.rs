@@ -97,6 +97,15 @@ fn remedy(message: &str) -> Option<&'static str> {
         ("Cannot infer common", "bring both sides to one type with CAST(… AS …)"),
         ("No function matches", "look the function's arguments up, or CAST them"),
         ("non-boolean predicate", "a condition must be true or false: compare with =, <, IS NULL, …"),
+        (
+            "does not say what it counts",
+            "write to_timestamp_millis(…), to_timestamp_seconds(…) or to_timestamp_micros(…)",
+        ),
+        (
+            "bytes, more than",
+            "make it smaller: a table takes no row over 16 MiB, and every record would hold a constant",
+        ),
+        ("bytes each, more than", "use BLOB, which is as long as each value"),
         ("Unsupported SQL type", "types are those of CQL: int, bigint, double, text, timestamp, decimal(p, s), …"),
     ];
     remedies.iter().find(|(part, _)| message.contains(part)).map(|(_, help)| *help)

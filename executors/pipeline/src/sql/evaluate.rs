@@ -9,9 +9,10 @@ use arrow::{
     error::ArrowError,
 };
 use datafusion_common::{DataFusionError, Result, internal_err};
+use datafusion_expr::ColumnarValue;
 
-use super::Transform;
-use crate::record::{BadReason, Fault};
+use super::{Transform, amplify};
+use crate::record::{BadReason, Fault, fault_in};
 
 /// Longest detail of a failure, in characters; DataFusion may quote long values.
 const MAX_DETAIL_CHARS: usize = 300;
@@ -72,8 +73,20 @@ impl Transform {
                 kept = filter(&kept, mask)?.as_primitive().clone();
             }
         }
-        let columns = self.inner.outputs.iter().map(|output| output.evaluate(&batch)?.into_array(batch.num_rows()));
-        Ok(Chunk { rows: kept.values().to_vec(), columns: columns.collect::<Result<_>>()? })
+        let mut bytes = 0;
+        let mut columns = Vec::with_capacity(self.inner.outputs.len());
+        for output in &self.inner.outputs {
+            let value = output.evaluate(&batch)?;
+            let made = match &value {
+                ColumnarValue::Array(array) => array.to_data().get_slice_memory_size()?,
+                // A constant is written out for each row.
+                ColumnarValue::Scalar(value) => value.size().saturating_mul(batch.num_rows()),
+            };
+            bytes += made;
+            amplify::check_outputs(bytes, batch.num_rows())?;
+            columns.push(value.into_array(batch.num_rows())?);
+        }
+        Ok(Chunk { rows: kept.values().to_vec(), columns })
     }
 }
 
@@ -116,12 +129,8 @@ fn all_true(mask: &BooleanArray) -> bool {
 }
 
 fn to_fault(error: &DataFusionError) -> Fault {
-    let mut source: Option<&(dyn std::error::Error + 'static)> = Some(error);
-    while let Some(error) = source {
-        if let Some(fault) = error.downcast_ref::<Fault>() {
-            return fault.clone();
-        }
-        source = error.source();
+    if let Some(fault) = fault_in(error) {
+        return fault.clone();
     }
     let root = error.find_root();
     let reason = match root {

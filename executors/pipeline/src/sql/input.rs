@@ -119,7 +119,7 @@ pub(crate) fn arrow_type(ty: &SourceType) -> DataType {
         SourceType::Decimal(precision, scale) => DataType::Decimal128(*precision, *scale),
         SourceType::Text => DataType::Utf8,
         SourceType::Blob => DataType::Binary,
-        SourceType::Timestamp => DataType::Timestamp(TimeUnit::Millisecond, None),
+        SourceType::Timestamp | SourceType::EpochTimestamp(_) => DataType::Timestamp(TimeUnit::Millisecond, None),
         SourceType::Date => DataType::Date32,
         SourceType::Time => DataType::Time64(TimeUnit::Nanosecond),
         SourceType::List(item) => DataType::List(item_field(arrow_type(item))),

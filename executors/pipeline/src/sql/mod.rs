@@ -3,18 +3,25 @@
 //! Map: [`input`] the table `input` · [`refuse`] what is not a pure row-by-row SELECT, refused with its place in the
 //! text · [`context`] names DataFusion's planner may resolve · [`fold`] the plan, CTEs and sub-selects substituted, as
 //! one list of filters and outputs · [`physical`] these as physical expressions that fail instead of wrapping round ·
-//! [`checked`] the checks DataFusion lacks · [`evaluate`] a batch through them, bad rows found by bisection ·
+//! [`checked`] the checks DataFusion lacks · [`exact_cast`] casts that never round · [`call`], [`concat`] and [`amplify`]
+//! results bounded before they are made · [`narrow`] timestamps compared in milliseconds · [`reserved`] words to quote · [`evaluate`] a batch through them, bad rows found by bisection ·
 //! [`error`] planner errors as [`CompileError`]s.
 
+mod amplify;
+mod call;
 mod checked;
+mod concat;
 mod context;
 mod error;
 mod evaluate;
+mod exact_cast;
 mod fold;
 mod functions;
 pub(crate) mod input;
+mod narrow;
 mod physical;
 mod refuse;
+mod reserved;
 #[cfg(test)]
 mod tests;
 
@@ -50,6 +57,10 @@ struct Inner {
 impl Transform {
     /// Compiles `sql` over the table `input` of `columns` and the record's metadata columns.
     pub fn compile(columns: &[SourceColumn], sql: &str) -> Result<Self, CompileError> {
+        Self::compile_text(columns, sql).map_err(|error| reserved::explain(error, columns, sql))
+    }
+
+    fn compile_text(columns: &[SourceColumn], sql: &str) -> Result<Self, CompileError> {
         let input = Input::new(columns);
         let statement = refuse::parse(sql, &input)?;
         let to_error = |error| CompileError::from_planner(error, sql);

@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::{
-    array::RecordBatch,
-    datatypes::{DataType, Schema, SchemaRef},
+    array::{Array, RecordBatch},
+    datatypes::{DataType, Schema, SchemaRef, TimeUnit},
 };
 use datafusion_common::{
     DFSchema, DFSchemaRef, Result, ScalarValue,
     config::ConfigOptions,
+    plan_err,
     tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{
@@ -19,17 +20,31 @@ use datafusion_expr::{
     simplify::{ExprSimplifyResult, SimplifyContext},
 };
 use datafusion_physical_expr::{
-    PhysicalExpr, create_physical_expr,
-    expressions::{BinaryExpr, CastExpr, Column, Literal, NegativeExpr},
+    PhysicalExpr, ScalarFunctionExpr, create_physical_expr,
+    expressions::{BinaryExpr, CastExpr, Column, Literal, NegativeExpr, TryCastExpr},
 };
 
 use super::{
+    call::Call,
     checked::{Check, Checked},
+    concat::Concat,
+    exact_cast::ExactCast,
     input::INPUT,
+    narrow,
 };
+use crate::record::{BadReason, fault_in};
 
 /// Most times a function call may be replaced by something simpler before it counts as final.
 const MAX_SIMPLIFICATIONS: usize = 8;
+
+/// Largest value that an expression over literals may have, in bytes: each row of a batch would hold it. A literal is
+/// bounded likewise, by the length of the SQL.
+const MAX_CONSTANT_BYTES: usize = 64 * 1024;
+
+const SECS_PER_DAY: i64 = 86_400;
+
+/// Functions whose simplification joins literals, without a limit. They are evaluated as they are.
+const JOINING: [&str; 2] = ["concat", "concat_ws"];
 
 /// Compiles expressions over one schema.
 pub(crate) struct Compiler {
@@ -55,6 +70,7 @@ impl Compiler {
     /// DataFusion's own constant folding is not used: it evaluates with wrapping arithmetic.
     pub(crate) fn compile(&self, expr: Expr) -> Result<Arc<dyn PhysicalExpr>> {
         let expr = expr.transform_up(|expr| self.simplify_call(expr))?.data;
+        let expr = expr.transform_up(|expr| narrow::comparison(expr, &self.df_schema))?.data;
         let mut props = ExecutionProps::new();
         props.config_options = Some(Arc::clone(&self.config));
         let physical = create_physical_expr(&expr, &self.df_schema, &props, &PhysicalPlanningContext::default())?;
@@ -74,6 +90,10 @@ impl Compiler {
         let mut changed = false;
         for _ in 0..MAX_SIMPLIFICATIONS {
             let Expr::ScalarFunction(ScalarFunction { func, args }) = expr else { break };
+            if JOINING.contains(&func.name()) {
+                expr = Expr::ScalarFunction(ScalarFunction { func, args });
+                break;
+            }
             match func.simplify(args, &self.simplify)? {
                 ExprSimplifyResult::Simplified(simpler) => {
                     expr = simpler;
@@ -89,18 +109,23 @@ impl Compiler {
     }
 
     fn harden(&self, expr: Arc<dyn PhysicalExpr>) -> Result<Transformed<Arc<dyn PhysicalExpr>>> {
+        check_width(&expr.data_type(&self.schema)?)?;
         let hardened = if let Some(binary) = expr.downcast_ref::<BinaryExpr>() {
             self.harden_binary(binary)?
         } else if let Some(cast) = expr.downcast_ref::<CastExpr>() {
             self.harden_cast(cast)?
+        } else if let Some(cast) = expr.downcast_ref::<TryCastExpr>() {
+            self.harden_try_cast(cast)?
         } else if let Some(negative) = expr.downcast_ref::<NegativeExpr>() {
             self.harden_negative(negative)?
+        } else if expr.is::<ScalarFunctionExpr>() {
+            Some(Arc::new(Call::new(Arc::clone(&expr), Arc::clone(&self.config))) as _)
         } else {
             None
         };
         let changed = hardened.is_some();
         let expr = hardened.unwrap_or(expr);
-        match self.constant(&expr) {
+        match self.constant(&expr)? {
             Some(literal) => Ok(Transformed::yes(literal)),
             None => Ok(Transformed::new_transformed(expr, changed)),
         }
@@ -110,6 +135,7 @@ impl Compiler {
         let check = match binary.op() {
             Operator::Plus | Operator::Minus | Operator::Multiply => Check::Finite,
             Operator::Divide | Operator::Modulo => Check::FiniteQuotient,
+            Operator::StringConcat => return Ok(Some(Arc::new(Concat::new(Arc::new(binary.clone()))))),
             _ => return Ok(None),
         };
         let hardened = binary.clone().with_fail_on_overflow(true);
@@ -119,16 +145,24 @@ impl Compiler {
     }
 
     fn harden_cast(&self, cast: &CastExpr) -> Result<Option<Arc<dyn PhysicalExpr>>> {
-        let check = match (cast.expr.data_type(&self.schema)?, cast.cast_type()) {
-            (from, to) if from.is_floating() && to.is_integer() => Check::Whole,
-            (DataType::Decimal128(_, from), to) if to.is_integer() && from > 0 => Check::Scale { from, to: 0 },
-            (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) if from > *to => {
-                Check::Scale { from, to: *to }
-            }
-            _ => return Ok(None),
-        };
+        let from = cast.expr.data_type(&self.schema)?;
+        if ExactCast::suits(&from, cast.cast_type()) {
+            return Ok(Some(Arc::new(ExactCast::new(Arc::clone(&cast.expr), cast.cast_type().clone(), false))));
+        }
+        let Some(check) = check_of_cast(&from, cast.cast_type())? else { return Ok(None) };
         let checked = Arc::new(Checked::new(Arc::clone(&cast.expr), check));
         Ok(Some(Arc::new(CastExpr::new(checked, cast.cast_type().clone(), Some(cast.cast_options().clone())))))
+    }
+
+    /// What fails as CAST is NULL as TRY_CAST; what would be rounded is what fails as CAST.
+    fn harden_try_cast(&self, cast: &TryCastExpr) -> Result<Option<Arc<dyn PhysicalExpr>>> {
+        let from = cast.expr().data_type(&self.schema)?;
+        if ExactCast::suits(&from, cast.cast_type()) {
+            return Ok(Some(Arc::new(ExactCast::new(Arc::clone(cast.expr()), cast.cast_type().clone(), true))));
+        }
+        let Some(check) = check_of_cast(&from, cast.cast_type())? else { return Ok(None) };
+        let checked = Arc::new(Checked::lenient(Arc::clone(cast.expr()), check));
+        Ok(Some(Arc::new(TryCastExpr::new(checked, cast.cast_type().clone()))))
     }
 
     fn harden_negative(&self, negative: &NegativeExpr) -> Result<Option<Arc<dyn PhysicalExpr>>> {
@@ -142,17 +176,82 @@ impl Compiler {
     }
 
     /// The value of an expression over literals. One that fails stays as it is: it may stand where it is never reached.
-    fn constant(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Arc<dyn PhysicalExpr>> {
+    /// One that is too large is refused wherever it stands: it would be the same for every record.
+    fn constant(&self, expr: &Arc<dyn PhysicalExpr>) -> Result<Option<Arc<dyn PhysicalExpr>>> {
         let children = expr.children();
         if expr.is::<Column>() || children.is_empty() || !children.iter().all(|child| child.is::<Literal>()) {
-            return None;
+            return Ok(None);
         }
         let row = RecordBatch::new_empty(Arc::new(Schema::empty()));
         match expr.evaluate(&row) {
-            Ok(ColumnarValue::Scalar(value)) => Some(Arc::new(Literal::new(value))),
-            _ => None,
+            Ok(ColumnarValue::Scalar(value)) => {
+                let bytes = value.to_array()?.to_data().get_slice_memory_size()?;
+                if bytes > MAX_CONSTANT_BYTES {
+                    return plan_err!("a constant takes {bytes} bytes, more than {MAX_CONSTANT_BYTES}");
+                }
+                Ok(Some(Arc::new(Literal::new(value))))
+            }
+            Err(error) => match fault_in(&error) {
+                Some(fault) if fault.reason == BadReason::ResultTooLarge => plan_err!("{}", fault.detail),
+                _ => Ok(None),
+            },
+            Ok(ColumnarValue::Array(_)) => Ok(None),
         }
     }
+}
+
+/// What must hold of every value, so that a cast keeps it.
+fn check_of_cast(from: &DataType, to: &DataType) -> Result<Option<Check>> {
+    Ok(match (from, to) {
+        (from, to) if from.is_floating() && to.is_integer() => Some(Check::Whole),
+        (DataType::Decimal128(_, from), to) if to.is_integer() && *from > 0 => {
+            Some(Check::Scale { from: *from, to: 0 })
+        }
+        (DataType::Decimal128(_, from), DataType::Decimal128(_, to)) if from > to => {
+            Some(Check::Scale { from: *from, to: *to })
+        }
+        (DataType::Timestamp(from, _), DataType::Timestamp(to, _)) if per_second(*from) > per_second(*to) => {
+            Some(Check::Ticks(per_second(*from) / per_second(*to)))
+        }
+        (DataType::Date32, DataType::Timestamp(unit, _)) => {
+            Some(Check::Days { ticks_per_day: SECS_PER_DAY * per_second(*unit) })
+        }
+        (from, DataType::Timestamp(..)) if from.is_integer() || from.is_floating() || is_decimal(from) => {
+            return plan_err!("a number as TIMESTAMP does not say what it counts");
+        }
+        _ => None,
+    })
+}
+
+fn is_decimal(ty: &DataType) -> bool {
+    matches!(
+        ty,
+        DataType::Decimal32(..) | DataType::Decimal64(..) | DataType::Decimal128(..) | DataType::Decimal256(..)
+    )
+}
+
+fn per_second(unit: TimeUnit) -> i64 {
+    match unit {
+        TimeUnit::Second => 1,
+        TimeUnit::Millisecond => 1_000,
+        TimeUnit::Microsecond => 1_000_000,
+        TimeUnit::Nanosecond => 1_000_000_000,
+    }
+}
+
+/// Refuses types whose every value, even NULL, takes as many bytes as the SQL says.
+fn check_width(ty: &DataType) -> Result<()> {
+    let width = match ty {
+        DataType::FixedSizeBinary(width) => i64::from(*width),
+        DataType::FixedSizeList(item, count) => {
+            i64::from(*count).saturating_mul(item.data_type().primitive_width().unwrap_or(16) as i64)
+        }
+        _ => 0,
+    };
+    if width > MAX_CONSTANT_BYTES as i64 {
+        return plan_err!("values of {ty} take {width} bytes each, more than {MAX_CONSTANT_BYTES}");
+    }
+    Ok(())
 }
 
 /// The layout the encoders know for values of `ty`.

@@ -36,6 +36,7 @@ fn long_chains_are_refused_instead_of_overflowing_the_stack() {
         data_type: millstream_spec::SourceType::Int,
         path: vec!["a".to_owned()],
         required: false,
+        precision: Default::default(),
     }];
     let refused = |sql: String| Transform::compile(&input, &sql).unwrap_err().message;
     let chain = |terms: usize| vec!["a"; terms].join("+");
@@ -78,6 +79,7 @@ impl Case {
                     data_type: types::parse(ty).unwrap(),
                     path,
                     required: false,
+                    precision: Default::default(),
                 });
             } else if let Some(key) = line.strip_prefix("-- key: ") {
                 record.key = Some(key.to_owned());

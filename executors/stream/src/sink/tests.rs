@@ -103,6 +103,7 @@ impl World {
             data_type,
             path: vec![name.into()],
             required: false,
+            precision: Default::default(),
         };
         let columns = [column("k", SourceType::Text), column("v", SourceType::Int)];
         let transform = Transform::compile(&columns, "SELECT k, v FROM input").unwrap();

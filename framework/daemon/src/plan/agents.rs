@@ -135,10 +135,13 @@ impl Slave {
             mem_bytes: reserved(|a| a.mem, 1_048_576.0),
             ..Resources::default()
         };
-        // Only texts can be constrained; numbers and ranges come as such.
+        // Texts come as texts (ranges too), numbers as numbers.
         let texts = self.attributes.iter().filter_map(|(name, value)| Some((name.clone(), value.as_str()?.to_owned())));
         let attributes: BTreeMap<String, String> = texts.collect();
-        let numbers = self.attributes.keys().filter(|name| !attributes.contains_key(*name)).cloned().collect();
+        let scalars = self.attributes.iter().filter_map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+        let numbers: BTreeMap<String, f64> = scalars.collect();
+        let valueless = |name: &&String| !attributes.contains_key(*name) && !numbers.contains_key(*name);
+        let attributes_without_text = self.attributes.keys().filter(valueless).cloned().collect();
         let fault_domain = self.domain.and_then(|domain| domain.fault_domain);
         let (region, zone) = fault_domain.map_or((None, None), |d| (Some(d.region.name), Some(d.zone.name)));
         let address =
@@ -157,7 +160,8 @@ impl Slave {
             offer_ids: vec![self.id],
             place,
             attributes,
-            attributes_without_text: numbers,
+            numbers,
+            attributes_without_text,
             resources,
             reserved,
             // The list does not tell what is lent.
@@ -184,6 +188,7 @@ mod tests {
             offer.resources,
             Resources { cpus_milli: 3400, mem_bytes: 3776 << 20, disk_bytes: 100 << 20, ports: 100 }
         );
+        assert_eq!(offer.numbers, BTreeMap::from([("broker".to_owned(), 1.0)]));
         assert_eq!(offer.attributes, BTreeMap::from([("rack".to_owned(), "r1".to_owned())]), "a number is no text");
     }
 

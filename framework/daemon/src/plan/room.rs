@@ -103,6 +103,7 @@ mod tests {
             offer_ids: vec![],
             place,
             attributes: Default::default(),
+            numbers: Default::default(),
             attributes_without_text: Default::default(),
             resources,
             reserved: Resources::default(),

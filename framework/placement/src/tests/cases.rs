@@ -268,6 +268,28 @@ fn constraints_read_attributes_names_and_the_fault_domain() {
     assert!(holds("cores", ConstraintTest::Exists) && !holds("cores", ConstraintTest::NotExists), "a number is there");
     assert!(!holds("gpu", ConstraintTest::Exists));
     assert!(holds("gpu", ConstraintTest::NotIn(texts(&["yes"]))));
+    assert!(
+        !holds("cores", ConstraintTest::In(texts(&["8"]))) && !holds("cores", ConstraintTest::NotIn(texts(&["8"])))
+    );
+}
+
+#[test]
+fn constraints_compare_numbers_as_numbers() {
+    let mut agent = offer(1, 1000);
+    agent.attributes.remove("rack");
+    agent.numbers = [("rack".to_owned(), 101.0), ("speed".to_owned(), 2.5)].into();
+    let holds = |attribute: &str, test| Constraint { attribute: attribute.into(), test }.fulfilled(&agent);
+    let texts = |list: &[&str]| list.iter().map(|t| (*t).to_owned()).collect::<Vec<_>>();
+    for same in ["101", "101.0", "1.01e2", "+101", "101.0001"] {
+        assert!(holds("rack", ConstraintTest::In(texts(&["7", same]))), "{same}");
+        assert!(!holds("rack", ConstraintTest::NotIn(texts(&[same]))), "{same}");
+    }
+    for other in ["102", "r101", "-101", "101.001", "", "NaN", "1010"] {
+        assert!(!holds("rack", ConstraintTest::In(texts(&[other]))), "{other}");
+        assert!(holds("rack", ConstraintTest::NotIn(texts(&[other]))), "{other}");
+    }
+    assert!(holds("speed", ConstraintTest::In(texts(&["2.50"]))));
+    assert!(holds("rack", ConstraintTest::Exists) && !holds("rack", ConstraintTest::NotExists));
 }
 
 #[test]

@@ -41,7 +41,8 @@ pub fn agent_offer(
         offer_ids: offers.iter().map(|offer| offer.id.value.clone()).collect(),
         place: place_of(&first.hostname, ip(first), &first.attributes, first.domain.as_ref()),
         attributes: texts(&first.attributes),
-        attributes_without_text: without_text(&first.attributes),
+        numbers: numbers(&first.attributes),
+        attributes_without_text: without_value(&first.attributes),
         resources: firm,
         reserved,
         revocable,
@@ -55,15 +56,24 @@ pub(crate) fn ip(offer: &Offer) -> Option<&str> {
     offer.url.as_ref()?.address.ip.as_deref()
 }
 
-/// TEXT attributes, the only ones whose value can be constrained. Of several of one name the first counts, as for Mesos.
-fn texts(attributes: &[Attribute]) -> BTreeMap<String, String> {
+/// The attributes that count: of several of one name the first, as for Mesos.
+fn firsts(attributes: &[Attribute]) -> impl Iterator<Item = &Attribute> {
     let mut seen = BTreeSet::new();
-    let firsts = attributes.iter().filter(|attribute| seen.insert(&attribute.name));
-    firsts.filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+    attributes.iter().filter(move |attribute| seen.insert(&attribute.name))
 }
 
-/// Names of the attributes that are there and have no text.
-fn without_text(attributes: &[Attribute]) -> BTreeSet<String> {
-    let texts = texts(attributes);
-    attributes.iter().map(|a| a.name.clone()).filter(|name| !texts.contains_key(name)).collect()
+/// TEXT attributes.
+fn texts(attributes: &[Attribute]) -> BTreeMap<String, String> {
+    firsts(attributes).filter_map(|a| Some((a.name.clone(), a.text.as_ref()?.value.clone()))).collect()
+}
+
+/// SCALAR attributes.
+fn numbers(attributes: &[Attribute]) -> BTreeMap<String, f64> {
+    let scalars = firsts(attributes).filter(|a| a.text.is_none());
+    scalars.filter_map(|a| Some((a.name.clone(), a.scalar.as_ref()?.value))).collect()
+}
+
+/// Names of the attributes that are there and have neither: RANGES.
+fn without_value(attributes: &[Attribute]) -> BTreeSet<String> {
+    firsts(attributes).filter(|a| a.text.is_none() && a.scalar.is_none()).map(|a| a.name.clone()).collect()
 }

@@ -45,6 +45,9 @@ fn check(address: &str) -> Result<(), &'static str> {
     if address.contains(',') {
         return Err("it is a list");
     }
+    if is_variable(address) {
+        return Err("variables are not expanded in a job file");
+    }
     let (host, port) = match address.strip_prefix('[') {
         Some(rest) => {
             let (host, rest) = rest.split_once(']').ok_or("the bracket is not closed")?;
@@ -59,7 +62,7 @@ fn check(address: &str) -> Result<(), &'static str> {
     if !address.starts_with('[') && host.contains(':') {
         return Err("an IPv6 address needs brackets");
     }
-    if host.contains(|c: char| c.is_whitespace() || c == '/' || c == '@' || c.is_control()) {
+    if host.contains(|c: char| c.is_whitespace() || c.is_control() || "/@\"'\\\\<>|*?!#&;=()".contains(c)) {
         return Err("the host has characters no host has");
     }
     match port.parse::<u16>() {
@@ -68,10 +71,20 @@ fn check(address: &str) -> Result<(), &'static str> {
     }
 }
 
+/// Whether it looks like a variable of a shell or of a template: `$HOST`, `${HOST}`, `{{ host }}`, `%HOST%`.
+fn is_variable(address: &str) -> bool {
+    address.contains(['$', '%', '{', '}'])
+}
+
 fn remedy(address: &str, port: u16) -> String {
     let bare = address.rsplit("://").next().unwrap_or(address).trim_end_matches('/');
     if address.contains(',') {
         return "write each address as a string of its own, with a comma between the strings".to_owned();
+    }
+    if is_variable(address) {
+        return format!(
+            "write the address itself, for example \"kafka-1.example:{port}\", or fill the file in before it is deployed (envsubst)"
+        );
     }
     if bare != address && check(bare).is_ok() {
         return format!("write \"{bare}\"");
@@ -137,6 +150,11 @@ mod tests {
             "a b:1",
             "http://h:1",
             "a:1,b:2",
+            "${HOST}:9092",
+            "$HOST:9092",
+            "kafka:${PORT}",
+            "{{ host }}:9092",
+            "%HOST%:9092",
         ] {
             assert!(check(bad).is_err(), "{bad}");
         }

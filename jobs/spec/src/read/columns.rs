@@ -6,7 +6,7 @@ use super::{
     entry::{Entry, Section, Text},
     report::Report,
 };
-use crate::{Diagnostic, SourceColumn, SourceType, suggest, types};
+use crate::{Diagnostic, Precision, SourceColumn, SourceType, suggest, types};
 
 /// Most columns: each costs every record a look-up.
 const MAX_COLUMNS: usize = 1_000;
@@ -20,7 +20,10 @@ const MAX_NAME: usize = 222;
 const TYPES: &str =
     "write a type, as in `int`, `decimal(10, 2)`, `list<text>`, `map<text, int>` or `struct<a int, b text>`";
 
-const KEYS: [&str; 3] = ["type", "path", "required"];
+const KEYS: [&str; 4] = ["type", "path", "required", "precision"];
+
+/// What `path` as a string cannot begin with: it would read as the record's own column, and a path leads into its value.
+const METADATA: [&str; 7] = ["_topic", "_partition", "_offset", "_timestamp", "_key", "_key_bytes", "_headers"];
 
 pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<Vec<SourceColumn>> {
     let entries = section.all();
@@ -67,7 +70,8 @@ fn check_name(name: &str, entry: &Entry<'_>, r: &mut Report<'_>) -> Option<()> {
 
 fn plain(name: &str, entry: &Entry<'_>, r: &mut Report<'_>) -> Option<SourceColumn> {
     let data_type = data_type(&entry.string(r)?, r)?;
-    Some(SourceColumn { name: name.to_owned(), data_type, path: vec![name.to_owned()], required: false })
+    let path = vec![name.to_owned()];
+    Some(SourceColumn { name: name.to_owned(), data_type, path, required: false, precision: Precision::Exact })
 }
 
 fn detailed(name: &str, entry: &Entry<'_>, r: &mut Report<'_>) -> Option<SourceColumn> {
@@ -94,8 +98,36 @@ fn detailed(name: &str, entry: &Entry<'_>, r: &mut Report<'_>) -> Option<SourceC
         Some((Some(required), _)) => Some(required),
         Some((None, e)) => e.wrong_type(r, "true or false", "write `required = true`, without quotation marks"),
     };
+    let precision =
+        table.optional("precision").map_or(Some(Precision::Exact), |e| precision(&e, data_type.as_ref(), r));
     known?;
-    Some(SourceColumn { name: name.to_owned(), data_type: data_type?, path: path?, required: required? })
+    Some(SourceColumn {
+        name: name.to_owned(),
+        data_type: data_type?,
+        path: path?,
+        required: required?,
+        precision: precision?,
+    })
+}
+
+fn precision(entry: &Entry<'_>, data_type: Option<&SourceType>, r: &mut Report<'_>) -> Option<Precision> {
+    const FORMS: &str =
+        "write `precision = \"truncate\"` to cut off what is finer than the column holds, or leave it out";
+    let text = entry.string(r)?;
+    let precision = match text.value {
+        "exact" => Precision::Exact,
+        "truncate" => Precision::Truncate,
+        other => {
+            r.push(Diagnostic::error(text.span, format!("`{other}` is no precision")).help(FORMS));
+            return None;
+        }
+    };
+    if data_type.is_some_and(|ty| !ty.has_clock()) {
+        let error = Diagnostic::error(text.span, "only timestamps and times have a precision");
+        r.push(error.help("remove the key, or round in the SQL"));
+        return None;
+    }
+    Some(precision)
 }
 
 fn data_type(text: &Text<'_>, r: &mut Report<'_>) -> Option<SourceType> {
@@ -109,7 +141,14 @@ fn data_type(text: &Text<'_>, r: &mut Report<'_>) -> Option<SourceType> {
 
 fn path(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<Vec<String>> {
     let keys: Vec<String> = match entry.value() {
-        DeValue::String(text) => text.split('.').map(str::to_owned).collect(),
+        DeValue::String(text) => {
+            let keys: Vec<String> = text.split('.').map(str::to_owned).collect();
+            if let Some(own) = METADATA.iter().find(|name| **name == keys[0]) {
+                r.push(own_column(own, &keys, entry));
+                return None;
+            }
+            keys
+        }
         DeValue::Array(_) => {
             let items = entry.array(r, "[\"a\", \"b\"]")?;
             items.iter().map(|i| i.string(r).map(|t| t.value.to_owned())).collect::<Option<_>>()?
@@ -131,4 +170,13 @@ fn path(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<Vec<String>> {
         return None;
     }
     Some(keys)
+}
+
+/// `path = "_key.id"`: no such path, since paths lead into the record's value.
+fn own_column(own: &str, keys: &[String], entry: &Entry<'_>) -> Diagnostic {
+    let quoted: Vec<String> = keys.iter().map(|key| format!("\"{key}\"")).collect();
+    Diagnostic::error(entry.span(), format!("a path leads into the record's value, and `{own}` is not in it"))
+        .note(format!("`{own}` is the record's own column, always there in the SQL without being declared"))
+        .help(format!("use `{own}` in the SQL and take what you need from it there, as in `split_part(_key, ':', 1)`"))
+        .help(format!("if the value has a field of this name: `path = [{}]`", quoted.join(", ")))
 }

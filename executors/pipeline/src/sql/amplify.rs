@@ -1,0 +1,269 @@
+//! How much a function's result may take, known from its arguments before any of it is made.
+//!
+//! An estimate is never too low. Where a cheap one would be far too high (a replacement that seldom happens), what is
+//! replaced is counted, once the cheap one is beyond the limit.
+
+use arrow::{
+    array::{Array, ArrayRef, AsArray, Int64Array},
+    compute::cast,
+    datatypes::{DataType, Int64Type},
+};
+use datafusion_common::{DataFusionError, Result};
+use datafusion_expr::ColumnarValue;
+use regex::Regex;
+
+use crate::record::{BadReason, Fault};
+
+/// Largest text, bytes or list that one call makes of one record: Cassandra takes no larger row.
+pub(crate) const MAX_RESULT_BYTES: usize = crate::processor::MAX_ROW_BYTES;
+
+/// Most bytes that one evaluation of one expression makes over all its rows; more rows are evaluated in slices.
+pub(crate) const MAX_SLICE_BYTES: usize = 16 * 1024 * 1024;
+
+/// Most steps of a function that compares each character of one text with each of another: about a tenth of a second.
+const MAX_STEPS: usize = 64 * 1024 * 1024;
+
+/// Bytes of one character in UTF-8 at most.
+const CHAR_BYTES: usize = 4;
+
+/// Longest that one letter of a date format becomes, in bytes.
+const DATE_PART_BYTES: usize = 40;
+
+/// Checks a call of `name` with `args` over `rows` rows before it is made.
+pub(crate) fn check_call(name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
+    let grows = Growth::of(name);
+    if matches!(grows, Growth::Fixed) {
+        return Ok(());
+    }
+    let args = args.iter().map(|arg| Arg::new(arg, rows)).collect::<Result<Vec<_>>>()?;
+    let mut total = 0usize;
+    for row in 0..rows {
+        let given: usize = args.iter().map(|arg| arg.bytes(row)).fold(0, usize::saturating_add);
+        if grows == Growth::Product {
+            let steps = args.iter().map(|arg| arg.bytes(row)).fold(1, usize::saturating_mul);
+            if steps > MAX_STEPS {
+                return Err(fault(format!(
+                    "{name}() of texts of {given} bytes would take {steps} steps, more than {MAX_STEPS}"
+                )));
+            }
+            continue;
+        }
+        let limit = MAX_RESULT_BYTES;
+        let mut bytes = grows.most(&args, row);
+        if bytes > limit {
+            bytes = grows.counted(&args, row).unwrap_or(bytes);
+        }
+        if bytes > limit {
+            return Err(too_large(&format!("{name}()"), bytes, limit));
+        }
+        total = total.saturating_add(bytes);
+    }
+    check_slice(total, rows)
+}
+
+/// Checks `left || right` likewise.
+pub(crate) fn check_concat(left: &ColumnarValue, right: &ColumnarValue, rows: usize) -> Result<()> {
+    let args = [Arg::new(left, rows)?, Arg::new(right, rows)?];
+    let mut total = 0usize;
+    for row in 0..rows {
+        let bytes = args[0].bytes(row).saturating_add(args[1].bytes(row));
+        if bytes > MAX_RESULT_BYTES {
+            return Err(too_large("||", bytes, MAX_RESULT_BYTES));
+        }
+        total = total.saturating_add(bytes);
+    }
+    check_slice(total, rows)
+}
+
+/// Fails when a result of `bytes` over several rows should be made in slices. The caller halves the rows.
+pub(crate) fn check_slice(bytes: usize, rows: usize) -> Result<()> {
+    if rows > 1 && bytes > MAX_SLICE_BYTES {
+        return Err(DataFusionError::ResourcesExhausted(format!("{bytes} bytes in one slice of {rows} rows")));
+    }
+    Ok(())
+}
+
+/// What all outputs of one record take may be no more than a row.
+pub(crate) fn check_outputs(bytes: usize, rows: usize) -> Result<()> {
+    if rows == 1 && bytes > MAX_RESULT_BYTES {
+        return Err(too_large("the outputs of the record", bytes, MAX_RESULT_BYTES));
+    }
+    check_slice(bytes, rows)
+}
+
+fn too_large(what: &str, bytes: usize, limit: usize) -> DataFusionError {
+    fault(format!("{what} would make {bytes} bytes, more than {limit}"))
+}
+
+fn fault(detail: String) -> DataFusionError {
+    DataFusionError::External(Box::new(Fault::new(BadReason::ResultTooLarge, detail)))
+}
+
+/// How a function's result follows from its arguments.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Growth {
+    /// It is small whatever they are, or no larger than one of them.
+    Fixed,
+    Repeat,
+    Pad,
+    Replace,
+    RegexReplace,
+    RegexMatch,
+    Format,
+    /// It is their sum, and the separators of `concat_ws`.
+    Sum,
+    /// At most this many times all of them.
+    Times(usize),
+    /// It is small, but takes as many steps as the product of their lengths.
+    Product,
+}
+
+impl Growth {
+    /// Of the functions that are not named here none gives more than it is given.
+    fn of(name: &str) -> Growth {
+        match name {
+            "repeat" => Growth::Repeat,
+            "lpad" | "rpad" => Growth::Pad,
+            "replace" => Growth::Replace,
+            "regexp_replace" => Growth::RegexReplace,
+            "regexp_match" => Growth::RegexMatch,
+            "to_char" | "date_format" => Growth::Format,
+            "concat" | "concat_ws" | "overlay" | "struct" | "named_struct" => Growth::Sum,
+            "levenshtein" => Growth::Product,
+            "translate" => Growth::Times(4),
+            "upper" | "lower" | "initcap" | "encode" => Growth::Times(3),
+            _ => Growth::Fixed,
+        }
+    }
+
+    /// Most bytes of the result in `row`.
+    fn most(self, args: &[Arg], row: usize) -> usize {
+        let bytes = |index: usize| args.get(index).map_or(0, |arg| arg.bytes(row));
+        let sum = || args.iter().map(|arg| arg.bytes(row)).fold(0, usize::saturating_add);
+        match self {
+            Growth::Fixed | Growth::Product => 0,
+            Growth::Repeat => bytes(0).saturating_mul(args.get(1).map_or(0, |arg| arg.count(row))),
+            Growth::Pad => {
+                let wide = args.get(2).and_then(|fill| fill.text(row)).is_some_and(|fill| !fill.is_ascii());
+                let count = args.get(1).map_or(0, |arg| arg.count(row));
+                bytes(0).saturating_add(count.saturating_mul(if wide { CHAR_BYTES } else { 1 }))
+            }
+            Growth::Replace => {
+                // An empty text is found between all characters.
+                let places = bytes(0).saturating_add(1).checked_div(bytes(1).max(1)).unwrap_or(0);
+                bytes(0).saturating_add(places.saturating_mul(bytes(2)))
+            }
+            Growth::RegexReplace => {
+                let groups = args.get(2).and_then(|with| with.text(row)).map_or(0, references);
+                let once = bytes(2).saturating_add(groups.saturating_mul(bytes(0)));
+                let everywhere = args.get(3).and_then(|flags| flags.text(row)).is_some_and(|flags| flags.contains('g'));
+                if !everywhere {
+                    return bytes(0).saturating_add(once);
+                }
+                // Matches do not overlap: what all of them hold together is the text itself.
+                let plain = bytes(0).saturating_add(1).saturating_mul(bytes(2));
+                bytes(0).saturating_add(plain).saturating_add(groups.saturating_mul(bytes(0)))
+            }
+            Growth::RegexMatch => {
+                let groups =
+                    args.get(1).and_then(|regex| regex.text(row)).map_or(0, |regex| regex.matches('(').count());
+                bytes(0).saturating_mul(groups + 1)
+            }
+            Growth::Format => args.get(1).map_or(0, |format| format.bytes(row)).saturating_mul(DATE_PART_BYTES),
+            Growth::Sum => {
+                let separators = bytes(0).saturating_mul(args.len());
+                sum().saturating_add(separators)
+            }
+            Growth::Times(times) => sum().saturating_mul(times),
+        }
+    }
+
+    /// The same, counted. None where the cheap estimate is as good.
+    fn counted(self, args: &[Arg], row: usize) -> Option<usize> {
+        let text = |index: usize| args.get(index).and_then(|arg| arg.text(row));
+        match self {
+            Growth::Replace => {
+                let (text, from, to) = (text(0)?, text(1)?, text(2)?);
+                Some(text.len().saturating_add(text.matches(from).count().saturating_mul(to.len())))
+            }
+            Growth::RegexReplace => {
+                let (text, regex, with) = (text(0)?, text(1)?, text(2)?);
+                let found = Regex::new(regex).ok()?.find_iter(text).count();
+                let kept = references(with).saturating_mul(text.len());
+                Some(text.len().saturating_add(found.saturating_mul(with.len())).saturating_add(kept))
+            }
+            _ => None,
+        }
+    }
+}
+
+/// How many groups of a match a replacement may repeat.
+fn references(replacement: &str) -> usize {
+    replacement.matches(['\\', '$']).count()
+}
+
+/// An argument, for its length or number in a row.
+enum Arg {
+    Text(ArrayRef, bool),
+    Number(Int64Array, bool),
+    /// Bytes of one value, on the average.
+    Other(usize),
+}
+
+impl Arg {
+    fn new(value: &ColumnarValue, rows: usize) -> Result<Self> {
+        let (array, scalar) = match value {
+            ColumnarValue::Array(array) => (array.clone(), false),
+            ColumnarValue::Scalar(value) => (value.to_array()?, true),
+        };
+        let array = match array.data_type() {
+            DataType::Dictionary(_, value) => cast(&array, &value.clone())?,
+            _ => array,
+        };
+        Ok(match array.data_type() {
+            ty if ty.is_integer() => {
+                Arg::Number(cast(&array, &DataType::Int64)?.as_primitive::<Int64Type>().clone(), scalar)
+            }
+            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => Arg::Text(array, scalar),
+            DataType::Binary | DataType::LargeBinary | DataType::BinaryView => Arg::Text(array, scalar),
+            _ => Arg::Other(array.to_data().get_slice_memory_size()? / if scalar { 1 } else { rows.max(1) }),
+        })
+    }
+
+    fn bytes(&self, row: usize) -> usize {
+        match self {
+            Arg::Text(array, scalar) => {
+                let row = if *scalar { 0 } else { row };
+                match array.data_type() {
+                    _ if array.is_null(row) => 0,
+                    DataType::Utf8 => array.as_string::<i32>().value_length(row) as usize,
+                    DataType::LargeUtf8 => array.as_string::<i64>().value_length(row) as usize,
+                    DataType::Utf8View => array.as_string_view().value(row).len(),
+                    DataType::Binary => array.as_binary::<i32>().value_length(row) as usize,
+                    DataType::LargeBinary => array.as_binary::<i64>().value_length(row) as usize,
+                    _ => array.as_binary_view().value(row).len(),
+                }
+            }
+            Arg::Number(..) => size_of::<i64>(),
+            Arg::Other(bytes) => *bytes,
+        }
+    }
+
+    fn text(&self, row: usize) -> Option<&str> {
+        let Arg::Text(array, scalar) = self else { return None };
+        let row = if *scalar { 0 } else { row };
+        match array.data_type() {
+            _ if array.is_null(row) => None,
+            DataType::Utf8 => Some(array.as_string::<i32>().value(row)),
+            DataType::LargeUtf8 => Some(array.as_string::<i64>().value(row)),
+            DataType::Utf8View => Some(array.as_string_view().value(row)),
+            _ => None,
+        }
+    }
+
+    fn count(&self, row: usize) -> usize {
+        let Arg::Number(numbers, scalar) = self else { return 0 };
+        let row = if *scalar { 0 } else { row };
+        if numbers.is_null(row) { 0 } else { usize::try_from(numbers.value(row)).unwrap_or(0) }
+    }
+}

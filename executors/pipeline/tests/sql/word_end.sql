@@ -1,0 +1,3 @@
+-- column: end text
+-- record: {"end": "x"}
+SELECT end FROM input

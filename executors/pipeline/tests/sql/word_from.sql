@@ -1,0 +1,3 @@
+-- column: from text
+-- record: {"from": "x"}
+SELECT from FROM input

@@ -1,0 +1,3 @@
+-- column: group text
+-- record: {"group": "x"}
+SELECT group FROM input

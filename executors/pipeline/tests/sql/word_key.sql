@@ -1,0 +1,3 @@
+-- column: key text
+-- record: {"key": "x"}
+SELECT key FROM input

@@ -1,0 +1,3 @@
+-- column: order text
+-- record: {"order": "x"}
+SELECT order FROM input

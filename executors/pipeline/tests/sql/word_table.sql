@@ -1,0 +1,3 @@
+-- column: table text
+-- record: {"table": "x"}
+SELECT table FROM input

@@ -1,0 +1,3 @@
+-- column: to text
+-- record: {"to": "x"}
+SELECT to FROM input

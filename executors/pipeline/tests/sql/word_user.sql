@@ -1,0 +1,3 @@
+-- column: user text
+-- record: {"user": "x"}
+SELECT user FROM input

@@ -1,0 +1,3 @@
+-- column: value text
+-- record: {"value": "x"}
+SELECT value FROM input
