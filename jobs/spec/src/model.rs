@@ -207,7 +207,7 @@ pub struct CassandraSink {
     /// Preferred datacenter; default: that of the executor's host.
     #[serde(default)]
     pub datacenter: Option<String>,
-    /// Keyspace of the table; Millstream's own table `millstream_blocks` lives beside it.
+    /// Keyspace of the table; Millstream's own table `millstream_epochs` lives beside it.
     pub keyspace: String,
     /// The table that is kept equal to a fold of the log.
     pub table: String,

@@ -223,7 +223,7 @@ pub struct Cassandra {
     /// Preferred datacenter. Default: that of the executor's host.
     #[schemars(default)]
     pub datacenter: Option<String>,
-    /// Keyspace of the table; Millstream's own table `millstream_blocks` lives beside it.
+    /// Keyspace of the table; Millstream's own table `millstream_epochs` lives beside it.
     #[schemars(regex(pattern = r"^[a-zA-Z0-9_]{1,48}$"))]
     pub keyspace: String,
     /// The table that is kept equal to a fold of the log.

@@ -51,9 +51,9 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 /// Letters of one partition being delivered at once.
 const AT_ONCE: usize = 128;
 
-/// A record is gone when Kafka said so this often: right after an election a leader may not know its own log's end, nor
-/// a broker its topics.
-const GONE_LOOKS: u32 = 3;
+/// A record is gone when Kafka said so this often, for more than a minute: right after an election a leader may not know
+/// its own log's end, nor a broker its topics.
+const GONE_LOOKS: u32 = 60;
 
 /// Delivers letters.
 pub struct Writer {
@@ -195,12 +195,13 @@ impl Post {
         loop {
             let (config, topic) = (self.writer.read_config.clone(), self.writer.source_topic.clone());
             let (partition, offset) = (lane.state.partition, letter.offset);
-            let read = tokio::task::spawn_blocking(move || read_one(config, &topic, partition, offset)).await;
+            let id = lane.state.topic_id();
+            let read = tokio::task::spawn_blocking(move || read_one(config, &topic, &id, partition, offset)).await;
             let reason = match read {
                 Ok(Ok(Answer::Found(content))) => return (*content, None),
-                Ok(Ok(Answer::Gone(why))) => {
+                Ok(Ok(Answer::Gone { why, is_sure })) => {
                     looks += 1;
-                    if looks >= GONE_LOOKS {
+                    if is_sure || looks >= GONE_LOOKS {
                         return (Content::default(), Some(why));
                     }
                     format!("the record seems to be gone from Kafka: {why}")

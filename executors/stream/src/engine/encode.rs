@@ -3,11 +3,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use millstream_pipeline::{BadRecord, Cell, Header, Processed, Processor, Record, Rows};
+use millstream_pipeline::{BadRecord, Cell, Header, Processed, Record, Rows};
 
 use super::{
     Bell, Stage, Stop,
     gather::{Fetched, Gathered, NamedHeader},
+    guard::Guarded,
     lane::Lane,
 };
 use crate::{
@@ -24,7 +25,7 @@ use crate::{
 /// Turns gathered records into a batch for the sink.
 pub(super) struct Encoder {
     /// Bytes → rows.
-    pub(super) processor: Processor,
+    pub(super) processor: Guarded,
     /// What the table says about leaving rows out.
     pub(super) rules: Rules,
     /// NULL leaves a cell as it is: a later row may not stand for an earlier one.
@@ -74,25 +75,16 @@ impl Encoder {
             })
             .collect();
 
-        let mut times = [
-            (Stage::Poll, poll),
-            (Stage::Decode, Duration::ZERO),
-            (Stage::Sql, Duration::ZERO),
-            (Stage::Encode, Duration::ZERO),
-        ];
-        let mut begin = Instant::now();
-        let mut lap = |index: usize, times: &mut [(Stage, Duration)]| {
-            times[index].1 = begin.elapsed();
-            begin = Instant::now();
-        };
-        let decoded = self.processor.decode(&views);
-        lap(1, &mut times);
-        let transformed = self.processor.transform(decoded);
-        lap(2, &mut times);
-        let Processed { rows, bad, filtered } = self.processor.encode(transformed);
+        let (Processed { rows, bad, filtered }, [decode, sql, encode]) = self.processor.process(&views);
+        let begin = Instant::now();
         let letters = self.judge_bad(&bad, records, &mut extents, &slots, lanes);
         let batch = self.assemble(rows, letters, records, &extents, &slots, lanes);
-        lap(3, &mut times);
+        let times = [
+            (Stage::Poll, poll),
+            (Stage::Decode, decode),
+            (Stage::Sql, sql),
+            (Stage::Encode, encode + begin.elapsed()),
+        ];
 
         self.metrics.consumed(records.len(), filtered);
         self.count(&extents, lanes, &times, records.len());

@@ -13,6 +13,7 @@ mod commits;
 pub mod counters;
 mod encode;
 mod gather;
+mod guard;
 pub mod health;
 mod keeper;
 mod lane;

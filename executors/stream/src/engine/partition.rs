@@ -226,6 +226,12 @@ impl PartitionState {
         self.window.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.mark_us(offset)
     }
 
+    /// Kafka's id of the topic that is read; empty while it is not known.
+    pub fn topic_id(&self) -> String {
+        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        window.as_ref().and_then(Window::last).map_or_else(String::new, |last| last.life.topic_id.clone())
+    }
+
     /// The last record consumed was appended under this leader epoch.
     pub fn set_leader(&self, leader: i32) {
         self.leader.store(leader, Relaxed);

@@ -1,5 +1,6 @@
-//! Columns that were dropped and added again: Cassandra hides their cells that are older than the drop, so what was on its
-//! way then must be written again, younger.
+//! Whether the table is still the one that rows are made for. One that was dropped and made again may have other types: the
+//! executor starts anew. Columns that were dropped and added again: Cassandra hides their cells that are older than the
+//! drop, so what was on its way then must be written again, younger.
 
 use std::{
     collections::BTreeMap,
@@ -18,6 +19,7 @@ use scylla::{
     value::CqlTimestamp,
 };
 use tokio::time::{MissedTickBehavior, interval};
+use uuid::Uuid;
 
 use super::{Again, Engine, Stop};
 
@@ -31,6 +33,8 @@ pub(super) struct Schema {
     columns: Vec<String>,
     /// As [`Schema::dropped_us`], when the executor began.
     before: Option<i64>,
+    /// As [`table_id`], when the executor began.
+    id: Option<Uuid>,
 }
 
 /// Why they could not be read.
@@ -65,10 +69,16 @@ pub(super) async fn dropped(session: &Session, sink: &CassandraSink) -> Result<D
 }
 
 impl Schema {
-    /// `before`: what was dropped when nothing had been read of the table yet.
-    pub(super) fn new(session: Arc<Session>, sink: &CassandraSink, binding: &Binding, before: &Dropped) -> Self {
+    /// `before` and `id`: what was dropped, and the table, when nothing had been read of it yet.
+    pub(super) fn new(
+        session: Arc<Session>,
+        sink: &CassandraSink,
+        binding: &Binding,
+        before: &Dropped,
+        id: Option<Uuid>,
+    ) -> Self {
         let columns = binding.columns().iter().map(|column| column.name.clone()).collect();
-        let mut schema = Schema { session, sink: sink.clone(), columns, before: None };
+        let mut schema = Schema { session, sink: sink.clone(), columns, before: None, id };
         schema.before = schema.newest(before);
         schema
     }
@@ -84,6 +94,14 @@ impl Schema {
     }
 }
 
+/// The table's identity: another one after it was dropped and made again. None when there is no table.
+pub(super) async fn table_id(session: &Session, sink: &CassandraSink) -> Result<Option<Uuid>, SchemaError> {
+    let cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
+    let rows = session.query_unpaged(Statement::new(cql), (&sink.keyspace, &sink.table)).await?.into_rows_result()?;
+    let row = rows.rows::<(Uuid,)>()?.next().transpose()?;
+    Ok(row.map(|(id,)| id))
+}
+
 /// Looks until the engine is gone.
 pub(super) async fn watch(engine: Weak<Engine>) {
     let mut known: Option<Option<i64>> = None;
@@ -95,6 +113,12 @@ pub(super) async fn watch(engine: Weak<Engine>) {
         ticks.tick().await;
         let Some(engine) = engine.upgrade() else { return };
         let Some(ready) = engine.ready.get() else { continue };
+        if let Ok(Some(id)) = table_id(&ready.schema.session, &ready.schema.sink).await
+            && Some(id) != ready.schema.id
+        {
+            let CassandraSink { keyspace, table, .. } = &ready.schema.sink;
+            return engine.shared.fail(format!("table {keyspace}.{table} was dropped and made again: starting anew"));
+        }
         let Ok(dropped) = ready.schema.dropped_us().await else { continue };
         let states = engine.consumed();
         if known.replace(dropped).unwrap_or(ready.schema.before) < dropped {

@@ -16,6 +16,7 @@ use super::{
     backoff::Backoff,
     causes, describe,
     encode::Encoder,
+    guard::Guarded,
     keeper,
     pump::{Pump, PumpHandle},
     schema::{self, Schema},
@@ -109,6 +110,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let session = connect(&job.sink, &near).await.map_err(|error| SetupError::Later(trouble(&error)))?;
     let session = Arc::new(session);
     let later = |error: &dyn std::error::Error| SetupError::Later(Trouble::stalled(causes(error)));
+    let table_id = schema::table_id(&session, &job.sink).await.map_err(|error| later(&error))?;
     let dropped = schema::dropped(&session, &job.sink).await.map_err(|error| later(&error))?;
     let binding = bind_table(&session, job, transform).await?;
     let table = Table::prepare(session.clone(), job.sink.clone(), transform.clone(), binding.clone());
@@ -116,7 +118,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
     let has_old = before::exist(&session, keyspace).await.map_err(|error| later(&error))?;
     let old_lists = has_old.then(|| OldLists::new(session.clone(), keyspace, name, topic));
-    let schema = Schema::new(session.clone(), &job.sink, &binding, &dropped);
+    let schema = Schema::new(session.clone(), &job.sink, &binding, &dropped, table_id);
     let blocks = Statements::prepare(session, keyspace, name, topic);
     let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
 
@@ -146,7 +148,10 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         topic: job.source.topic.clone(),
         encoder: Encoder {
             rules: rules(&binding),
-            processor: Processor::new(&job.source.topic, transform.clone(), binding, &job.columns),
+            processor: Guarded::new({
+                let (topic, columns, transform) = (job.source.topic.clone(), job.columns.clone(), transform.clone());
+                move || Processor::new(&topic, transform.clone(), binding.clone(), &columns)
+            }),
             unset_nulls: job.sink.nulls == Nulls::Unset,
             bad_records,
             budget: shared.budget.clone(),

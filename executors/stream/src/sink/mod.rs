@@ -67,6 +67,9 @@ pub struct Sink<T> {
     queue: Queue,
     /// When the table was last found as it should be.
     looked_at: Option<Instant>,
+    /// The table was gone, or did not fit: nothing is sent before it is found as it should be, for the driver prepares
+    /// statements anew by itself, whatever types their columns have by then.
+    is_unfit: bool,
     /// Since when requests have been in flight, as far as it is not counted yet.
     busy_since: Option<Instant>,
 }
@@ -82,7 +85,7 @@ impl<T: Target> Sink<T> {
     /// Of a table.
     pub fn new(target: Arc<T>, bad_records: Arc<BadRecords>, health: Arc<Health>, metrics: Arc<Metrics>) -> Self {
         let (limit, queue) = (Limit::default(), Queue::default());
-        Sink { target, bad_records, health, metrics, limit, queue, looked_at: None, busy_since: None }
+        Sink { target, bad_records, health, metrics, limit, queue, looked_at: None, is_unfit: false, busy_since: None }
     }
 
     /// With other pauses between retries.
@@ -100,6 +103,11 @@ impl<T: Target> Sink<T> {
             let now = Instant::now();
             while in_flight.len() < self.limit.get() {
                 let Some(work) = self.queue.pop(now) else { break };
+                if self.is_unfit {
+                    // Looks at the table, and sends it back to wait or to be sent.
+                    self.refused(work, String::new()).await?;
+                    continue;
+                }
                 in_flight.push(self.send(work));
             }
             self.metrics.sink(in_flight.len(), self.limit.get());
@@ -188,6 +196,13 @@ impl<T: Target> Sink<T> {
         let halves = work.split();
         let looked_at = self.looked_at.filter(|at| halves.is_some() && at.elapsed() < SCHEMA_FRESH);
         let verdict = if looked_at.is_some() { Verdict::Same } else { self.target.check_schema().await };
+        if std::mem::replace(&mut self.is_unfit, matches!(verdict, Verdict::Unfit(_) | Verdict::Unknown(_)))
+            && matches!(verdict, Verdict::Same | Verdict::Renewed)
+        {
+            self.health.sink.clear();
+            self.queue.push(work);
+            return Ok(());
+        }
         self.looked_at = (verdict == Verdict::Same).then(|| looked_at.unwrap_or_else(Instant::now));
         match (verdict, halves) {
             (Verdict::Same, Some(halves)) => self.push_halves(halves),

@@ -8,7 +8,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use millstream_topology::kafka::leader_epoch;
+use millstream_topology::kafka::{leader_epoch, topic_id};
 
 use crate::dead_letter::Content;
 
@@ -24,13 +24,30 @@ pub enum Answer {
     /// It is there.
     Found(Box<Content>),
     /// Kafka says that it is not there any more, and why.
-    Gone(&'static str),
+    Gone {
+        /// For people.
+        why: &'static str,
+        /// No broker that is only not up to date would say so.
+        is_sure: bool,
+    },
 }
 
-/// The record at `offset`. Blocks; for a thread that may.
-pub fn read_one(mut config: ClientConfig, topic: &str, partition: i32, offset: i64) -> Result<Answer, KafkaError> {
+/// The record at `offset`, in the log that has this id (empty: not known). Blocks; for a thread that may.
+pub fn read_one(
+    mut config: ClientConfig,
+    topic: &str,
+    id: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<Answer, KafkaError> {
     config.set("enable.partition.eof", "true").set("topic.metadata.propagation.max.ms", UNKNOWN_TOPIC_MS);
     let consumer: BaseConsumer = config.create()?;
+    if let Ok(Some(now)) = topic_id(consumer.client(), topic)
+        && ![now.as_str(), id].contains(&"")
+        && now != id
+    {
+        return Ok(Answer::Gone { why: "its topic was deleted and made anew", is_sure: true });
+    }
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     consumer.assign(&assignment)?;
@@ -40,8 +57,8 @@ pub fn read_one(mut config: ClientConfig, topic: &str, partition: i32, offset: i
             Some(Ok(message)) if message.offset() == offset => {
                 return Ok(Answer::Found(Box::new(Content::of(&message, message.headers()))));
             }
-            Some(Ok(_)) => return Ok(Answer::Gone("retention or compaction has removed it")),
-            Some(Err(error)) => return gone(&error).map(Answer::Gone).ok_or(error),
+            Some(Ok(_)) => return Ok(Answer::Gone { why: "retention or compaction has removed it", is_sure: true }),
+            Some(Err(error)) => return gone(&error).map(|why| Answer::Gone { why, is_sure: false }).ok_or(error),
             None => {}
         }
     }

@@ -21,8 +21,8 @@ const MAX_NAME: usize = 48;
 /// Cassandra's longest time to live: 20 years, in seconds.
 const MAX_TTL_SECS: u64 = 630_720_000;
 
-/// Millstream's own table in each keyspace; only light-weight transactions may touch it.
-const BLOCKS_TABLE: &str = "millstream_blocks";
+/// Millstream's own tables in each keyspace, that of earlier releases last; only light-weight transactions may touch them.
+const OWN_TABLES: [&str; 2] = ["millstream_epochs", "millstream_blocks"];
 
 const CONSISTENCIES: [(&str, Consistency); 8] = [
     ("local_quorum", Consistency::LocalQuorum),
@@ -111,9 +111,9 @@ fn keyspace(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<String> {
 
 fn table(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<String> {
     let table = name(entry, "table", r)?;
-    if table == BLOCKS_TABLE {
+    if OWN_TABLES.contains(&table) {
         r.push(
-            Diagnostic::error(entry.span(), format!("`{BLOCKS_TABLE}` is Millstream's own table"))
+            Diagnostic::error(entry.span(), format!("`{table}` is Millstream's own table"))
                 .note("it holds the timestamp blocks of all jobs of the keyspace")
                 .help("name the table the job's rows belong in"),
         );

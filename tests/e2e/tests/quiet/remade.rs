@@ -87,3 +87,26 @@ fn a_column_dropped_and_added_again_is_filled() -> Result<()> {
         executor.leave()
     })
 }
+
+/// Dropped and made again with another type, idle and under load: no cell gets bytes of the old type.
+#[test]
+fn a_table_made_again_with_another_type_gets_none_of_the_old() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_table";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("a", 10, |i| i))?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.durable(0, 10).await?;
+        stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
+        stage.produce(name, 0, [("b".into(), 1_952_805_748)])?;
+        executor.stops(0, "remade_table").await?;
+        stage.cassandra.execute(&format!("CREATE TABLE quiet.{name} (k text PRIMARY KEY, v text)")).await?;
+        stage.produce(name, 0, [("c".into(), 1_952_805_748)])?;
+        // Started anew it sees that the transform does not fit any more, and says so; here nobody starts it again.
+        executor.ends().await?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.stops(0, "").await?;
+        ensure!(stage.texts(name).await?.is_empty(), "{:?}", stage.texts(name).await?);
+        Ok(())
+    })
+}

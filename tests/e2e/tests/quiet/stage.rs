@@ -104,6 +104,13 @@ impl Stage {
         Ok(keys.filter(|(k, c)| *c == format!("x{k}")).map(|(k, _)| k.to_owned()).collect())
     }
 
+    /// The values `v` that are text.
+    pub(crate) async fn texts(&self, name: &str) -> Result<Vec<String>> {
+        let session = self.cassandra.session().await?;
+        let rows = table::select(&session, &format!("SELECT v FROM {KEYSPACE}.{name}")).await?;
+        Ok(rows.iter().filter_map(|row| row[0].as_str().map(str::to_owned)).collect())
+    }
+
     /// The write time of `v` in a row, in microseconds since the epoch.
     pub(crate) async fn written_us(&self, name: &str, k: &str) -> Result<i64> {
         let session = self.cassandra.session().await?;
@@ -259,6 +266,11 @@ impl Executor {
 
     pub(crate) fn signal(&self, signal: Signal) -> Result<()> {
         Ok(kill(Pid::from_raw(self.child.id() as i32), signal)?)
+    }
+
+    /// Waits until it has ended by itself.
+    pub(crate) async fn ends(mut self) -> Result<()> {
+        eventually("the executor ends", SOON, async || Ok(self.child.try_wait()?)).await.map(drop)
     }
 
     /// SIGTERM: it drains.
