@@ -20,11 +20,13 @@ pub const OLD_TABLE: &str = "millstream_blocks";
 /// user without the right to create tables can have it made beforehand.
 pub async fn ensure_table(session: &Session, keyspace: &str) -> Result<(), CassandraError> {
     require_keyspace(session, keyspace).await?;
-    if table_exists(session, keyspace, EPOCHS).await? {
-        return Ok(());
+    if !table_exists(session, keyspace, EPOCHS).await? {
+        let made = session.query_unpaged(create_cql(keyspace), ()).await;
+        made.map(drop).map_err(|e| CassandraError::statement(&format!("create `{keyspace}.{EPOCHS}`"), e))?;
     }
-    let made = session.query_unpaged(create_cql(keyspace), ()).await;
-    made.map(drop).map_err(|e| CassandraError::statement(&format!("create `{keyspace}.{EPOCHS}`"), e))
+    // Who asks next may ask another node, which must have heard of it.
+    let agreed = session.await_schema_agreement().await;
+    agreed.map(drop).map_err(|e| CassandraError::statement(&format!("make all nodes know `{keyspace}.{EPOCHS}`"), e))
 }
 
 /// The statement that makes the table.

@@ -186,7 +186,7 @@ fn later() -> Option<Fault> {
 }
 
 fn refused() -> Option<Fault> {
-    Some(Fault::Refused { detail: "no".into() })
+    Some(Fault::Refused { detail: "Key may not be empty".into() })
 }
 
 #[tokio::test]
@@ -246,6 +246,19 @@ async fn a_refused_row_stops_its_partition_before_it() {
     assert_eq!(world.durable(), 1);
     let stop = world.stops.try_recv().unwrap();
     assert!(stop.again == crate::engine::Again::Moved(1) && stop.reason.contains("offset 1"), "{stop:?}");
+}
+
+/// A guardrail, a threshold on timestamps, a node that lags behind: good rows are refused, and none is given up.
+#[tokio::test]
+async fn what_would_be_said_of_other_rows_is_no_record_s_fault() {
+    let world = World::new(Policy::Skip);
+    let batch = world.batch(&[("a", 1), ("b", 2), ("c", 3)], true);
+    let words = "Provided values [ONE] are not allowed for write consistency levels";
+    let target = Fake::new(move |_, attempt| (attempt < 4).then(|| Fault::Refused { detail: words.into() }));
+    world.run(target.clone(), vec![batch]).await.unwrap();
+    assert_eq!((target.rows.lock().unwrap().len(), world.durable()), (3, 3));
+    assert_eq!(world.lane.state.task.report("").bad_records.skipped, 0);
+    assert_eq!(world.health.shown(), None, "it is over");
 }
 
 #[tokio::test]
