@@ -1,5 +1,7 @@
 //! Millstream's own table of timestamp blocks (docs/delivery.md), beside the sink's table.
 
+use std::time::{Duration, Instant};
+
 use futures_util::future::try_join_all;
 use scylla::{
     client::session::Session,
@@ -15,6 +17,12 @@ pub const EPOCHS: &str = "millstream_epochs";
 
 /// Its name in earlier releases, with another shape: read once for each list, and ended.
 pub const OLD_TABLE: &str = "millstream_blocks";
+
+/// Nodes may need so long to know a table that another scheduler of the keyspace makes at the same moment.
+const KNOWN_WITHIN: Duration = Duration::from_secs(10);
+
+/// Pause between looks at it.
+const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
 /// Makes the table unless it is there. For the scheduler: one process changes the schema, executors only read and insert. A
 /// user without the right to create tables can have it made beforehand.
@@ -52,6 +60,17 @@ pub struct Begun {
 /// Reads the newest generation of a job's lists of this topic; none when no list has begun. A scheduler that lost its state
 /// goes on from there.
 pub async fn begun(session: &Session, keyspace: &str, job: &str, topic: &str) -> Result<Option<Begun>, CassandraError> {
+    let begin = Instant::now();
+    loop {
+        match try_begun(session, keyspace, job, topic).await {
+            Err(error) if begin.elapsed() < KNOWN_WITHIN => tracing::debug!(%error, "asked again"),
+            done => return done,
+        }
+        tokio::time::sleep(ASKED_AGAIN_AFTER).await;
+    }
+}
+
+async fn try_begun(session: &Session, keyspace: &str, job: &str, topic: &str) -> Result<Option<Begun>, CassandraError> {
     let table = table(keyspace);
     // As many lists as there are partitions of all jobs: few enough for one look at a deploy.
     let all: Vec<(String, String, i32)> =

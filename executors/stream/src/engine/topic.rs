@@ -17,37 +17,40 @@ const MISSING_LOOKS: u32 = 2;
 
 /// Looks until the engine is gone.
 pub(super) async fn watch(engine: Weak<Engine>) {
-    let (mut known, mut missing) = (String::new(), 0);
+    let mut missing = 0;
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let Some(engine) = engine.upgrade() else { return };
         let Some(ready) = engine.ready.get() else { continue };
-        let stop = match ask(ready).await {
+        match ask(ready).await {
             // What can't be asked is seen elsewhere: no broker answers.
-            Err(reason) => {
-                tracing::debug!(reason, "the topic could not be described");
-                continue;
-            }
+            Err(reason) => tracing::debug!(reason, "the topic could not be described"),
             Ok(None) => {
                 missing += 1;
-                if missing < MISSING_LOOKS {
-                    continue;
+                if missing >= MISSING_LOOKS {
+                    let stop = Stop { reason: no_topic(&ready.source.topic), again: Again::Later };
+                    engine.consumed().iter().for_each(|state| state.request_stop(stop.clone()));
                 }
-                Stop { reason: no_topic(&ready.source.topic), again: Again::Later }
             }
             Ok(Some(id)) => {
                 missing = 0;
-                let before = std::mem::replace(&mut known, id);
-                if before.is_empty() || known.is_empty() || before == known {
-                    continue;
+                for state in engine.consumed() {
+                    let read = state.topic_id();
+                    if ![read.as_str(), id.as_str()].contains(&"") && read != id {
+                        tracing::warn!(
+                            partition = state.partition,
+                            read,
+                            now = id,
+                            "the topic was deleted and made anew"
+                        );
+                        let reason = "the topic was deleted and made anew; beginning at its start";
+                        state.request_stop(Stop::anew(reason));
+                    }
                 }
-                tracing::warn!(topic = ready.source.topic, before, now = known, "the topic was deleted and made anew");
-                Stop::anew("the topic was deleted and made anew; beginning at its start")
             }
-        };
-        engine.consumed().iter().for_each(|state| state.request_stop(stop.clone()));
+        }
     }
 }
 
