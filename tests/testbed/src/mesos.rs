@@ -25,6 +25,8 @@ use crate::{
 
 /// A master and three agents take 0.7 s on idle cores, an agent more 0.1 s; 200 agents on busy cores a minute.
 const START_WITHIN: Duration = Duration::from_secs(180);
+/// A log that is still empty catches up in a few seconds.
+const CAUGHT_UP_WITHIN: Duration = Duration::from_secs(20);
 
 /// Address of all masters; their ports differ.
 const LOOPBACK: &str = "127.0.0.1";
@@ -146,10 +148,27 @@ impl Mesos {
         None
     }
 
-    /// Waits until a master leads.
+    /// Waits until a master leads, and a while for the logs of the others: one that is killed before they have caught up
+    /// leaves them without a majority that knows the log.
     pub async fn wait_for_leader(&self) -> Result<usize> {
         let leader = eventually("a Mesos master leads", START_WITHIN, async || Ok(self.leader().await)).await;
+        let caught_up = async || Ok(self.logs_have_caught_up().await.then_some(()));
+        if eventually("the masters' logs have caught up", CAUGHT_UP_WITHIN, caught_up).await.is_err() {
+            tracing::warn!("the logs of some masters have not caught up");
+        }
         self.or_logs(leader).await
+    }
+
+    /// Of the masters that answer.
+    async fn logs_have_caught_up(&self) -> bool {
+        for i in 1..=self.ports.masters.len() {
+            let url = format!("http://{}/metrics/snapshot", self.master_address(i));
+            let answer: Result<serde_json::Value> = http::get(&url).await;
+            if answer.is_ok_and(|metrics| metrics["registrar/log/recovered"].as_f64() == Some(0.0)) {
+                return false;
+            }
+        }
+        true
     }
 
     /// The process of agent `i`.
