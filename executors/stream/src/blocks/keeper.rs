@@ -174,7 +174,8 @@ pub async fn extend<L: List>(
     let mut needs_younger = cut;
     loop {
         let (why, from) = match last.block {
-            block if position < block.from => (Why::Repair, position),
+            // Not a start: what was read before it need not be durable.
+            block if position < block.from => (Why::Next, position),
             block if needs_younger && block.holds(position) => (Why::Cut, position),
             block => (Why::Next, position.max(block.end())),
         };

@@ -327,7 +327,7 @@ impl World {
         let process = &self.processes[index];
         let Some(last) = process.window.last().cloned() else { return false };
         let (why, from) = match last.block {
-            block if position < block.from => (Why::Repair, position),
+            block if position < block.from => (Why::Next, position),
             block if cut && block.holds(position) => (Why::Cut, position),
             block => (Why::Next, position.max(block.end())),
         };
