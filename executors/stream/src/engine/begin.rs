@@ -218,7 +218,8 @@ async fn corrected(
             Ok(Position { offset: from, leader: if from == offset { leader } else { -1 }, begins: Some(Why::Repair) })
         }
         Again::Doubted if leader >= 0 => match same_until(ready, partition, facts, position).await? {
-            until if until == offset => Ok(position),
+            // The log is the same: asked with this epoch the broker would only say again that it does not know it.
+            until if until == offset => Ok(Position { leader: -1, ..position }),
             until => Ok(Position { offset: until, leader: -1, begins: Some(Why::Truncated) }),
         },
         _ => Ok(position),

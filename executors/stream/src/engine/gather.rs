@@ -153,6 +153,9 @@ fn take_turn<'q>(
         && lane.held_needs(now).is_some_and(|(_, need)| need == Need::Nothing)
         && let Some(held) = lane.held.take()
     {
+        if let Some(leader) = lane.held_leader.take() {
+            lane.state.set_leader(leader);
+        }
         add(Fetched::Held(held), lane, index, gathered);
     }
     for _ in 0..TURN_RECORDS {
@@ -170,7 +173,10 @@ fn take_turn<'q>(
                 }
                 add(Fetched::InBuffer(message), lane, index, gathered);
             }
-            Some(Ok(message)) => lane.held = Some(message.detach()),
+            Some(Ok(message)) => {
+                lane.held_leader = leader_epoch(&message);
+                lane.held = Some(message.detach());
+            }
             Some(Err(KafkaError::PartitionEOF(_))) => lane.seen_eof = true,
             Some(Err(error)) => {
                 lane.stopped = true;

@@ -27,6 +27,8 @@ pub(super) struct Lane {
     pub(super) extending: bool,
     /// A record beyond the window waits here for its timestamp.
     pub(super) held: Option<OwnedMessage>,
+    /// Leader epoch under which it was appended.
+    pub(super) held_leader: Option<i32>,
     /// Nothing more is read: its supervisor was told why.
     pub(super) stopped: bool,
     /// librdkafka has signalled the end of the log since the partition was assigned.
@@ -40,6 +42,8 @@ impl Lane {
     pub(super) fn new(state: Arc<PartitionState>, tracker: SharedTracker, begin: Begin) -> Self {
         let Begin { position, leader, window } = begin;
         state.set_window(&window);
+        // That of another log, or of records that are read again, says nothing here.
+        state.set_leader(leader);
         Lane {
             state,
             tracker,
@@ -48,6 +52,7 @@ impl Lane {
             window,
             extending: false,
             held: None,
+            held_leader: None,
             stopped: false,
             seen_eof: false,
             eof: None,
