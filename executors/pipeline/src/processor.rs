@@ -16,10 +16,6 @@ use assemble::Assembler;
 /// Longest time to live Cassandra takes: 20 years, in seconds.
 pub const MAX_TTL_SECS: i32 = 630_720_000;
 
-/// Largest row that is sent, in bytes: Cassandra's default `max_mutation_size` (half a commit-log segment). A larger one
-/// would be refused for ever and stall its partition.
-pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
-
 /// Turns batches of records into rows.
 ///
 /// The texts of one column in one batch must stay below 2 GiB (Arrow's offsets are 32 bits), so cut batches well before.

@@ -3,6 +3,10 @@
 //! Cells are kept column by column in contiguous buffers, as they were encoded; a row is a view over them. No cell is
 //! allocated by itself.
 
+/// Largest row that is sent, in bytes: Cassandra's default `max_mutation_size` (half a commit-log segment). A larger one
+/// would be refused for ever and stall its partition.
+pub const MAX_ROW_BYTES: usize = 16 * 1024 * 1024;
+
 /// Rows in record order.
 #[derive(Debug, Default)]
 pub struct Rows {

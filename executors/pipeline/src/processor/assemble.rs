@@ -6,13 +6,13 @@ use arrow::{
     datatypes::{DataType, Int64Type},
 };
 
-use super::{MAX_ROW_BYTES, MAX_TTL_SECS, Outcome};
+use super::{MAX_TTL_SECS, Outcome};
 use crate::{
     BadRecord, Binding, RowKind, Rows,
     cql::BoundTtl,
     encode::Column,
     record::{BadReason, Fault},
-    rows::{CellColumn, RowMeta},
+    rows::{CellColumn, MAX_ROW_BYTES, RowMeta},
 };
 
 /// Longest partition key, longest component of one, and longest sum of clustering values, in bytes: Cassandra stores

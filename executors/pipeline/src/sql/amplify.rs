@@ -15,7 +15,7 @@ use regex::Regex;
 use crate::record::{BadReason, Fault};
 
 /// Largest text, bytes or list that one call makes of one record: Cassandra takes no larger row.
-pub(crate) const MAX_RESULT_BYTES: usize = crate::processor::MAX_ROW_BYTES;
+pub(crate) const MAX_RESULT_BYTES: usize = crate::rows::MAX_ROW_BYTES;
 
 /// Most bytes that one evaluation of one expression makes over all its rows; more rows are evaluated in slices.
 pub(crate) const MAX_SLICE_BYTES: usize = 16 * 1024 * 1024;

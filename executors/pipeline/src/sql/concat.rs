@@ -4,7 +4,7 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use arrow::{
     array::{Array, RecordBatch, RecordBatchOptions},
-    datatypes::{DataType, Field, FieldRef, Schema},
+    datatypes::{Field, FieldRef, Schema},
 };
 use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::ColumnarValue;
@@ -40,14 +40,7 @@ impl PhysicalExpr for Concat {
         BinaryExpr::new(sides.left, *binary.op(), sides.right).evaluate(&sides.batch)
     }
 
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.inner.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.inner.nullable(schema)
-    }
-
+    // Type and nullability follow from it.
     fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
         self.inner.return_field(schema)
     }
