@@ -199,8 +199,8 @@ fn change(position: Position, message: &Message) -> Result<Change> {
     Ok(Change::Upsert(row))
 }
 
-/// SplitMix64: the same records in every run.
-fn scatter(n: u64) -> u64 {
+/// SplitMix64 of a number: what looks like chance, and is the same in every run.
+pub fn scatter(n: u64) -> u64 {
     let mut z = n.wrapping_add(1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
