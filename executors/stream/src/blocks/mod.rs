@@ -70,8 +70,13 @@ impl Life {
 
     /// Whether both know their log, and it is not the same one.
     pub fn is_another_log(&self, other: &Life) -> bool {
-        !self.topic_id.is_empty() && !other.topic_id.is_empty() && self.topic_id != other.topic_id
+        is_another_log(&self.topic_id, &other.topic_id)
     }
+}
+
+/// Whether both ids of a topic are known, and not the same: it was deleted and made anew.
+pub fn is_another_log(a: &str, b: &str) -> bool {
+    !a.is_empty() && !b.is_empty() && a != b
 }
 
 /// Why an epoch begins.

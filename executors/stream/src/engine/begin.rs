@@ -3,8 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use millstream_topology::kafka::topic_id;
-use rdkafka::{consumer::Consumer as _, error::KafkaError};
+use rdkafka::error::KafkaError;
 
 use super::{
     PartitionState,
@@ -72,8 +71,8 @@ pub(super) async fn try_begin(
 ) -> Result<Begin, BeginError> {
     let (partition, list) = (state.partition, CassandraList::new(ready.blocks.clone(), state.partition));
     let me = Life { topic_id: known_topic(ready).await?, ..ready.life.clone() };
-    let (mark, epochs) = (list.mark().await?, vec![]);
-    let mut epochs = read(&list, mark, epochs).await?;
+    let mark = list.mark().await?;
+    let mut epochs = read(&list, mark).await?;
     let facts = facts(ready, partition, epochs.is_empty()).await?;
     state.set_log_end(Some(facts.log_end));
     let known = Known { epochs: &epochs, mark };
@@ -100,9 +99,7 @@ pub(super) async fn try_begin(
 }
 
 async fn known_topic(ready: &Ready) -> Result<String, BeginError> {
-    let topic = ready.source.topic.clone();
-    let id = ready.ask(move |consumer| Ok(topic_id(consumer.client(), &topic))).await?;
-    match id {
+    match ready.topic_id().await? {
         Ok(Some(id)) => Ok(id),
         Ok(None) => Err(BeginError::NoTopic(no_topic(&ready.source.topic))),
         Err(reason) => {
@@ -121,7 +118,8 @@ pub(super) fn no_topic(topic: &str) -> String {
 }
 
 /// The list as far back as it matters: to an epoch that was begun by reading there, or to the mark.
-async fn read(list: &CassandraList, mark: Option<Mark>, mut epochs: Vec<Epoch>) -> Result<Vec<Epoch>, StoreError> {
+async fn read(list: &CassandraList, mark: Option<Mark>) -> Result<Vec<Epoch>, StoreError> {
+    let mut epochs: Vec<Epoch> = vec![];
     let is_enough = |epochs: &[Epoch]| {
         epochs.iter().any(|epoch| epoch.why.is_start())
             || mark.is_some_and(|mark| {
@@ -322,8 +320,7 @@ async fn take_offset(
     }
     let by = By { generation: ready.life.generation, epoch };
     let commit = Commit { partition: state.partition, offset: position.offset, leader: position.leader, by };
-    let topic = ready.source.topic.clone();
-    ready.ask(move |consumer| offsets::commit(consumer, &topic, &[commit])).await?;
+    ready.commit(vec![commit]).await?;
     state.set_word(Some(word));
     Ok(())
 }

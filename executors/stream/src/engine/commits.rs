@@ -6,28 +6,24 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    sync::{Arc, Weak},
+    sync::Arc,
     time::Duration,
 };
 
 use millstream_protocol::Partition;
-use tokio::time::{Instant, MissedTickBehavior, interval};
+use tokio::time::Instant;
 
-use super::{
-    Engine, PartitionState, Stage, Stop,
-    partition::{Durable, Word},
-    setup::Ready,
-};
+use super::{PartitionState, Stage, Stop, Trouble, looks::Looks, partition::Word, setup::Ready};
 use crate::{
     blocks::{Mark, store::CassandraList},
     source::{
-        offsets::{self, Commit},
+        offsets::Commit,
         start::{By, Committed},
     },
 };
 
 /// How often offsets are committed. They are a hint where to start; more often would only cost.
-const COMMIT_EVERY: Duration = Duration::from_secs(1);
+pub(super) const COMMIT_EVERY: Duration = Duration::from_secs(1);
 
 /// How often the group's offset of a partition is looked at on which nothing moves.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -57,7 +53,7 @@ enum Verdict {
 }
 
 /// Pure.
-fn judge(seen: Option<Committed>, ours: Option<Word>, durable: Durable) -> Verdict {
+fn judge(seen: Option<Committed>, ours: Option<Word>, durable: Mark) -> Verdict {
     let Some(Committed { offset, by, .. }) = seen else { return Verdict::Commit };
     let Some(By { epoch, .. }) = by else { return Verdict::Moved(offset) };
     match ours {
@@ -85,9 +81,9 @@ impl Times {
     /// The partitions to look at now: those that moved, and the others by and by.
     fn due<'a>(
         &mut self,
-        all: &'a [(Arc<PartitionState>, Durable)],
+        all: &'a [(Arc<PartitionState>, Mark)],
         now: Instant,
-    ) -> Vec<&'a (Arc<PartitionState>, Durable)> {
+    ) -> Vec<&'a (Arc<PartitionState>, Mark)> {
         let numbers: BTreeSet<Partition> = all.iter().map(|(state, _)| state.partition).collect();
         self.0.retain(|partition, _| numbers.contains(partition));
         all.iter()
@@ -105,28 +101,23 @@ impl Times {
 }
 
 /// Commits and marks, until the engine is gone.
-pub(super) async fn run(engine: Weak<Engine>) {
+pub(super) async fn run(mut looks: Looks) {
     let mut times = Times::default();
-    let mut ticks = interval(COMMIT_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(engine) = engine.upgrade() else { return };
-        let Some(ready) = engine.ready.get() else { continue };
+    while let Some((engine, ready)) = looks.next().await {
         let begin = Instant::now();
-        let all: Vec<(Arc<PartitionState>, Durable)> = engine.with_tasks(|tasks| {
+        let all: Vec<(Arc<PartitionState>, Mark)> = engine.with_tasks(|tasks| {
             let states = tasks.values().flat_map(|task| &task.partitions);
             states.filter_map(|state| Some((state.clone(), state.to_commit()?))).collect()
         });
         let round = async {
             let due: Vec<_> = times.due(&all, begin).into_iter().map(|(state, durable)| (&**state, *durable)).collect();
-            round(ready, &due, &mut times, begin).await;
-            marks(ready, &all, &mut times, begin).await;
+            round(&ready, &due, &mut times, begin).await;
+            marks(&ready, &all, &mut times, begin).await;
         };
         let mut round = std::pin::pin!(round);
         if tokio::time::timeout(SHOWN_AFTER, &mut round).await.is_err() {
             let waits = format!("Kafka or Cassandra has not answered a commit for {} s", SHOWN_AFTER.as_secs());
-            engine.shared.health.commits.set(super::Trouble::stalled(waits));
+            engine.shared.health.commits.set(Trouble::stalled(waits));
             round.await;
         }
         engine.shared.health.commits.clear();
@@ -140,7 +131,7 @@ pub(super) async fn run(engine: Weak<Engine>) {
 }
 
 /// Looks at the group's offsets and commits what is to be committed. Failures are tried again the next time.
-async fn round(ready: &Ready, due: &[(&PartitionState, Durable)], times: &mut Times, now: Instant) {
+async fn round(ready: &Ready, due: &[(&PartitionState, Mark)], times: &mut Times, now: Instant) {
     if due.is_empty() {
         return;
     }
@@ -188,10 +179,8 @@ fn moved(ready: &Ready, state: &PartitionState, offset: i64) {
     state.request_stop(Stop::anew(format!("the group's offset was moved to {offset} by a person; beginning there")));
 }
 
-async fn look(ready: &Ready, due: &[(&PartitionState, Durable)]) -> Option<BTreeMap<i32, Committed>> {
-    let (topic, partitions) =
-        (ready.source.topic.clone(), due.iter().map(|(state, _)| state.partition).collect::<Vec<_>>());
-    match ready.ask(move |consumer| offsets::committed(consumer, &topic, &partitions)).await {
+async fn look(ready: &Ready, due: &[(&PartitionState, Mark)]) -> Option<BTreeMap<i32, Committed>> {
+    match ready.committed(due.iter().map(|(state, _)| state.partition).collect()).await {
         Ok(seen) => Some(seen),
         Err(error) => {
             tracing::warn!(%error, "the group's offsets could not be read");
@@ -201,24 +190,23 @@ async fn look(ready: &Ready, due: &[(&PartitionState, Durable)]) -> Option<BTree
     }
 }
 
-async fn commit(ready: &Ready, commits: &[(&PartitionState, Durable)]) -> bool {
+async fn commit(ready: &Ready, commits: &[(&PartitionState, Mark)]) -> bool {
     if commits.is_empty() {
         return true;
     }
     let generation = ready.life.generation;
     let list: Vec<Commit> = commits
         .iter()
-        .map(|(state, Durable { offset, epoch, leader })| {
+        .map(|(state, Mark { offset, epoch, leader })| {
             let by = By { generation, epoch: *epoch };
             Commit { partition: state.partition, offset: *offset, leader: *leader, by }
         })
         .collect();
-    let topic = ready.source.topic.clone();
-    let result = ready.ask(move |consumer| offsets::commit(consumer, &topic, &list)).await;
+    let result = ready.commit(list).await;
     ready.metrics.committed(result.is_ok());
     match result {
         Ok(()) => {
-            for (state, Durable { offset, epoch, .. }) in commits {
+            for (state, Mark { offset, epoch, .. }) in commits {
                 state.set_word(Some(Word { offset: *offset, epoch: *epoch }));
             }
             true
@@ -230,7 +218,7 @@ async fn commit(ready: &Ready, commits: &[(&PartitionState, Durable)]) -> bool {
     }
 }
 
-async fn marks(ready: &Ready, all: &[(Arc<PartitionState>, Durable)], times: &mut Times, now: Instant) {
+async fn marks(ready: &Ready, all: &[(Arc<PartitionState>, Mark)], times: &mut Times, now: Instant) {
     for (state, durable) in all {
         let time = times.of(state.partition, now);
         let word = Word { offset: durable.offset, epoch: durable.epoch };
@@ -244,11 +232,10 @@ async fn marks(ready: &Ready, all: &[(Arc<PartitionState>, Durable)], times: &mu
 }
 
 /// Writes the mark. One that is lost is written again by and by.
-async fn mark(ready: &Ready, state: &PartitionState, durable: Durable) -> bool {
+async fn mark(ready: &Ready, state: &PartitionState, durable: Mark) -> bool {
     let Some(timestamp_us) = state.mark_us(durable.offset) else { return false };
-    let mark = Mark { offset: durable.offset, epoch: durable.epoch, leader: durable.leader };
     let list = CassandraList::new(ready.blocks.clone(), state.partition);
-    match list.put_mark(mark, timestamp_us).await {
+    match list.put_mark(durable, timestamp_us).await {
         Ok(()) => true,
         Err(error) => {
             tracing::warn!(partition = state.partition, %error, "mark of what is durable could not be written");
@@ -258,7 +245,7 @@ async fn mark(ready: &Ready, state: &PartitionState, durable: Durable) -> bool {
 }
 
 /// Says of partitions that leave or have stopped, once, what is durable. Whether all of it is committed.
-pub(super) async fn settle(ready: &Ready, leaving: &[(&PartitionState, Durable)]) -> bool {
+pub(super) async fn settle(ready: &Ready, leaving: &[(&PartitionState, Mark)]) -> bool {
     for (state, durable) in leaving {
         mark(ready, state, *durable).await;
     }
@@ -278,7 +265,7 @@ pub(super) async fn settle(ready: &Ready, leaving: &[(&PartitionState, Durable)]
 mod tests {
     use super::*;
 
-    const DURABLE: Durable = Durable { offset: 10, epoch: 3, leader: -1 };
+    const DURABLE: Mark = Mark { offset: 10, epoch: 3, leader: -1 };
 
     fn seen(offset: i64, epoch: u64) -> Option<Committed> {
         Some(Committed { offset, leader: -1, by: Some(By { generation: 1, epoch }) })

@@ -17,6 +17,7 @@ mod guard;
 pub mod health;
 mod keeper;
 mod lane;
+mod looks;
 pub mod partition;
 mod pump;
 mod schema;
@@ -39,13 +40,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use self::setup::Ready;
 pub use self::{
     bell::Bell,
     counters::{Stage, TaskCounters},
     health::{Health, Trouble},
     partition::{Again, PartitionState, Stop},
 };
+use self::{looks::Looks, setup::Ready};
 use crate::{
     budget::{Budget, queue_bytes_per_partition},
     clock,
@@ -117,9 +118,9 @@ impl Engine {
             failure: watch::Sender::new(None),
         });
         let engine = Arc::new(Engine { shared, ready: Arc::default(), tasks: Mutex::default() });
-        tokio::spawn(commits::run(Arc::downgrade(&engine)));
-        tokio::spawn(topic::watch(Arc::downgrade(&engine)));
-        tokio::spawn(schema::watch(Arc::downgrade(&engine)));
+        tokio::spawn(commits::run(Looks::every(commits::COMMIT_EVERY, &engine)));
+        tokio::spawn(topic::watch(Looks::every(topic::LOOK_EVERY, &engine)));
+        tokio::spawn(schema::watch(Looks::every(schema::LOOK_EVERY, &engine)));
         engine
     }
 

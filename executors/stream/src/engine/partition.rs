@@ -14,7 +14,7 @@ use super::{
     counters::{TIERS, TaskCounters},
 };
 use crate::{
-    blocks::window::Window,
+    blocks::{Mark, window::Window},
     sink::work::{SharedTracker, with_tracker},
 };
 
@@ -88,21 +88,18 @@ impl Stop {
         Stop { reason: reason.into(), again: Again::Later }
     }
 
+    /// Whether a person, or at least time, is needed before it begins again.
+    pub fn status(&self) -> PartitionStatus {
+        match self.again {
+            Again::Moved(_) | Again::Later => PartitionStatus::Stopped,
+            Again::AtOnce | Again::Doubted | Again::From(_) => PartitionStatus::Stalled,
+        }
+    }
+
     /// Something that a new begin mends.
     pub fn anew(reason: impl Into<String>) -> Stop {
         Stop { reason: reason.into(), again: Again::AtOnce }
     }
-}
-
-/// All below is durable: what is committed and marked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Durable {
-    /// Lowest offset that is not durable.
-    pub offset: i64,
-    /// The newest epoch by which the partition stamps.
-    pub epoch: u64,
-    /// Leader epoch of the log there; negative while unknown.
-    pub leader: i32,
 }
 
 /// What was last committed for a partition by this process, or found and taken as ours.
@@ -183,19 +180,19 @@ impl PartitionState {
     }
 
     /// What is to be committed: what is durable, unless [`PartitionState::take_last_commit`] has been here since the start.
-    pub fn to_commit(&self) -> Option<Durable> {
+    pub fn to_commit(&self) -> Option<Mark> {
         self.settled().filter(|_| !self.is_committed.load(Relaxed))
     }
 
     /// The newest epoch it stamps by is asked for first: what becomes durable meanwhile under a newer one counts as well.
-    fn settled(&self) -> Option<Durable> {
+    fn settled(&self) -> Option<Mark> {
         let epoch = self.epoch();
-        self.durable().map(|offset| Durable { offset, epoch, leader: self.leader() })
+        self.durable().map(|offset| Mark { offset, epoch, leader: self.leader() })
     }
 
     /// What a partition that has stopped commits, once until its next start, and whatever comes of it: from then on the
     /// group's offset is a person's, or a newer version's, and a commit that is made again would undo theirs.
-    pub fn take_last_commit(&self) -> Option<Durable> {
+    pub fn take_last_commit(&self) -> Option<Mark> {
         self.settled().filter(|_| !self.is_committed.swap(true, Relaxed))
     }
 
@@ -368,7 +365,7 @@ mod tests {
         let (state, _stops) = PartitionState::new(0, Arc::default());
         assert_eq!(state.to_commit(), None);
         state.set_tracker(Arc::new(StdMutex::new(Tracker::new(5))));
-        let durable = |offset| Some(Durable { offset, epoch: 0, leader: -1 });
+        let durable = |offset| Some(Mark { offset, epoch: 0, leader: -1 });
         assert_eq!(state.to_commit(), durable(5));
         assert_eq!(state.take_last_commit(), durable(5));
         assert_eq!((state.to_commit(), state.take_last_commit(), state.durable()), (None, None, Some(5)));

@@ -2,11 +2,7 @@
 //! executor starts anew. Columns that were dropped and added again: Cassandra hides their cells that are older than the
 //! drop, so what was on its way then must be written again, younger.
 
-use std::{
-    collections::BTreeMap,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use millstream_pipeline::Binding;
 use millstream_protocol::Partition;
@@ -14,32 +10,38 @@ use millstream_spec::CassandraSink;
 use scylla::{
     client::session::Session,
     deserialize::DeserializationError,
-    errors::{ExecutionError, IntoRowsResultError, RowsError},
+    errors::{ExecutionError, IntoRowsResultError, MaybeFirstRowError, RowsError},
+    response::query_result::QueryRowsResult,
     statement::unprepared::Statement,
     value::CqlTimestamp,
 };
-use tokio::time::{MissedTickBehavior, interval};
 use uuid::Uuid;
 
-use super::{Again, Engine, Stop};
+use super::{Again, Stop, looks::Looks};
 
 /// How often it is asked: what was acknowledged up to two looks before is written again.
-const LOOK_EVERY: Duration = Duration::from_secs(5);
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 
-/// The table's dropped columns.
+/// The table as the executor's rows are made for it.
 pub(super) struct Schema {
     session: Arc<Session>,
     sink: CassandraSink,
     columns: Vec<String>,
-    /// As [`Schema::dropped_us`], when the executor began.
-    before: Option<i64>,
-    /// As [`table_id`], when the executor began.
-    id: Option<Uuid>,
+    /// When the executor began.
+    before: Seen,
 }
 
-/// Why they could not be read.
+/// What is told of a table.
+pub(super) struct Seen {
+    /// Its identity: another one after it was dropped and made again. None when there is no table.
+    id: Option<Uuid>,
+    /// When each dropped column was dropped last, in microseconds since the epoch.
+    dropped: BTreeMap<String, i64>,
+}
+
+/// Why it could not be read.
 #[derive(Debug, thiserror::Error)]
-#[error("dropped columns could not be read")]
+#[error("the table's identity and dropped columns could not be read")]
 pub(super) enum SchemaError {
     /// The request failed.
     Execution(#[from] ExecutionError),
@@ -47,40 +49,40 @@ pub(super) enum SchemaError {
     Result(#[from] IntoRowsResultError),
     /// The rows are not as expected.
     Rows(#[from] RowsError),
+    /// The first row is not as expected.
+    First(#[from] MaybeFirstRowError),
     /// A row is not as expected.
     Row(#[from] DeserializationError),
 }
 
-/// When each dropped column of a table was dropped last, in microseconds since the epoch.
-pub(super) type Dropped = BTreeMap<String, i64>;
+/// Looks at a table.
+pub(super) async fn look(session: &Session, sink: &CassandraSink) -> Result<Seen, SchemaError> {
+    let id = ask(session, sink, "id FROM system_schema.tables").await?;
+    let id = id.maybe_first_row::<(Uuid,)>()?.map(|(id,)| id);
+    Ok(Seen { id, dropped: dropped(session, sink).await? })
+}
 
-/// Reads the dropped columns of a table.
-pub(super) async fn dropped(session: &Session, sink: &CassandraSink) -> Result<Dropped, SchemaError> {
-    let cql = "SELECT column_name, dropped_time FROM system_schema.dropped_columns \
-               WHERE keyspace_name = ? AND table_name = ?";
-    let rows = session.query_unpaged(Statement::new(cql), (&sink.keyspace, &sink.table)).await?.into_rows_result()?;
-    let mut all = BTreeMap::new();
-    for row in rows.rows::<(String, CqlTimestamp)>()? {
+async fn dropped(session: &Session, sink: &CassandraSink) -> Result<BTreeMap<String, i64>, SchemaError> {
+    let answer = ask(session, sink, "column_name, dropped_time FROM system_schema.dropped_columns").await?;
+    let mut dropped = BTreeMap::new();
+    for row in answer.rows::<(String, CqlTimestamp)>()? {
         let (name, CqlTimestamp(millis)) = row?;
         // Stored in µs, told in ms.
-        all.insert(name, millis.saturating_add(1).saturating_mul(1_000));
+        dropped.insert(name, millis.saturating_add(1).saturating_mul(1_000));
     }
-    Ok(all)
+    Ok(dropped)
+}
+
+async fn ask(session: &Session, sink: &CassandraSink, what: &str) -> Result<QueryRowsResult, SchemaError> {
+    let statement = Statement::new(format!("SELECT {what} WHERE keyspace_name = ? AND table_name = ?"));
+    Ok(session.query_unpaged(statement, (&sink.keyspace, &sink.table)).await?.into_rows_result()?)
 }
 
 impl Schema {
-    /// `before` and `id`: what was dropped, and the table, when nothing had been read of it yet.
-    pub(super) fn new(
-        session: Arc<Session>,
-        sink: &CassandraSink,
-        binding: &Binding,
-        before: &Dropped,
-        id: Option<Uuid>,
-    ) -> Self {
+    /// `before`: what was seen when nothing had been read of the table yet.
+    pub(super) fn new(session: Arc<Session>, sink: &CassandraSink, binding: &Binding, before: Seen) -> Self {
         let columns = binding.columns().iter().map(|column| column.name.clone()).collect();
-        let mut schema = Schema { session, sink: sink.clone(), columns, before: None, id };
-        schema.before = schema.newest(before);
-        schema
+        Schema { session, sink: sink.clone(), columns, before }
     }
 
     /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
@@ -89,53 +91,37 @@ impl Schema {
         Ok(self.newest(&dropped(&self.session, &self.sink).await?))
     }
 
-    fn newest(&self, dropped: &Dropped) -> Option<i64> {
+    fn newest(&self, dropped: &BTreeMap<String, i64>) -> Option<i64> {
         self.columns.iter().filter_map(|column| dropped.get(column)).max().copied()
     }
 }
 
-/// The table's identity: another one after it was dropped and made again. None when there is no table.
-pub(super) async fn table_id(session: &Session, sink: &CassandraSink) -> Result<Option<Uuid>, SchemaError> {
-    let cql = "SELECT id FROM system_schema.tables WHERE keyspace_name = ? AND table_name = ?";
-    let rows = session.query_unpaged(Statement::new(cql), (&sink.keyspace, &sink.table)).await?.into_rows_result()?;
-    let row = rows.rows::<(Uuid,)>()?.next().transpose()?;
-    Ok(row.map(|(id,)| id))
-}
-
 /// Looks until the engine is gone.
-pub(super) async fn watch(engine: Weak<Engine>) {
-    let mut known: Option<Option<i64>> = None;
-    // What was durable at the last look and at the one before.
+pub(super) async fn watch(mut looks: Looks) {
+    let mut known = None;
+    // What was durable at the look before the last, and at the last.
     let mut durable = [BTreeMap::new(), BTreeMap::new()];
-    let mut ticks = interval(LOOK_EVERY);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        ticks.tick().await;
-        let Some(engine) = engine.upgrade() else { return };
-        let Some(ready) = engine.ready.get() else { continue };
-        if let Ok(Some(id)) = table_id(&ready.schema.session, &ready.schema.sink).await
-            && Some(id) != ready.schema.id
-        {
-            let CassandraSink { keyspace, table, .. } = &ready.schema.sink;
+    while let Some((engine, ready)) = looks.next().await {
+        let schema = &ready.schema;
+        let Ok(seen) = look(&schema.session, &schema.sink).await else { continue };
+        if seen.id.is_some() && seen.id != schema.before.id {
+            let CassandraSink { keyspace, table, .. } = &schema.sink;
             return engine.shared.fail(format!("table {keyspace}.{table} was dropped and made again: starting anew"));
         }
-        let Ok(dropped) = ready.schema.dropped_us().await else { continue };
+        let dropped = schema.newest(&seen.dropped);
         let states = engine.consumed();
-        if known.replace(dropped).unwrap_or(ready.schema.before) < dropped {
+        if known.replace(dropped).unwrap_or_else(|| schema.newest(&schema.before.dropped)) < dropped {
             for state in &states {
-                let now = state.durable();
-                let Some(from) = durable[0].get(&state.partition).copied().into_iter().chain(now).min() else {
-                    continue;
-                };
+                let earlier = durable[0].get(&state.partition).copied();
+                let Some(from) = earlier.into_iter().chain(state.durable()).min() else { continue };
                 let reason =
                     format!("a column of the table was dropped; what was written since offset {from} is written again");
                 state.request_stop(Stop { reason, again: Again::From(from) });
             }
         }
-        durable.swap(0, 1);
-        durable[1] = states
-            .iter()
-            .filter_map(|state| Some((state.partition, state.durable()?)))
-            .collect::<BTreeMap<Partition, i64>>();
+        let now: BTreeMap<Partition, i64> =
+            states.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect();
+        let [_, last] = durable;
+        durable = [last, now];
     }
 }

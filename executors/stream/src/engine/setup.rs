@@ -1,13 +1,13 @@
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use millstream_pipeline::{BindError, Binding, ColumnKind, Processor, Transform, bind};
 use millstream_protocol::ExecutorData;
 use millstream_spec::{BadRecord, JobSpec, KafkaSource, Nulls};
 use millstream_topology::{
     cassandra::{Near, connect, table_schema},
-    kafka::client_config,
+    kafka::{client_config, topic_id},
 };
-use rdkafka::{ClientConfig, error::KafkaResult};
+use rdkafka::{ClientConfig, consumer::Consumer as _, error::KafkaResult};
 use scylla::client::session::Session;
 use tokio::sync::{Semaphore, mpsc};
 
@@ -32,7 +32,13 @@ use crate::{
     dead_letter::Writer,
     metrics::Metrics,
     sink::{BATCHES_AHEAD, Sink, plan::Rules, target::Table},
-    source::{self, SourceConsumer, context::SourceContext, tier::Brokers},
+    source::{
+        self, SourceConsumer,
+        context::SourceContext,
+        offsets::{self, Commit},
+        start::Committed,
+        tier::Brokers,
+    },
 };
 
 /// Questions to Kafka at once: each blocks a thread.
@@ -73,6 +79,27 @@ impl Ready {
     }
 }
 
+impl Ready {
+    /// Kafka's id of the topic now; none when there is no topic of this name, empty where brokers know no ids. The inner
+    /// error is Kafka's text.
+    pub(super) async fn topic_id(&self) -> KafkaResult<Result<Option<String>, String>> {
+        let topic = self.source.topic.clone();
+        self.ask(move |consumer| Ok(topic_id(consumer.client(), &topic))).await
+    }
+
+    /// What the group has committed for these partitions.
+    pub(super) async fn committed(&self, partitions: Vec<i32>) -> KafkaResult<BTreeMap<i32, Committed>> {
+        let topic = self.source.topic.clone();
+        self.ask(move |consumer| offsets::committed(consumer, &topic, &partitions)).await
+    }
+
+    /// Commits, and waits for the answer.
+    pub(super) async fn commit(&self, commits: Vec<Commit>) -> KafkaResult<()> {
+        let topic = self.source.topic.clone();
+        self.ask(move |consumer| offsets::commit(consumer, &topic, &commits)).await
+    }
+}
+
 /// Why setup has not succeeded yet.
 enum SetupError {
     /// It is tried again; a person may have to act, or not.
@@ -110,15 +137,14 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let session = connect(&job.sink, &near).await.map_err(|error| SetupError::Later(trouble(&error)))?;
     let session = Arc::new(session);
     let later = |error: &dyn std::error::Error| SetupError::Later(Trouble::stalled(causes(error)));
-    let table_id = schema::table_id(&session, &job.sink).await.map_err(|error| later(&error))?;
-    let dropped = schema::dropped(&session, &job.sink).await.map_err(|error| later(&error))?;
+    let seen = schema::look(&session, &job.sink).await.map_err(|error| later(&error))?;
     let binding = bind_table(&session, job, transform).await?;
     let table = Table::prepare(session.clone(), job.sink.clone(), transform.clone(), binding.clone());
     let table = table.await.map_err(|error| later(&error))?;
     let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
     let has_old = before::exist(&session, keyspace).await.map_err(|error| later(&error))?;
     let old_lists = has_old.then(|| OldLists::new(session.clone(), keyspace, name, topic));
-    let schema = Schema::new(session.clone(), &job.sink, &binding, &dropped, table_id);
+    let schema = Schema::new(session.clone(), &job.sink, &binding, seen);
     let blocks = Statements::prepare(session, keyspace, name, topic);
     let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
 

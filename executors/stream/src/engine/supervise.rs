@@ -56,11 +56,7 @@ pub(super) async fn run(
     let mut why = Again::AtOnce;
     loop {
         if let Some(stop) = stop.take() {
-            let status = match stop.again {
-                Again::Moved(_) | Again::Later => PartitionStatus::Stopped,
-                Again::AtOnce | Again::Doubted | Again::From(_) => PartitionStatus::Stalled,
-            };
-            state.set_status(status, Some(stop.reason.clone()));
+            state.set_status(stop.status(), Some(stop.reason.clone()));
             state.set_stopped_at(match stop.again {
                 Again::Moved(offset) => Some(offset),
                 _ => None,
@@ -112,10 +108,7 @@ async fn consume(
         () = leave.cancelled() => None,
     };
     let (status, reason) = match &stop {
-        Some(Stop { again: Again::AtOnce | Again::Doubted | Again::From(_), reason }) => {
-            (PartitionStatus::Stalled, Some(reason.clone()))
-        }
-        Some(stop) => (PartitionStatus::Stopped, Some(stop.reason.clone())),
+        Some(stop) => (stop.status(), Some(stop.reason.clone())),
         None => (PartitionStatus::Draining, None),
     };
     state.set_consumed(false);
@@ -142,8 +135,7 @@ async fn begin(ready: &Ready, state: &PartitionState, why: Again) -> Result<Begi
             Err(BeginError::Start(error @ (StartError::Gap { at, .. } | StartError::BeyondEnd { at, .. }))) => {
                 return Err(Stop { reason: error.to_string(), again: Again::Moved(at) });
             }
-            Err(BeginError::Refused(reason)) => return Err(Stop::other(reason)),
-            Err(BeginError::NoTopic(reason)) => return Err(Stop { reason, again: Again::Later }),
+            Err(BeginError::Refused(reason) | BeginError::NoTopic(reason)) => return Err(Stop::other(reason)),
             Err(BeginError::Later(reason)) => reason,
         };
         state.set_status(PartitionStatus::Stalled, Some(reason));
@@ -169,9 +161,9 @@ async fn wait_for_repair(ready: &Ready, state: &PartitionState, again: Again) {
     loop {
         look_at_log_end(ready, state).await;
         match again {
-            Again::AtOnce | Again::Doubted | Again::From(_) => return tokio::time::sleep(AT_ONCE).await,
-            Again::Later => return tokio::time::sleep(LOOK_AGAIN).await,
             Again::Moved(_) => tokio::time::sleep(LOOK_AT_GROUP).await,
+            Again::Later => return tokio::time::sleep(LOOK_AGAIN).await,
+            Again::AtOnce | Again::Doubted | Again::From(_) => return tokio::time::sleep(AT_ONCE).await,
         }
         if is_moved_by_person(ready, state).await {
             return;
@@ -181,7 +173,6 @@ async fn wait_for_repair(ready: &Ready, state: &PartitionState, again: Again) {
 
 /// A person's commit carries no word of ours; a commit that Kafka has forgotten is none.
 async fn is_moved_by_person(ready: &Ready, state: &PartitionState) -> bool {
-    let (topic, partition) = (ready.source.topic.clone(), state.partition);
-    let committed = ready.ask(move |consumer| offsets::committed(consumer, &topic, &[partition])).await;
-    committed.is_ok_and(|committed| committed.get(&partition).is_some_and(|committed| committed.by.is_none()))
+    let committed = ready.committed(vec![state.partition]).await;
+    committed.is_ok_and(|committed| committed.get(&state.partition).is_some_and(|committed| committed.by.is_none()))
 }

@@ -6,11 +6,12 @@ use rdkafka::{
     ClientConfig, Message as _, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
+    message::BorrowedMessage,
 };
 
 use millstream_topology::kafka::{leader_epoch, topic_id};
 
-use crate::dead_letter::Content;
+use crate::{blocks::is_another_log, dead_letter::Content};
 
 /// For a record that is there, with a healthy broker, a fraction of a second is enough.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -43,23 +44,33 @@ pub fn read_one(
     config.set("enable.partition.eof", "true").set("topic.metadata.propagation.max.ms", UNKNOWN_TOPIC_MS);
     let consumer: BaseConsumer = config.create()?;
     if let Ok(Some(now)) = topic_id(consumer.client(), topic)
-        && ![now.as_str(), id].contains(&"")
-        && now != id
+        && is_another_log(&now, id)
     {
         return Ok(Answer::Gone { why: "its topic was deleted and made anew", is_sure: true });
     }
+    match first_at(&consumer, topic, partition, offset) {
+        Ok(message) if message.offset() == offset => {
+            Ok(Answer::Found(Box::new(Content::of(&message, message.headers()))))
+        }
+        Ok(_) => Ok(Answer::Gone { why: "retention or compaction has removed it", is_sure: true }),
+        Err(error) => gone(&error).map(|why| Answer::Gone { why, is_sure: false }).ok_or(error),
+    }
+}
+
+/// The first record at or after `offset`, or what Kafka says instead.
+fn first_at<'c>(
+    consumer: &'c BaseConsumer,
+    topic: &str,
+    partition: i32,
+    offset: i64,
+) -> Result<BorrowedMessage<'c>, KafkaError> {
     let mut assignment = TopicPartitionList::new();
     assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     consumer.assign(&assignment)?;
     let begin = Instant::now();
     while begin.elapsed() < PATIENCE {
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) if message.offset() == offset => {
-                return Ok(Answer::Found(Box::new(Content::of(&message, message.headers()))));
-            }
-            Some(Ok(_)) => return Ok(Answer::Gone { why: "retention or compaction has removed it", is_sure: true }),
-            Some(Err(error)) => return gone(&error).map(|why| Answer::Gone { why, is_sure: false }).ok_or(error),
-            None => {}
+        if let Some(answer) = consumer.poll(Duration::from_millis(200)) {
+            return answer;
         }
     }
     Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
@@ -84,25 +95,16 @@ fn gone(error: &KafkaError) -> Option<&'static str> {
 
 /// Offset and leader epoch of the first record at or after `offset`; none when there is none within the patience.
 pub fn leader_epoch_at(
-    config: ClientConfig,
+    mut config: ClientConfig,
     topic: &str,
     partition: i32,
     offset: i64,
 ) -> Result<Option<(i64, i32)>, KafkaError> {
-    let mut config = config;
     config.set("enable.partition.eof", "true");
     let consumer: BaseConsumer = config.create()?;
-    let mut assignment = TopicPartitionList::new();
-    assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
-    consumer.assign(&assignment)?;
-    let begin = Instant::now();
-    while begin.elapsed() < PATIENCE {
-        match consumer.poll(Duration::from_millis(200)) {
-            Some(Ok(message)) => return Ok(Some((message.offset(), leader_epoch(&message).unwrap_or(-1)))),
-            Some(Err(KafkaError::PartitionEOF(_))) => return Ok(None),
-            Some(Err(error)) => return Err(error),
-            None => {}
-        }
+    match first_at(&consumer, topic, partition, offset) {
+        Ok(message) => Ok(Some((message.offset(), leader_epoch(&message).unwrap_or(-1)))),
+        Err(KafkaError::PartitionEOF(_)) => Ok(None),
+        Err(error) => Err(error),
     }
-    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
 }
