@@ -13,7 +13,7 @@ use millstream_protocol::{
 };
 use millstream_spec::JobSpec;
 use millstream_topology::{
-    blocks::{begun, ensure_table},
+    blocks::{begun, connect_with_table},
     cassandra::{Near, connect},
 };
 use tokio::{
@@ -156,14 +156,14 @@ async fn generation(options: &Options, job: &JobSpec) -> anyhow::Result<u64> {
     if let (Some(generation), false) = (options.generation, options.create_blocks_table) {
         return Ok(generation);
     }
-    let (session, keyspace) = (connect(&job.sink, &Near::default()).await?, &job.sink.keyspace);
-    if options.create_blocks_table {
-        ensure_table(&session, keyspace).await?;
-    }
+    let session = match options.create_blocks_table {
+        true => connect_with_table(&job.sink).await?,
+        false => connect(&job.sink, &Near::default()).await?,
+    };
     if let Some(generation) = options.generation {
         return Ok(generation);
     }
-    let begun = begun(&session, keyspace, &job.name.0, &job.source.topic).await?;
+    let begun = begun(&session, job).await?;
     Ok(begun.map_or(1, |begun| if begun.meaning == job.meaning() { begun.generation } else { begun.generation + 1 }))
 }
 

@@ -4,10 +4,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use millstream_placement::JobTopology;
 use millstream_spec::JobSpec;
-use millstream_topology::{
-    CassandraError, KafkaError, TopologyError, Watcher, blocks,
-    cassandra::{Near, connect},
-};
+use millstream_topology::{KafkaError, TopologyError, Watcher, blocks};
 use tokio::sync::mpsc;
 use tokio_util::task::AbortOnDropHandle;
 
@@ -116,15 +113,10 @@ async fn watch(number: u64, name: String, spec: JobSpec, out: mpsc::Sender<Chang
 
 /// A job that was deployed by an earlier release has no table of blocks of this shape yet. Only the scheduler makes it.
 async fn make_table(name: &str, spec: &JobSpec) {
-    while let Err(error) = ensure_table(spec).await {
+    while let Err(error) = blocks::connect_with_table(&spec.sink).await {
         tracing::warn!(job = name, error = crate::chain(&error), "table of timestamp blocks");
         tokio::time::sleep(RETRY_AFTER).await;
     }
-}
-
-async fn ensure_table(spec: &JobSpec) -> Result<(), CassandraError> {
-    let session = connect(&spec.sink, &Near::default()).await?;
-    blocks::ensure_table(&session, &spec.sink.keyspace).await
 }
 
 fn is_missing(error: &TopologyError) -> bool {

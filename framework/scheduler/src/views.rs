@@ -15,4 +15,4 @@ pub use lag::lag;
 pub use summary::{counted, plural};
 pub use types::*;
 pub use wait::without_room;
-pub use why::why;
+pub use why::{repeated_crashes, why};

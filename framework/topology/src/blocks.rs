@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures_util::future::try_join_all;
+use millstream_spec::{CassandraSink, JobSpec};
 use scylla::{
     client::session::Session,
     deserialize::row::DeserializeRow,
@@ -10,7 +11,7 @@ use scylla::{
     statement::{Consistency, unprepared::Statement},
 };
 
-use crate::cassandra::{CassandraError, require_keyspace, table_exists};
+use crate::cassandra::{CassandraError, Near, connect, require_keyspace, table_exists};
 
 /// Its name, in the sink's keyspace.
 pub const EPOCHS: &str = "millstream_epochs";
@@ -24,9 +25,16 @@ const KNOWN_WITHIN: Duration = Duration::from_secs(10);
 /// Pause between looks at it.
 const ASKED_AGAIN_AFTER: Duration = Duration::from_millis(250);
 
+/// A session of a job's sink in which the table is there. For the scheduler, and for who stands in for it.
+pub async fn connect_with_table(sink: &CassandraSink) -> Result<Session, CassandraError> {
+    let session = connect(sink, &Near::default()).await?;
+    ensure_table(&session, &sink.keyspace).await?;
+    Ok(session)
+}
+
 /// Makes the table unless it is there. For the scheduler: one process changes the schema, executors only read and insert. A
 /// user without the right to create tables can have it made beforehand.
-pub async fn ensure_table(session: &Session, keyspace: &str) -> Result<(), CassandraError> {
+async fn ensure_table(session: &Session, keyspace: &str) -> Result<(), CassandraError> {
     require_keyspace(session, keyspace).await?;
     if !table_exists(session, keyspace, EPOCHS).await? {
         let made = session.query_unpaged(create_cql(keyspace), ()).await;
@@ -59,10 +67,10 @@ pub struct Begun {
 
 /// Reads the newest generation of a job's lists of this topic; none when no list has begun. A scheduler that lost its state
 /// goes on from there.
-pub async fn begun(session: &Session, keyspace: &str, job: &str, topic: &str) -> Result<Option<Begun>, CassandraError> {
+pub async fn begun(session: &Session, spec: &JobSpec) -> Result<Option<Begun>, CassandraError> {
     let begin = Instant::now();
     loop {
-        match try_begun(session, keyspace, job, topic).await {
+        match try_begun(session, spec).await {
             Err(error) if begin.elapsed() < KNOWN_WITHIN => tracing::debug!(%error, "asked again"),
             done => return done,
         }
@@ -70,12 +78,12 @@ pub async fn begun(session: &Session, keyspace: &str, job: &str, topic: &str) ->
     }
 }
 
-async fn try_begun(session: &Session, keyspace: &str, job: &str, topic: &str) -> Result<Option<Begun>, CassandraError> {
-    let table = table(keyspace);
+async fn try_begun(session: &Session, spec: &JobSpec) -> Result<Option<Begun>, CassandraError> {
+    let table = table(&spec.sink.keyspace);
     // As many lists as there are partitions of all jobs: few enough for one look at a deploy.
     let all: Vec<(String, String, i32)> =
         rows(session, format!("SELECT DISTINCT job, topic, partition FROM {table}"), ()).await?;
-    let ours = all.into_iter().filter(|(of, from, _)| of == job && from == topic);
+    let ours = all.into_iter().filter(|(job, topic, _)| *job == spec.name.0 && *topic == spec.source.topic);
     let newest = ours.map(async |(job, topic, partition)| {
         let cql =
             format!("SELECT generation, meaning FROM {table} WHERE job = ? AND topic = ? AND partition = ? LIMIT 1");

@@ -67,9 +67,9 @@ pub struct Sink<T> {
     queue: Queue,
     /// When the table was last found as it should be.
     looked_at: Option<Instant>,
-    /// The table was gone, or did not fit: nothing is sent before it is found as it should be, for the driver prepares
-    /// statements anew by itself, whatever types their columns have by then.
-    is_unfit: bool,
+    /// The table was gone, or did not fit, and is looked at again then. Nothing is sent before it is found as it should be, for
+    /// the driver prepares statements anew by itself, whatever types their columns have by then.
+    look_again_at: Option<Instant>,
     /// Since when requests have been in flight, as far as it is not counted yet.
     busy_since: Option<Instant>,
 }
@@ -85,7 +85,17 @@ impl<T: Target> Sink<T> {
     /// Of a table.
     pub fn new(target: Arc<T>, bad_records: Arc<BadRecords>, health: Arc<Health>, metrics: Arc<Metrics>) -> Self {
         let (limit, queue) = (Limit::default(), Queue::default());
-        Sink { target, bad_records, health, metrics, limit, queue, looked_at: None, is_unfit: false, busy_since: None }
+        Sink {
+            target,
+            bad_records,
+            health,
+            metrics,
+            limit,
+            queue,
+            looked_at: None,
+            look_again_at: None,
+            busy_since: None,
+        }
     }
 
     /// With other pauses between retries.
@@ -103,12 +113,10 @@ impl<T: Target> Sink<T> {
             let now = Instant::now();
             while in_flight.len() < self.limit.get() {
                 let Some(work) = self.queue.pop(now) else { break };
-                if self.is_unfit {
-                    // Looks at the table, and sends it back to wait or to be sent.
-                    self.refused(work, String::new()).await?;
-                    continue;
+                match self.look_again_at {
+                    Some(due) => self.hold(work, due).await?,
+                    None => in_flight.push(self.send(work)),
                 }
-                in_flight.push(self.send(work));
             }
             self.metrics.sink(in_flight.len(), self.limit.get());
             self.busy_since = if in_flight.is_empty() { None } else { self.busy_since.or(Some(now)) };
@@ -193,16 +201,12 @@ impl<T: Target> Sink<T> {
     /// The schema changed, or it is one of the rows. A row is given up only when it was refused twice while the table
     /// was looked at in between and after and found as it should be; to split, an older look is good enough.
     async fn refused(&mut self, mut work: Work, detail: String) -> Result<(), String> {
+        if let Some(due) = self.look_again_at {
+            return self.hold(work, due).await;
+        }
         let halves = work.split();
         let looked_at = self.looked_at.filter(|at| halves.is_some() && at.elapsed() < SCHEMA_FRESH);
         let verdict = if looked_at.is_some() { Verdict::Same } else { self.target.check_schema().await };
-        if std::mem::replace(&mut self.is_unfit, matches!(verdict, Verdict::Unfit(_) | Verdict::Unknown(_)))
-            && matches!(verdict, Verdict::Same | Verdict::Renewed)
-        {
-            self.health.sink.clear();
-            self.queue.push(work);
-            return Ok(());
-        }
         self.looked_at = (verdict == Verdict::Same).then(|| looked_at.unwrap_or_else(Instant::now));
         match (verdict, halves) {
             (Verdict::Same, Some(halves)) => self.push_halves(halves),
@@ -218,15 +222,45 @@ impl<T: Target> Sink<T> {
                 self.queue.push(work);
             }
             (Verdict::Renewed, _) => self.queue.push(work),
-            (Verdict::Unfit(reason), _) => {
+            (doubt, _) => return self.doubt(doubt, work),
+        }
+        Ok(())
+    }
+
+    /// While the table does not fit: looks again when that is due, for one request, and lets the others wait.
+    async fn hold(&mut self, work: Work, due: Instant) -> Result<(), String> {
+        if Instant::now() < due {
+            self.queue.retry_at(work, due);
+            return Ok(());
+        }
+        match self.target.check_schema().await {
+            Verdict::Same | Verdict::Renewed => {
+                self.look_again_at = None;
+                self.health.sink.clear();
+                self.queue.push(work);
+                Ok(())
+            }
+            doubt => self.doubt(doubt, work),
+        }
+    }
+
+    /// The table is not, or not known to be, what rows are encoded for.
+    fn doubt(&mut self, verdict: Verdict, work: Work) -> Result<(), String> {
+        let (now, pauses) = (Instant::now(), self.queue.pauses);
+        self.looked_at = None;
+        match verdict {
+            Verdict::Changed(reason) => return Err(reason),
+            Verdict::Unfit(reason) => {
                 self.health.sink.set(Trouble::stopped(reason));
-                self.queue.retry_after_change(work, Instant::now());
+                self.look_again_at = Some(now + pauses.schema);
+                self.queue.retry_after_change(work, now);
             }
-            (Verdict::Unknown(reason), _) => {
+            Verdict::Unknown(reason) => {
                 self.health.sink.set(Trouble::stalled(reason));
-                self.queue.retry(work, Instant::now());
+                self.look_again_at = Some(now + pauses.first);
+                self.queue.retry(work, now);
             }
-            (Verdict::Changed(reason), _) => return Err(reason),
+            Verdict::Same | Verdict::Renewed => self.queue.push(work),
         }
         Ok(())
     }

@@ -62,7 +62,8 @@ impl Queue {
         self.retry_at(work, due);
     }
 
-    fn retry_at(&mut self, mut work: Work, due: Instant) {
+    /// Waits until then.
+    pub(super) fn retry_at(&mut self, mut work: Work, due: Instant) {
         work.failures = work.failures.saturating_add(1);
         self.delayed.push(Delayed { due, work });
     }

@@ -7,10 +7,7 @@ use axum::{
 };
 use millstream_scheduler::{Begun, Input, Refusal, Reply, views};
 use millstream_spec::{Diagnostics, JobSpec, Severity};
-use millstream_topology::{
-    CassandraError, blocks,
-    cassandra::{Near, connect},
-};
+use millstream_topology::{CassandraError, blocks};
 
 use serde::Deserialize;
 
@@ -107,11 +104,9 @@ fn no_room(lacks: &str) -> Failure {
 /// Makes the table of timestamp blocks, and asks it what it knows of the job. Only the scheduler makes it: Cassandra does not
 /// bear two processes that change the schema at once.
 async fn begun(spec: &JobSpec) -> Result<Option<Begun>, CassandraError> {
-    let session = connect(&spec.sink, &Near::default()).await?;
-    let (keyspace, meaning) = (&spec.sink.keyspace, spec.meaning());
-    blocks::ensure_table(&session, keyspace).await?;
-    let begun = blocks::begun(&session, keyspace, &spec.name.0, &spec.source.topic).await?;
-    Ok(begun.map(|begun| Begun { generation: begun.generation, is_same: begun.meaning == meaning }))
+    let session = blocks::connect_with_table(&spec.sink).await?;
+    let begun = blocks::begun(&session, spec).await?;
+    Ok(begun.map(|begun| Begun { generation: begun.generation, is_same: begun.meaning == spec.meaning() }))
 }
 
 /// A job that is right, but not here.

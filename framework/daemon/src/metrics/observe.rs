@@ -64,7 +64,7 @@ impl Metrics {
     }
 
     fn observe_crashes(&self, state: &State, lag: &views::LagView) {
-        for crash in views::why(state, &lag.job).into_iter().flat_map(|why| why.repeated_crashes) {
+        for crash in views::repeated_crashes(state, &lag.job) {
             let (job, topic, partition) = (lag.job.clone(), lag.topic.clone(), crash.partition.to_string());
             self.repeated_crashes.get_or_create(&Partition { job, topic, partition }).set(i64::from(crash.crashes));
         }

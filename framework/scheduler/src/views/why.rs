@@ -70,7 +70,7 @@ pub(super) fn stopped_partitions(partitions: &[PartitionLag]) -> Vec<StoppedPart
 }
 
 /// Where tasks crash again and again, with what a person can do. Partitions with nothing left to read are not to blame.
-pub(super) fn repeated_crashes(state: &State, name: &str) -> Vec<RepeatedCrash> {
+pub fn repeated_crashes(state: &State, name: &str) -> Vec<RepeatedCrash> {
     let Some(job) = state.store.job(&name.to_owned()) else { return vec![] };
     let lags = partitions(state, name);
     let behind = |partition| lags.iter().any(|lag| lag.partition == partition && lag.records != Some(0));
