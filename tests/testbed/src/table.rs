@@ -103,6 +103,13 @@ pub fn timestamp(ms: i64) -> Value {
     }
 }
 
+/// The rows of a small SELECT, each with one value per column.
+pub async fn select(session: &Session, cql: &str) -> Result<Vec<Vec<Value>>> {
+    let rows = session.query_unpaged(cql, ()).await?.into_rows_result()?;
+    let rows: Vec<Row> = rows.rows::<Row>()?.collect::<Result<_, _>>()?;
+    Ok(rows.into_iter().map(|row| row.columns.into_iter().map(json).collect()).collect())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -115,11 +122,4 @@ mod tests {
             assert_eq!(bounds(range - 1).1, bounds(range).0);
         }
     }
-}
-
-/// The rows of a small SELECT, each with one value per column.
-pub async fn select(session: &Session, cql: &str) -> Result<Vec<Vec<Value>>> {
-    let rows = session.query_unpaged(cql, ()).await?.into_rows_result()?;
-    let rows: Vec<Row> = rows.rows::<Row>()?.collect::<Result<_, _>>()?;
-    Ok(rows.into_iter().map(|row| row.columns.into_iter().map(json).collect()).collect())
 }

@@ -139,7 +139,7 @@ fn check_nanos(args: &[ColumnarValue]) -> Result<()> {
     let Some(seconds) = args.first().filter(|arg| arg.data_type().is_floating()) else { return Ok(()) };
     let seconds = seconds.clone().cast_to(&DataType::Float64, None)?.into_array(1)?;
     let seconds = seconds.as_primitive::<Float64Type>();
-    match seconds.iter().flatten().find(|value| !(value.abs() <= MAX_NANO_SECS)) {
+    match seconds.iter().flatten().find(|value| value.is_nan() || value.abs() > MAX_NANO_SECS) {
         None => Ok(()),
         Some(value) => {
             Err(out_of_range(format!("to_timestamp({value}) is outside of 1677 to 2262; use to_timestamp_millis()")))

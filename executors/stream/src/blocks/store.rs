@@ -178,7 +178,8 @@ impl List for CassandraList {
         let before = before.map_or(i64::MAX, |before| before as i64);
         let rows = session.execute_unpaged(newest, (job, topic, self.partition, before)).await?.into_rows_result()?;
         let rows = rows.rows::<EpochRow>().map_err(|error: RowsError| StoreError::Rows(error.to_string()))?;
-        rows.map(|row| row.map(epoch).map_err(|error| StoreError::Rows(error.to_string()))).collect()
+        let epochs: Result<_, _> = rows.map(|row| row.map(epoch)).collect();
+        epochs.map_err(|error| StoreError::Rows(error.to_string()))
     }
 
     async fn mark(&self) -> Result<Option<Mark>, StoreError> {

@@ -74,7 +74,8 @@ impl Guarded {
 fn culprits(count: usize, mut attempt: impl FnMut(std::ops::Range<usize>) -> bool) -> Vec<usize> {
     let mut found = vec![];
     // Ranges that are known to fail, or not yet tried, the first on top.
-    let mut open = vec![0..count];
+    let whole = 0..count;
+    let mut open = vec![whole];
     while let Some(range) = open.pop() {
         if range.is_empty() || attempt(range.clone()) {
             continue;
