@@ -7,6 +7,12 @@ use super::{AHEAD_MAX_US, AHEAD_WAIT_US, Epoch, Life, Mark, Why, YOUNG_US, propo
 /// Epochs read at once: a list grows by about one in ten seconds, and what is needed lies at its end.
 pub const PAGE: i32 = 100;
 
+const ANOTHER_LIST: &str = "the list of timestamp blocks is another one: its table was emptied or restored";
+const ANOTHER_LIFE: &str = "another executor reads another log, generation or group by the same list";
+
+/// What others begin below our position gives what we have read younger timestamps.
+pub const BELOW: &str = "another executor has begun younger timestamps below this position";
+
 /// The list of one partition. Every answer on epochs is linearisable.
 pub trait List: Send + Sync {
     /// Why an answer is missing. After it an append may or may not have happened.
@@ -153,9 +159,7 @@ async fn after<L: List>(list: &L, last: Option<&Epoch>, number: u64) -> Result<E
         // Our append was lost on the way: the same is tried again.
         Some(there) if Some(&there) == last => Err(KeeperError::Early { ahead_us: 0 }),
         None if last.is_none() => Err(KeeperError::Early { ahead_us: 0 }),
-        _ => Err(KeeperError::Anew {
-            reason: "the list of timestamp blocks is another one: its table was emptied or restored",
-        }),
+        _ => Err(KeeperError::Anew { reason: ANOTHER_LIST }),
     }
 }
 
@@ -194,6 +198,20 @@ pub async fn extend<L: List>(
     }
 }
 
+/// Why a consumer that goes by `last` and has read up to `position` must begin anew, if it must: others have changed the
+/// list. Who stamps something new finds this out when it appends; who is idle must look.
+pub fn changed(last: &Epoch, newest_first: &[Epoch], position: i64) -> Option<&'static str> {
+    let newer = newest_first.iter().take_while(|epoch| epoch.number > last.number);
+    let (mut newer, known) = (newer.clone(), newest_first.get(newer.count()));
+    if known != Some(last) {
+        return Some(ANOTHER_LIST);
+    }
+    newer.find_map(|epoch| match last.life.is_same(&epoch.life) {
+        false => Some(ANOTHER_LIFE),
+        true => (epoch.block.from < position).then_some(BELOW),
+    })
+}
+
 /// Whether what another process has appended is of the life we serve.
 fn check<E: std::error::Error>(life: &Life, other: &Life) -> Result<(), KeeperError<E>> {
     if other.meaning != life.meaning && other.generation > life.generation {
@@ -201,8 +219,6 @@ fn check<E: std::error::Error>(life: &Life, other: &Life) -> Result<(), KeeperEr
     }
     match life.is_same(other) {
         true => Ok(()),
-        false => Err(KeeperError::Anew {
-            reason: "another executor reads another log, generation or group by the same list",
-        }),
+        false => Err(KeeperError::Anew { reason: ANOTHER_LIFE }),
     }
 }

@@ -199,7 +199,8 @@ pub struct Mark {
 /// meaning or are read again it lies above all that was ever given.
 pub fn propose(last: Option<&Epoch>, why: Why, from: i64, ahead: i64, now_us: i64, floor_us: i64) -> Block {
     let floor = match last {
-        Some(last) if why.is_start() || from < last.block.from => last.block.end_us(),
+        // Above a mark at its end as well, which may be that of another offset.
+        Some(last) if why.is_start() || from < last.block.from => last.block.end_us() + 1,
         Some(last) => last.block.timestamp_us(from),
         None => i64::MIN,
     };

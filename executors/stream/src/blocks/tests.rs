@@ -253,11 +253,30 @@ fn the_newest_epoch_that_reaches_down_to_an_offset_counts() {
 #[test]
 fn only_what_may_have_been_read_before_keeps_an_old_block() {
     let at = Instant::now();
-    let window = Window::new([epoch(2, 10, 10, 100), epoch(1, 0, 10, 0)], at, 13);
-    assert_eq!(window.need(5, false), Need::Nothing, "another process has gone on from there");
-    assert_eq!((window.need(12, false), window.need(13, false)), (Need::Nothing, Need::Younger));
-    assert_eq!((window.need(13, true), window.need(20, true)), (Need::Nothing, Need::Block));
-    assert!(!window.is_young(at + Duration::from_secs(1)));
+    let window = Window::new([epoch(2, 8, 10, 100), epoch(1, 0, 10, 0)], at, 13);
+    assert_eq!(window.need(7, at), Need::Nothing, "another process has gone on from there");
+    assert_eq!((window.need(12, at), window.need(13, at)), (Need::Nothing, Need::Younger));
+    let before = at - Duration::from_secs(1);
+    assert_eq!((window.need(13, before), window.need(18, before)), (Need::Nothing, Need::Block));
+}
+
+/// The block that was fetched ahead says nothing of what is left of the one before.
+#[test]
+fn what_is_left_of_a_block_grows_old_with_it() {
+    let at = Instant::now();
+    let fetched_ahead = epoch(2, 10, 10, 2_000_000);
+    let window = Window::new([fetched_ahead, epoch(1, 0, 10, 0)], at, 5);
+    assert_eq!((window.need(9, at), window.need(10, at)), (Need::Younger, Need::Younger));
+    let second = |secs: u64| at - Duration::from_secs(secs);
+    assert_eq!((window.need(9, second(1)), window.need(10, second(1))), (Need::Younger, Need::Nothing));
+    assert_eq!((window.need(9, second(3)), window.need(4, at)), (Need::Nothing, Need::Nothing));
+}
+
+#[test]
+fn the_oldest_timestamp_from_an_offset_on_passes_gaps() {
+    let window = Window::new([epoch(2, 20, 10, 100), epoch(1, 0, 10, 0)], Instant::now(), 0);
+    assert_eq!((window.oldest_us(4), window.oldest_us(10), window.oldest_us(25)), (Some(4), Some(100), Some(105)));
+    assert_eq!(window.oldest_us(30), None);
 }
 
 #[test]
@@ -329,15 +348,16 @@ proptest! {
     fn gaps_at_every_place_are_passed(gaps in prop::collection::vec(prop_oneof![Just(1i64), 2i64..200, 1i64..1_000_000_000], 1..40)) {
         let fake = Fake::new();
         let first = begin(&fake, 1, 0, 16);
-        let mut window = Window::new([first], Instant::now() + Duration::from_secs(9), 0);
+        let (at, never_old) = (Instant::now(), Instant::now() + Duration::from_secs(3_600));
+        let mut window = Window::new([first], never_old, 0);
         let (mut offset, mut before) = (0, i64::MIN);
         for gap in gaps {
             fake.passes(Duration::from_millis(200));
-            if window.need(offset, true) == Need::Block {
+            if window.need(offset, at) == Need::Block {
                 let last = window.last().cloned().unwrap();
                 let (epochs, _) = now(extend(&fake, &life(1), last, offset, 16, false)).unwrap();
                 prop_assert_eq!(epochs.len(), 1);
-                window.extend(epochs, Instant::now());
+                window.extend(epochs, never_old);
             }
             let timestamp = window.timestamp_us(offset).unwrap();
             prop_assert!(timestamp > before);

@@ -1,6 +1,6 @@
 //! The blocks one consumer needs now.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::{Block, Epoch};
 
@@ -8,7 +8,8 @@ use super::{Block, Epoch};
 #[derive(Debug, Clone)]
 pub struct Window {
     epochs: Vec<Epoch>,
-    /// Until then the newest block may stamp records that are read for the first time.
+    /// Until then the newest block may stamp records that are read for the first time; an older one as much less long as it
+    /// was made earlier.
     young_until: Instant,
     /// Offsets below may have been read before: they keep the timestamps they have, however old.
     replay_until: i64,
@@ -50,21 +51,26 @@ impl Window {
         self.last().map_or(i64::MIN, |last| last.block.end())
     }
 
-    /// Whether the newest block is young enough for records that are read for the first time.
-    pub fn is_young(&self, now: Instant) -> bool {
-        now < self.young_until
+    /// What the record at `offset` needs at `now`.
+    pub fn need(&self, offset: i64, now: Instant) -> Need {
+        let Some(at) = self.index_of(offset) else { return Need::Block };
+        let block = &self.epochs[at].block;
+        if !block.holds(offset) {
+            return Need::Block;
+        }
+        // Who began the next one inside it had read what lies below: it was stamped by this one. One that begins where this
+        // one ends may only have been fetched ahead.
+        let was_read = || self.epochs.get(at + 1).is_some_and(|next| next.block.from < block.end());
+        if offset < self.replay_until || self.is_young(block, now) || was_read() {
+            return Need::Nothing;
+        }
+        Need::Younger
     }
 
-    /// What the record at `offset` needs. `is_young`: of [`Window::is_young`], asked for once for many records.
-    pub fn need(&self, offset: i64, is_young: bool) -> Need {
-        match self.block_of(offset) {
-            None => Need::Block,
-            Some(block) if !block.holds(offset) => Need::Block,
-            Some(_) if is_young || offset < self.replay_until => Need::Nothing,
-            Some(block) if Some(block) == self.last().map(|last| &last.block) => Need::Younger,
-            // Another process has gone on: from there on its younger block counts.
-            Some(_) => Need::Nothing,
-        }
+    /// Whether a block may stamp records that are read for the first time.
+    fn is_young(&self, block: &Block, now: Instant) -> bool {
+        let before_newest_us = self.last().map_or(0, |last| last.block.anchor_us.saturating_sub(block.anchor_us));
+        now + Duration::from_micros(before_newest_us.max(0) as u64) < self.young_until
     }
 
     /// Whether the next block should be fetched ahead: an eighth of the newest is left, about a second of traffic.
@@ -102,7 +108,22 @@ impl Window {
         self.block_of(offset).map(|block| block.timestamp_us(offset))
     }
 
+    /// The oldest timestamp that it gives any offset from `offset` on; none when it gives none.
+    pub fn oldest_us(&self, offset: i64) -> Option<i64> {
+        let ends = self.epochs.iter().skip(1).map(|next| next.block.from).chain([i64::MAX]);
+        let blocks = self.epochs.iter().map(|epoch| epoch.block).zip(ends);
+        let first = |(block, next): (Block, i64)| {
+            let first = offset.max(block.from);
+            (first < block.end().min(next)).then(|| block.timestamp_us(first))
+        };
+        blocks.filter_map(first).next()
+    }
+
     fn block_of(&self, offset: i64) -> Option<&Block> {
-        self.epochs.iter().rev().map(|epoch| &epoch.block).find(|block| block.from <= offset)
+        self.index_of(offset).map(|at| &self.epochs[at].block)
+    }
+
+    fn index_of(&self, offset: i64) -> Option<usize> {
+        self.epochs.iter().rposition(|epoch| epoch.block.from <= offset)
     }
 }

@@ -147,7 +147,6 @@ fn take_turn<'q>(
     gathered: &mut Gathered<'q>,
 ) {
     let now = Instant::now();
-    let is_young = lane.window.is_young(now);
     // After a stop nothing more is taken, or the commit would pass the record it stopped at.
     if !lane.stopped
         && lane.held_needs(now).is_some_and(|(_, need)| need == Need::Nothing)
@@ -167,7 +166,7 @@ fn take_turn<'q>(
         }
         match queue.poll(Duration::ZERO) {
             None => return lane.queue_is_empty(),
-            Some(Ok(message)) if lane.window.need(message.offset(), is_young) == Need::Nothing => {
+            Some(Ok(message)) if lane.window.need(message.offset(), now) == Need::Nothing => {
                 if let Some(leader) = leader_epoch(&message) {
                     lane.state.set_leader(leader);
                 }

@@ -6,6 +6,7 @@ use super::{PartitionState, Stop, pump::Begin};
 use crate::{
     blocks::{
         Epoch, Speed,
+        keeper::BELOW,
         window::{Need, Window},
     },
     sink::work::{Lane as BatchLane, SharedTracker, with_tracker},
@@ -63,7 +64,7 @@ impl Lane {
     /// What keeps the record that waits, if one does. `now` is compared with the age of its block.
     pub(super) fn held_needs(&self, now: Instant) -> Option<(i64, Need)> {
         let offset = self.held.as_ref()?.offset();
-        Some((offset, self.window.need(offset, self.window.is_young(now))))
+        Some((offset, self.window.need(offset, now)))
     }
 
     /// The offset that needs a block, and whether it is a younger one that it needs: of the record that waits, or, when the
@@ -81,8 +82,7 @@ impl Lane {
         self.extending = false;
         if epochs.iter().any(|epoch| epoch.block.from < self.position) {
             self.stopped = true;
-            let reason = "another executor has begun younger timestamps below this position; beginning anew there";
-            return self.state.request_stop(Stop::anew(reason));
+            return self.state.request_stop(Stop::anew(format!("{BELOW}; beginning anew there")));
         }
         self.window.extend(epochs, young_until);
         self.state.set_window(&self.window);

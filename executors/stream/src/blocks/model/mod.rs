@@ -28,6 +28,8 @@ enum Without {
     Young,
     /// Who reads beyond where another begins goes back there.
     GoingBack,
+    /// Who is idle looks whether others have gone on.
+    Looking,
     /// Another topic id is another log.
     TopicId,
     /// What is durable is marked.
@@ -38,7 +40,7 @@ enum Without {
     ClusterClock,
 }
 
-const RULES: [Without; 11] = [
+const RULES: [Without; 12] = [
     Without::EpochOfCommit,
     Without::EpochOfMark,
     Without::Floor,
@@ -46,6 +48,7 @@ const RULES: [Without; 11] = [
     Without::Condition,
     Without::Young,
     Without::GoingBack,
+    Without::Looking,
     Without::TopicId,
     Without::MarkItself,
     Without::Seal,

@@ -10,7 +10,9 @@ use millstream_spec::Start;
 
 use super::{
     super::{
-        Block, Epoch, Life, Mark, Why, YOUNG_US, propose,
+        Block, Epoch, Life, Mark, Why, YOUNG_US,
+        keeper::changed,
+        propose,
         window::{Need, Window},
     },
     Without,
@@ -127,9 +129,8 @@ impl World {
             let position = self.processes[index].position;
             let Some(record) = self.log.get(position as usize) else { return };
             let key = record.key(self.processes[index].life.generation);
-            let is_young =
-                self.without == Without::Young || self.processes[index].window.is_young(self.at(self.now_us));
-            match self.processes[index].window.need(position, is_young) {
+            let now = if self.without == Without::Young { self.begin } else { self.at(self.now_us) };
+            match self.processes[index].window.need(position, now) {
                 Need::Nothing => {}
                 need => {
                     if !self.extend(index, position, need == Need::Younger) {
@@ -143,7 +144,24 @@ impl World {
             let value = Some((self.log_id, process.life.generation, position));
             process.open.insert(position, Write { key, ts, value });
             process.position += 1;
+            let (position, end) = (process.position, process.window.end());
+            if process.window.is_almost_used(position) && self.random.one_in(2) && !self.extend(index, end, false) {
+                return;
+            }
         }
+    }
+
+    /// Begins anew where others have changed the list.
+    pub(super) fn look(&mut self, index: usize) {
+        if self.without != Without::Looking && self.is_outdated(index) {
+            self.end(index);
+        }
+    }
+
+    pub(super) fn is_outdated(&self, index: usize) -> bool {
+        let newest_first: Vec<Epoch> = self.epochs.iter().rev().cloned().collect();
+        let process = &self.processes[index];
+        process.window.last().is_some_and(|last| changed(last, &newest_first, process.position).is_some())
     }
 
     /// Whether the process goes on.
