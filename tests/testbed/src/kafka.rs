@@ -145,11 +145,28 @@ impl Kafka {
         self.create(topic, name, partitions).await
     }
 
-    /// Makes a topic that has no replica but those on broker `broker`.
-    pub async fn create_topic_on(&self, broker: i32, name: &str, partitions: i32) -> Result<()> {
-        let replica = [broker];
-        let replicas = vec![replica.as_slice(); partitions as usize];
-        self.create(NewTopic::new(name, partitions, TopicReplication::Variable(&replicas)), name, partitions).await
+    /// Makes a topic whose partitions all have their replicas on these brokers, the first of which leads.
+    pub async fn create_topic_on(
+        &self,
+        brokers: &[i32],
+        name: &str,
+        partitions: i32,
+        settings: &[(&str, &str)],
+    ) -> Result<()> {
+        let replicas = vec![brokers; partitions as usize];
+        let mut topic = NewTopic::new(name, partitions, TopicReplication::Variable(&replicas));
+        for (key, value) in settings {
+            topic = topic.set(key, value);
+        }
+        self.create(topic, name, partitions).await
+    }
+
+    /// The brokers whose replica of a topic's first partition is in sync.
+    pub fn in_sync(&self, topic: &str) -> Result<Vec<i32>> {
+        let consumer: BaseConsumer = self.client().create()?;
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_WITHIN)?;
+        let partition = metadata.topics().first().and_then(|topic| topic.partitions().first());
+        Ok(partition.context("the topic is not there")?.isr().to_vec())
     }
 
     async fn create(&self, topic: NewTopic<'_>, name: &str, partitions: i32) -> Result<()> {

@@ -84,14 +84,20 @@ pub(super) async fn try_begin(
         Err(error) => return Err(BeginError::Start(error)),
     };
     if position.begins.is_none() {
-        position = corrected(ready, partition, facts, position, why).await?;
+        position = checked(ready, partition, facts, position, why).await?;
     }
-    if position.begins.is_none() && is_hidden(ready, &epochs, position.offset).await? {
-        position.begins = Some(Why::Repair);
+    // An epoch that begins for another cause says itself from where on rows are written again.
+    let asked = state.repair_from();
+    if matches!(position.begins, None | Some(Why::Generation)) {
+        let hidden = hidden_from(ready, &epochs, mark, position.offset).await?;
+        if let Some(from) = hidden.into_iter().chain(asked).min() {
+            position = repaired(position, from.max(facts.log_start));
+        }
     }
     if let Some(why) = position.begins {
         let epoch = begin_epoch(ready, &list, &life, epochs.first(), facts, (position.offset, why)).await?;
         epochs.insert(0, epoch);
+        asked.into_iter().for_each(|from| state.repaired(from));
     }
     let window = window(ready, state, &epochs, position, facts, &list).await?;
     take_offset(ready, state, facts, &epochs, position).await?;
@@ -139,6 +145,10 @@ async fn read(list: &CassandraList, mark: Option<Mark>) -> Result<Vec<Epoch>, St
 async fn facts(ready: &Ready, partition: i32, is_new: bool) -> Result<Facts, BeginError> {
     let (topic, start) = (ready.source.topic.clone(), ready.source.start);
     let mut facts = ready.ask(move |consumer| offsets::ask(consumer, &topic, partition, start)).await?;
+    if facts.committed.is_some_and(|committed| committed.offset > facts.log_end) {
+        let (topic, config) = (ready.source.topic.clone(), ready.read_config.clone());
+        facts.log_end = ready.ask(move |_| offsets::high_watermark(&config, &topic, partition)).await?;
+    }
     if is_new && facts.committed.is_none() {
         facts.is_later = i64::from(partition) >= partitions_at_begin(ready).await?;
     }
@@ -154,6 +164,9 @@ async fn partitions_at_begin(ready: &Ready) -> Result<i64, BeginError> {
         }
         let topic = ready.source.topic.clone();
         let count = ready.ask(move |consumer| offsets::partitions(consumer, &topic)).await?;
+        if count == 0 {
+            return Err(BeginError::Later("Kafka does not tell how many partitions the topic has".into()));
+        }
         let wanted = Wanted { why: Why::Start, from: count as i64, ahead: 1, floor_us: i64::MIN };
         append(&list, &Arc::new(ready.life.clone()), None, wanted).await?;
     }
@@ -201,8 +214,8 @@ async fn same_until(ready: &Ready, partition: i32, facts: Facts, position: Posit
     Ok(until)
 }
 
-/// What the end of the consumption before asks for.
-async fn corrected(
+/// Goes back to where the log was the same last, where it lost its end since: it may have grown beyond the position again.
+async fn checked(
     ready: &Ready,
     partition: i32,
     facts: Facts,
@@ -210,26 +223,40 @@ async fn corrected(
     why: Again,
 ) -> Result<Position, BeginError> {
     let Position { offset, leader, .. } = position;
-    match why {
-        Again::From(from) => {
-            let from = from.min(offset).max(facts.log_start);
-            Ok(Position { offset: from, leader: if from == offset { leader } else { -1 }, begins: Some(Why::Repair) })
-        }
-        Again::Doubted if leader >= 0 => match same_until(ready, partition, facts, position).await? {
-            // The log is the same: asked with this epoch the broker would only say again that it does not know it.
-            until if until == offset => Ok(Position { leader: -1, ..position }),
-            until => Ok(Position { offset: until, leader: -1, begins: Some(Why::Truncated) }),
-        },
-        _ => Ok(position),
+    // Under one leader a log only grows.
+    if leader < 0 || (why != Again::Doubted && facts.leader <= leader) {
+        return Ok(position);
+    }
+    match same_until(ready, partition, facts, position).await? {
+        // The log is the same: asked with this epoch the broker would only say again that it does not know it.
+        until if until == offset => Ok(Position { leader: -1, ..position }),
+        until => Ok(Position { offset: until, leader: -1, begins: Some(Why::Truncated) }),
     }
 }
 
-/// Whether a column was dropped since the timestamps at this offset: their cells would be hidden.
-async fn is_hidden(ready: &Ready, epochs: &[Epoch], offset: i64) -> Result<bool, BeginError> {
-    let dropped = ready.schema.dropped_us().await.map_err(|error| BeginError::Later(causes(&error)))?;
-    let block =
-        epochs.iter().map(|epoch| epoch.block).find(|block| block.from <= offset).filter(|block| block.holds(offset));
-    Ok(dropped.zip(block).is_some_and(|(dropped_us, block)| block.timestamp_us(offset) <= dropped_us))
+/// Begins `from` on under timestamps of now.
+fn repaired(Position { offset, leader, begins }: Position, from: i64) -> Position {
+    let begins = begins.or(Some(Why::Repair));
+    match from < offset {
+        true => Position { offset: from, leader: -1, begins },
+        false => Position { offset, leader, begins },
+    }
+}
+
+/// From where on rows have timestamps that lie before the last drop of a column: their cells are hidden. What the mark
+/// says was in the table before that; what came after it may have been on its way.
+async fn hidden_from(
+    ready: &Ready,
+    epochs: &[Epoch],
+    mark: Option<Mark>,
+    position: i64,
+) -> Result<Option<i64>, BeginError> {
+    let Some(dropped_us) = ready.schema.dropped_us().await.map_err(|error| BeginError::Later(causes(&error)))? else {
+        return Ok(None);
+    };
+    let from = mark.map_or(position, |mark| mark.offset.min(position));
+    let stamps = Window::new(epochs.iter().cloned(), Instant::now(), 0);
+    Ok(stamps.oldest_us(from).filter(|oldest_us| *oldest_us <= dropped_us).map(|_| from))
 }
 
 /// Appends the epoch with which a partition begins to be read at an offset.
@@ -317,6 +344,10 @@ async fn take_offset(
     if let Some(By { epoch, .. }) = ours.and_then(|committed| committed.by) {
         state.set_word(Some(Word { epoch, ..word }));
         return Ok(());
+    }
+    let now = ready.committed(vec![state.partition]).await?.remove(&state.partition);
+    if now != facts.committed && now.is_some_and(|now| now.by.is_none()) {
+        return Err(BeginError::Later("a person has moved the group's offset meanwhile".into()));
     }
     let by = By { generation: ready.life.generation, epoch };
     let commit = Commit { partition: state.partition, offset: position.offset, leader: position.leader, by };

@@ -13,7 +13,13 @@ use std::{
 use millstream_protocol::Partition;
 use tokio::time::Instant;
 
-use super::{PartitionState, Stage, Stop, Trouble, looks::Looks, partition::Word, setup::Ready};
+use super::{
+    PartitionState, Stage, Stop, Trouble, list,
+    looks::Looks,
+    partition::Word,
+    patience::{SHOWN_AFTER, few_at_once, patiently},
+    setup::Ready,
+};
 use crate::{
     blocks::{Mark, store::CassandraList},
     source::{
@@ -34,8 +40,8 @@ const AGAIN_EVERY: Duration = Duration::from_secs(3_600);
 /// How often what is durable is marked beside the list of epochs.
 const MARK_EVERY: Duration = Duration::from_secs(30);
 
-/// A wait for Kafka's answer to a commit that is longer is shown.
-const SHOWN_AFTER: Duration = Duration::from_secs(5);
+/// For marks of partitions that leave: nothing is lost without one.
+const MARK_PATIENCE: Duration = Duration::from_secs(2);
 
 /// What to do about the group's offset.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,8 +54,10 @@ enum Verdict {
     Repair,
     /// A person has moved it there.
     Moved(i64),
-    /// An executor that is further on, or knows a newer epoch, has spoken last.
+    /// An executor that is further on has spoken last.
     Leave,
+    /// One that knows a newer epoch has: look whether we must begin anew, and leave it else.
+    Newer,
 }
 
 /// Pure.
@@ -59,7 +67,7 @@ fn judge(seen: Option<Committed>, ours: Option<Word>, durable: Mark) -> Verdict 
     match ours {
         Some(word) if word == (Word { offset, epoch }) && durable.offset > offset => Verdict::Commit,
         Some(word) if word == (Word { offset, epoch }) => Verdict::Rest,
-        _ if epoch > durable.epoch => Verdict::Leave,
+        _ if epoch > durable.epoch => Verdict::Newer,
         _ if offset > durable.offset && epoch == durable.epoch => Verdict::Leave,
         _ if ours.is_some() => Verdict::Repair,
         _ => Verdict::Commit,
@@ -114,12 +122,11 @@ pub(super) async fn run(mut looks: Looks) {
             round(&ready, &due, &mut times, begin).await;
             marks(&ready, &all, &mut times, begin).await;
         };
-        let mut round = std::pin::pin!(round);
-        if tokio::time::timeout(SHOWN_AFTER, &mut round).await.is_err() {
+        patiently(round, || {
             let waits = format!("Kafka or Cassandra has not answered a commit for {} s", SHOWN_AFTER.as_secs());
             engine.shared.health.commits.set(Trouble::stalled(waits));
-            round.await;
-        }
+        })
+        .await;
         engine.shared.health.commits.clear();
         let time = begin.elapsed();
         engine.shared.metrics.busy(Stage::Commit, time);
@@ -145,6 +152,10 @@ async fn round(ready: &Ready, due: &[(&PartitionState, Mark)], times: &mut Times
         match verdict {
             Verdict::Rest if !is_old => continue,
             Verdict::Leave => continue,
+            Verdict::Newer => {
+                newer(ready, state).await;
+                continue;
+            }
             Verdict::Moved(offset) => {
                 moved(ready, state, offset);
                 continue;
@@ -179,6 +190,13 @@ fn moved(ready: &Ready, state: &PartitionState, offset: i64) {
     state.request_stop(Stop::anew(format!("the group's offset was moved to {offset} by a person; beginning there")));
 }
 
+/// A zombie may have begun younger timestamps below what we have read, and be gone.
+async fn newer(ready: &Ready, state: &PartitionState) {
+    if let Err(error) = list::look(ready, state).await {
+        tracing::warn!(partition = state.partition, %error, "the list of timestamp blocks could not be looked at");
+    }
+}
+
 async fn look(ready: &Ready, due: &[(&PartitionState, Mark)]) -> Option<BTreeMap<i32, Committed>> {
     match ready.committed(due.iter().map(|(state, _)| state.partition).collect()).await {
         Ok(seen) => Some(seen),
@@ -206,9 +224,7 @@ async fn commit(ready: &Ready, commits: &[(&PartitionState, Mark)]) -> bool {
     ready.metrics.committed(result.is_ok());
     match result {
         Ok(()) => {
-            for (state, Mark { offset, epoch, .. }) in commits {
-                state.set_word(Some(Word { offset: *offset, epoch: *epoch }));
-            }
+            commits.iter().for_each(|(state, durable)| state.set_word(Some(word(*durable))));
             true
         }
         Err(error) => {
@@ -219,16 +235,23 @@ async fn commit(ready: &Ready, commits: &[(&PartitionState, Mark)]) -> bool {
 }
 
 async fn marks(ready: &Ready, all: &[(Arc<PartitionState>, Mark)], times: &mut Times, now: Instant) {
-    for (state, durable) in all {
-        let time = times.of(state.partition, now);
-        let word = Word { offset: durable.offset, epoch: durable.epoch };
-        if time.mark == Some(word) || now.duration_since(time.marked) < MARK_EVERY {
-            continue;
-        }
-        if mark(ready, state, *durable).await {
-            (time.marked, time.mark) = (now, Some(word));
-        }
+    let due: Vec<_> = all
+        .iter()
+        .filter(|(state, durable)| {
+            let time = times.of(state.partition, now);
+            time.mark != Some(word(*durable)) && now.duration_since(time.marked) >= MARK_EVERY
+        })
+        .collect();
+    let marks =
+        due.into_iter().map(async |(state, durable)| (state.partition, *durable, mark(ready, state, *durable).await));
+    for (partition, durable, _) in few_at_once(marks).await.into_iter().filter(|(.., is_marked)| *is_marked) {
+        let time = times.of(partition, now);
+        (time.marked, time.mark) = (now, Some(word(durable)));
     }
+}
+
+fn word(Mark { offset, epoch, .. }: Mark) -> Word {
+    Word { offset, epoch }
 }
 
 /// Writes the mark. One that is lost is written again by and by.
@@ -246,9 +269,13 @@ async fn mark(ready: &Ready, state: &PartitionState, durable: Mark) -> bool {
 
 /// Says of partitions that leave or have stopped, once, what is durable. Whether all of it is committed.
 pub(super) async fn settle(ready: &Ready, leaving: &[(&PartitionState, Mark)]) -> bool {
-    for (state, durable) in leaving {
-        mark(ready, state, *durable).await;
-    }
+    let committed = settle_commits(ready, leaving).await;
+    let marks = leaving.iter().map(|(state, durable)| mark(ready, state, *durable));
+    let _ = tokio::time::timeout(MARK_PATIENCE, few_at_once(marks)).await;
+    committed
+}
+
+async fn settle_commits(ready: &Ready, leaving: &[(&PartitionState, Mark)]) -> bool {
     let Some(seen) = look(ready, leaving).await else { return false };
     let commits: Vec<_> = leaving
         .iter()
@@ -271,33 +298,33 @@ mod tests {
         Some(Committed { offset, leader: -1, by: Some(By { generation: 1, epoch }) })
     }
 
-    fn word(offset: i64, epoch: u64) -> Option<Word> {
+    fn ours(offset: i64, epoch: u64) -> Option<Word> {
         Some(Word { offset, epoch })
     }
 
     #[test]
     fn what_is_ours_is_moved_on_and_else_left() {
-        assert_eq!(judge(seen(7, 3), word(7, 3), DURABLE), Verdict::Commit);
-        assert_eq!(judge(seen(10, 3), word(10, 3), DURABLE), Verdict::Rest);
+        assert_eq!(judge(seen(7, 3), ours(7, 3), DURABLE), Verdict::Commit);
+        assert_eq!(judge(seen(10, 3), ours(10, 3), DURABLE), Verdict::Rest);
     }
 
     #[test]
     fn what_kafka_forgot_or_a_zombie_moved_back_is_said_again() {
-        assert_eq!(judge(None, word(10, 3), DURABLE), Verdict::Commit);
-        assert_eq!(judge(seen(4, 2), word(10, 3), DURABLE), Verdict::Repair);
-        assert_eq!(judge(seen(4, 0), word(10, 3), DURABLE), Verdict::Repair, "of an earlier release");
-        assert_eq!(judge(seen(90, 2), word(10, 3), DURABLE), Verdict::Repair, "under an older epoch that counts less");
+        assert_eq!(judge(None, ours(10, 3), DURABLE), Verdict::Commit);
+        assert_eq!(judge(seen(4, 2), ours(10, 3), DURABLE), Verdict::Repair);
+        assert_eq!(judge(seen(4, 0), ours(10, 3), DURABLE), Verdict::Repair, "of an earlier release");
+        assert_eq!(judge(seen(90, 2), ours(10, 3), DURABLE), Verdict::Repair, "under an older epoch that counts less");
     }
 
     #[test]
     fn who_is_further_on_is_left_alone() {
-        assert_eq!(judge(seen(12, 3), word(10, 3), DURABLE), Verdict::Leave);
-        assert_eq!(judge(seen(4, 4), word(10, 3), DURABLE), Verdict::Leave);
+        assert_eq!(judge(seen(12, 3), ours(10, 3), DURABLE), Verdict::Leave);
+        assert_eq!(judge(seen(4, 4), ours(10, 3), DURABLE), Verdict::Newer);
     }
 
     #[test]
     fn a_persons_word_is_no_executors() {
         let by_person = Some(Committed { offset: 10, leader: -1, by: None });
-        assert_eq!(judge(by_person, word(10, 3), DURABLE), Verdict::Moved(10));
+        assert_eq!(judge(by_person, ours(10, 3), DURABLE), Verdict::Moved(10));
     }
 }

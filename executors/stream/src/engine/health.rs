@@ -22,6 +22,10 @@ pub struct Health {
     pub sink: Slot,
     /// Answers to commits and marks.
     pub commits: Slot,
+    /// Looks at the table's schema.
+    pub schema: Slot,
+    /// Looks at the lists of epochs.
+    pub list: Slot,
     /// Rows that Cassandra refuses for the job's sake.
     pub refusals: Slot,
     /// Dead letters on their way, per partition.
@@ -31,7 +35,8 @@ pub struct Health {
 impl Health {
     /// The trouble that is shown, if any.
     pub fn shown(&self) -> Option<Trouble> {
-        [&self.setup, &self.refusals, &self.sink, &self.source, &self.commits].iter().find_map(|slot| slot.shown())
+        let Health { setup, refusals, sink, source, commits, schema, list, letters: _ } = self;
+        [setup, refusals, sink, source, commits, schema, list].iter().find_map(|slot| slot.shown())
     }
 
     /// The trouble that is shown for one partition, if any: its own counts first.

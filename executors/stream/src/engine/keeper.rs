@@ -5,7 +5,12 @@ use std::{
 
 use tokio::sync::mpsc;
 
-use super::{PartitionState, Stop, backoff::Backoff, pump::ExtendRequest, pump::PumpHandle};
+use super::{
+    PartitionState, Stop,
+    backoff::Backoff,
+    patience::{SHOWN_AFTER, patiently},
+    pump::{ExtendRequest, PumpHandle},
+};
 use crate::{
     blocks::{
         ahead,
@@ -17,8 +22,8 @@ use crate::{
 };
 use millstream_protocol::PartitionStatus;
 
-/// An LWT that is tried for longer is shown: the partition will soon wait for it.
-const SHOWN_AFTER: Duration = Duration::from_secs(2);
+/// Errors that last longer are shown: the partition will soon wait.
+const ERROR_SHOWN_AFTER: Duration = Duration::from_secs(2);
 
 /// Fetches the next blocks of partitions, each for itself, until the requests end.
 pub(super) async fn run(
@@ -41,10 +46,18 @@ async fn fetch(request: ExtendRequest, list: CassandraList, pump: &PumpHandle, m
     let mut backoff = Backoff::default();
     while is_current(&state, &tracker) {
         let asked = Instant::now();
-        let error = match extend(&list, &life, last.clone(), position, ahead, cut).await {
+        let show = |reason: String| {
+            if is_current(&state, &tracker) {
+                state.set_status(PartitionStatus::Stalled, Some(reason));
+            }
+        };
+        let extended = patiently(extend(&list, &life, last.clone(), position, ahead, cut), || {
+            show(format!("Cassandra has not appended a timestamp block for {} s", SHOWN_AFTER.as_secs()));
+        });
+        let error = match extended.await {
             Ok((epochs, young_for)) => {
                 metrics.block("ok");
-                if backoff.since_first() >= SHOWN_AFTER && is_current(&state, &tracker) {
+                if state.is_stalled() && is_current(&state, &tracker) {
                     state.set_status(PartitionStatus::Running, None);
                 }
                 return pump.epochs(tracker, epochs, asked + young_for);
@@ -58,8 +71,9 @@ async fn fetch(request: ExtendRequest, list: CassandraList, pump: &PumpHandle, m
             error if !error.is_transient() => return state.request_stop(Stop::other(reason)),
             _ => {}
         }
-        if backoff.since_first() >= SHOWN_AFTER && is_current(&state, &tracker) {
-            state.set_status(PartitionStatus::Stalled, Some(reason));
+        // The first error may be one of those that retries are for.
+        if backoff.since_first() >= ERROR_SHOWN_AFTER || asked.elapsed() >= ERROR_SHOWN_AFTER {
+            show(reason);
         }
         backoff.pause().await;
     }

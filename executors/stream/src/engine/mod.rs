@@ -2,8 +2,8 @@
 //!
 //! Map: [`Engine`] holds tasks and reports on them; `setup` connects, once for all; `supervise` runs one partition from
 //! start to stop, `begin` finds where it starts; the `pump` thread (`lane`, `gather`, `encode`) turns records into batches
-//! for the [`sink`](crate::sink); `keeper` fetches timestamp blocks; `commits` says what is durable; `topic` and `schema`
-//! look whether the topic and the table are still the same; [`partition`], [`counters`] and [`health`] are what they all
+//! for the [`sink`](crate::sink); `keeper` fetches timestamp blocks; `commits` says what is durable; `topic`, `schema` and
+//! `list` look whether topic, table and list are still the same; [`partition`], [`counters`] and [`health`] are what they all
 //! share.
 
 mod backoff;
@@ -17,8 +17,10 @@ mod guard;
 pub mod health;
 mod keeper;
 mod lane;
+mod list;
 mod looks;
 pub mod partition;
+mod patience;
 mod pump;
 mod schema;
 mod setup;
@@ -120,6 +122,7 @@ impl Engine {
         let engine = Arc::new(Engine { shared, ready: Arc::default(), tasks: Mutex::default() });
         tokio::spawn(commits::run(Looks::every(commits::COMMIT_EVERY, &engine)));
         tokio::spawn(topic::watch(Looks::every(topic::LOOK_EVERY, &engine)));
+        tokio::spawn(list::watch(Looks::every(list::LOOK_EVERY, &engine)));
         tokio::spawn(schema::watch(Looks::every(schema::LOOK_EVERY, &engine)));
         engine
     }
@@ -226,12 +229,16 @@ impl Engine {
         }
     }
 
-    /// All partitions that are read now.
+    /// All partitions that are here.
+    fn partitions(&self) -> Vec<Arc<PartitionState>> {
+        self.with_tasks(|tasks| tasks.values().flat_map(|task| &task.partitions).cloned().collect())
+    }
+
+    /// Those that are read now.
     fn consumed(&self) -> Vec<Arc<PartitionState>> {
-        self.with_tasks(|tasks| {
-            let all = tasks.values().flat_map(|task| &task.partitions);
-            all.filter(|state| state.is_consumed()).cloned().collect()
-        })
+        let mut partitions = self.partitions();
+        partitions.retain(|state| state.is_consumed());
+        partitions
     }
 
     fn with_tasks<T>(&self, work: impl FnOnce(&mut BTreeMap<String, Task>) -> T) -> T {

@@ -14,7 +14,7 @@ use super::{
     counters::{TIERS, TaskCounters},
 };
 use crate::{
-    blocks::{Mark, window::Window},
+    blocks::{Epoch, Mark, window::Window},
     sink::work::{SharedTracker, with_tracker},
 };
 
@@ -43,6 +43,8 @@ pub struct PartitionState {
     word: Mutex<Option<Word>>,
     /// Offset of the record at which it stays stopped until a person acts.
     stopped_at: AtomicI64,
+    /// From there on rows are to be written again, under timestamps of now; `i64::MAX` for none.
+    repair_from: AtomicI64,
     /// Timestamp of the last record consumed, in milliseconds.
     last_timestamp_ms: AtomicI64,
     tier: AtomicUsize,
@@ -73,8 +75,6 @@ pub enum Again {
     AtOnce,
     /// At once, and the log is to be looked at: it may not be the one that was read.
     Doubted,
-    /// At once at this offset, under timestamps of now: what is written from there on is written again.
-    From(i64),
 }
 
 impl Stop {
@@ -92,7 +92,7 @@ impl Stop {
     pub fn status(&self) -> PartitionStatus {
         match self.again {
             Again::Moved(_) | Again::Later => PartitionStatus::Stopped,
-            Again::AtOnce | Again::Doubted | Again::From(_) => PartitionStatus::Stalled,
+            Again::AtOnce | Again::Doubted => PartitionStatus::Stalled,
         }
     }
 
@@ -129,6 +129,7 @@ impl PartitionState {
             leader: AtomicI32::new(-1),
             word: Mutex::new(None),
             stopped_at: AtomicI64::new(UNKNOWN),
+            repair_from: AtomicI64::new(i64::MAX),
             last_timestamp_ms: AtomicI64::new(UNKNOWN),
             tier: AtomicUsize::new(TIERS.len()),
             untiered: AtomicU64::new(0),
@@ -145,6 +146,11 @@ impl PartitionState {
             tracing::info!(partition = self.partition, ?status, reason = reason.as_deref().unwrap_or(""), "partition");
             *slot = (status, reason);
         }
+    }
+
+    /// Whether it waits for something of its own.
+    pub fn is_stalled(&self) -> bool {
+        self.status.lock().unwrap_or_else(PoisonError::into_inner).0 == PartitionStatus::Stalled
     }
 
     /// Asks its supervisor to stop it. The first reason counts.
@@ -172,6 +178,11 @@ impl PartitionState {
     /// The pump begins or ends to read it.
     pub fn set_consumed(&self, is_consumed: bool) {
         self.is_consumed.store(is_consumed, Relaxed);
+    }
+
+    /// Next offset to be consumed.
+    pub fn position(&self) -> Option<i64> {
+        self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.position()))
     }
 
     /// Lowest offset that is not durable.
@@ -225,8 +236,7 @@ impl PartitionState {
 
     /// Kafka's id of the topic that is read; empty while it is not known.
     pub fn topic_id(&self) -> String {
-        let window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
-        window.as_ref().and_then(Window::last).map_or_else(String::new, |last| last.life.topic_id.clone())
+        self.last_epoch().map_or_else(String::new, |last| last.life.topic_id.clone())
     }
 
     /// The last record consumed was appended under this leader epoch.
@@ -237,6 +247,28 @@ impl PartitionState {
     /// Leader epoch of the last record consumed; negative while unknown.
     pub fn leader(&self) -> i32 {
         self.leader.load(Relaxed)
+    }
+
+    /// The newest epoch by which it stamps.
+    pub fn last_epoch(&self) -> Option<Epoch> {
+        self.window.lock().unwrap_or_else(PoisonError::into_inner).as_ref()?.last().cloned()
+    }
+
+    /// Rows from there on are to be written again; kept until it is done, whatever state the partition is in. Ask it to
+    /// stop after this.
+    pub fn ask_repair(&self, from: i64) {
+        self.repair_from.fetch_min(from, Relaxed);
+    }
+
+    /// From where on rows are to be written again, if they are.
+    pub fn repair_from(&self) -> Option<i64> {
+        let from = self.repair_from.load(Relaxed);
+        (from != i64::MAX).then_some(from)
+    }
+
+    /// They lie above an epoch that has begun there; unless more was asked for since.
+    pub fn repaired(&self, from: i64) {
+        let _ = self.repair_from.compare_exchange(from, i64::MAX, Relaxed, Relaxed);
     }
 
     /// What was last committed for it.
@@ -310,10 +342,17 @@ impl PartitionState {
             u64::try_from(now_ms.saturating_sub(since)).ok()
         });
         let (mut status, mut reason) = self.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some(trouble) = trouble
-            && matches!(status, PartitionStatus::Running | PartitionStatus::Starting)
-        {
-            (status, reason) = (trouble.status, Some(trouble.reason.clone()));
+        let is_idle = tracker.as_ref().is_none_or(|tracker| with_tracker(tracker, |tracker| tracker.is_idle()));
+        match (trouble, status) {
+            (Some(trouble), PartitionStatus::Running | PartitionStatus::Starting) => {
+                (status, reason) = (trouble.status, Some(trouble.reason.clone()));
+            }
+            // It waits for what it has read to be written, and that waits for something else.
+            (Some(trouble), PartitionStatus::Stalled | PartitionStatus::Draining) if !is_idle => {
+                let own = reason.map_or_else(String::new, |reason| format!("{reason}; first: "));
+                reason = Some(format!("{own}{}", trouble.reason));
+            }
+            _ => {}
         }
         PartitionReport {
             partition: self.partition,
@@ -374,11 +413,34 @@ mod tests {
     }
 
     #[test]
+    fn a_repair_is_kept_until_an_epoch_has_begun_there() {
+        let (state, _stops) = PartitionState::new(0, Arc::default());
+        assert_eq!(state.repair_from(), None);
+        state.ask_repair(7);
+        state.ask_repair(9);
+        assert_eq!(state.repair_from(), Some(7));
+        state.ask_repair(5);
+        state.repaired(7);
+        assert_eq!(state.repair_from(), Some(5), "more was asked for meanwhile");
+        state.repaired(5);
+        assert_eq!(state.repair_from(), None);
+    }
+
+    #[test]
     fn trouble_of_all_shows_on_those_that_would_run() {
         let (state, _stops) = PartitionState::new(0, Arc::default());
         let trouble = Trouble::stalled("no broker");
         state.set_status(PartitionStatus::Running, None);
         assert_eq!(state.report(Some(&trouble), 0).status, PartitionStatus::Stalled);
+        state.set_status(PartitionStatus::Draining, None);
+        assert_eq!(state.report(Some(&trouble), 0).reason, None, "nothing is left to be written");
+        let tracker = Arc::new(StdMutex::new(Tracker::new(5)));
+        state.set_tracker(tracker.clone());
+        with_tracker(&tracker, |t| t.open(8, None));
+        let report = state.report(Some(&trouble), 0);
+        assert_eq!((report.status, report.reason.as_deref()), (PartitionStatus::Draining, Some("no broker")));
+        state.set_status(PartitionStatus::Stalled, Some("beginning anew".into()));
+        assert_eq!(state.report(Some(&trouble), 0).reason.as_deref(), Some("beginning anew; first: no broker"));
         state.set_status(PartitionStatus::Stopped, Some("bad record".into()));
         assert_eq!(state.report(Some(&trouble), 0).reason.as_deref(), Some("bad record"));
     }

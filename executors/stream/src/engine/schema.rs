@@ -17,7 +17,7 @@ use scylla::{
 };
 use uuid::Uuid;
 
-use super::{Again, Stop, looks::Looks};
+use super::{Stop, Trouble, causes, looks::Looks};
 
 /// How often it is asked: what was acknowledged up to two looks before is written again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -103,20 +103,30 @@ pub(super) async fn watch(mut looks: Looks) {
     let mut durable = [BTreeMap::new(), BTreeMap::new()];
     while let Some((engine, ready)) = looks.next().await {
         let schema = &ready.schema;
-        let Ok(seen) = look(&schema.session, &schema.sink).await else { continue };
+        let slot = &engine.shared.health.schema;
+        let seen = match look(&schema.session, &schema.sink).await {
+            Ok(seen) => seen,
+            Err(error) => {
+                slot.set(Trouble::stalled(causes(&error)));
+                continue;
+            }
+        };
+        slot.clear();
         if seen.id.is_some() && seen.id != schema.before.id {
             let CassandraSink { keyspace, table, .. } = &schema.sink;
             return engine.shared.fail(format!("table {keyspace}.{table} was dropped and made again: starting anew"));
         }
         let dropped = schema.newest(&seen.dropped);
-        let states = engine.consumed();
+        let states = engine.partitions();
         if known.replace(dropped).unwrap_or_else(|| schema.newest(&schema.before.dropped)) < dropped {
             for state in &states {
                 let earlier = durable[0].get(&state.partition).copied();
                 let Some(from) = earlier.into_iter().chain(state.durable()).min() else { continue };
                 let reason =
                     format!("a column of the table was dropped; what was written since offset {from} is written again");
-                state.request_stop(Stop { reason, again: Again::From(from) });
+                // Also of a partition that waits: it is done when it begins.
+                state.ask_repair(from);
+                state.request_stop(Stop::anew(reason));
             }
         }
         let now: BTreeMap<Partition, i64> =

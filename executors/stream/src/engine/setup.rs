@@ -44,6 +44,9 @@ use crate::{
 /// Questions to Kafka at once: each blocks a thread.
 const QUESTIONS_AT_ONCE: usize = 4;
 
+/// Words about the group's offset at once: nobody's questions hold them up.
+const WORDS_AT_ONCE: usize = 2;
+
 /// Requests for blocks that wait for the keeper; the pump asks again when there was no room.
 const REQUESTS_AHEAD: usize = 256;
 
@@ -62,6 +65,7 @@ pub(super) struct Ready {
     pub(super) blocks: Arc<Statements>,
     pub(super) consumer: Arc<SourceConsumer>,
     questions: Semaphore,
+    words: Semaphore,
 }
 
 impl Ready {
@@ -70,7 +74,15 @@ impl Ready {
         &self,
         question: impl FnOnce(&SourceConsumer) -> KafkaResult<T> + Send + 'static,
     ) -> KafkaResult<T> {
-        let _permit = self.questions.acquire().await;
+        self.blocking(&self.questions, question).await
+    }
+
+    async fn blocking<T: Send + 'static>(
+        &self,
+        room: &Semaphore,
+        question: impl FnOnce(&SourceConsumer) -> KafkaResult<T> + Send + 'static,
+    ) -> KafkaResult<T> {
+        let _permit = room.acquire().await;
         let consumer = self.consumer.clone();
         match tokio::task::spawn_blocking(move || question(&consumer)).await {
             Ok(answer) => answer,
@@ -90,13 +102,13 @@ impl Ready {
     /// What the group has committed for these partitions.
     pub(super) async fn committed(&self, partitions: Vec<i32>) -> KafkaResult<BTreeMap<i32, Committed>> {
         let topic = self.source.topic.clone();
-        self.ask(move |consumer| offsets::committed(consumer, &topic, &partitions)).await
+        self.blocking(&self.words, move |consumer| offsets::committed(consumer, &topic, &partitions)).await
     }
 
     /// Commits, and waits for the answer.
     pub(super) async fn commit(&self, commits: Vec<Commit>) -> KafkaResult<()> {
         let topic = self.source.topic.clone();
-        self.ask(move |consumer| offsets::commit(consumer, &topic, &commits)).await
+        self.blocking(&self.words, move |consumer| offsets::commit(consumer, &topic, &commits)).await
     }
 }
 
@@ -209,6 +221,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         blocks,
         consumer,
         questions: Semaphore::new(QUESTIONS_AT_ONCE),
+        words: Semaphore::new(WORDS_AT_ONCE),
     }))
 }
 

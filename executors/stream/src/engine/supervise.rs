@@ -13,6 +13,7 @@ use super::{
     begin::{BeginError, try_begin},
     commits,
     partition::Again,
+    patience::{SHOWN_AFTER, patiently},
     pump::Begin,
     setup::Ready,
 };
@@ -81,6 +82,9 @@ pub(super) async fn run(
             Err(stop) => stop,
             Ok(begin) => {
                 while stops.try_recv().is_ok() {} // of the start before
+                if state.repair_from().is_some() {
+                    continue; // asked for since
+                }
                 match consume(&ready, &state, begin, &mut stops, &leave).await {
                     Some(stop) => stop,
                     None => return,
@@ -124,7 +128,11 @@ async fn consume(
 async fn begin(ready: &Ready, state: &PartitionState, why: Again) -> Result<Begin, Stop> {
     let (mut backoff, mut beyond_end) = (Backoff::default(), 0);
     loop {
-        let reason = match try_begin(ready, state, why, beyond_end >= BEYOND_END_LOOKS).await {
+        let begun = patiently(try_begin(ready, state, why, beyond_end >= BEYOND_END_LOOKS), || {
+            let waits = format!("Kafka or Cassandra has not said for {} s where to begin", SHOWN_AFTER.as_secs());
+            state.set_status(PartitionStatus::Stalled, Some(waits));
+        });
+        let reason = match begun.await {
             Ok(begin) => return Ok(begin),
             Err(BeginError::Start(StartError::BeyondEnd { .. })) if beyond_end < BEYOND_END_LOOKS => {
                 beyond_end += 1;
@@ -163,7 +171,7 @@ async fn wait_for_repair(ready: &Ready, state: &PartitionState, again: Again) {
         match again {
             Again::Moved(_) => tokio::time::sleep(LOOK_AT_GROUP).await,
             Again::Later => return tokio::time::sleep(LOOK_AGAIN).await,
-            Again::AtOnce | Again::Doubted | Again::From(_) => return tokio::time::sleep(AT_ONCE).await,
+            Again::AtOnce | Again::Doubted => return tokio::time::sleep(AT_ONCE).await,
         }
         if is_moved_by_person(ready, state).await {
             return;

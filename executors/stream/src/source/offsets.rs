@@ -6,7 +6,7 @@ use millstream_spec::Start;
 use millstream_topology::kafka::{leader_epoch_of, set_leader_epoch};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
-    consumer::{CommitMode, Consumer as _},
+    consumer::{BaseConsumer, CommitMode, Consumer as _},
     error::{KafkaError, KafkaResult},
 };
 
@@ -46,7 +46,23 @@ pub fn ask(consumer: &SourceConsumer, topic: &str, partition: i32, start: Start)
         (None, Start::TimestampMs(timestamp_ms)) => offset_at(consumer, topic, partition, timestamp_ms)?,
         _ => None,
     };
-    Ok(Facts { committed, log_start, log_end, at_start_time, is_later: false })
+    let leader = leader_at_end(consumer, topic, partition)?;
+    Ok(Facts { committed, log_start, log_end, leader, at_start_time, is_later: false })
+}
+
+/// Leader epoch of the log's end; negative where brokers do not tell (before 2.1).
+fn leader_at_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<i32> {
+    let mut list = TopicPartitionList::with_capacity(1);
+    list.add_partition_offset(topic, partition, Offset::End)?;
+    let list = consumer.offsets_for_times(list, TIMEOUT)?;
+    Ok(leader_epoch_of(&list, topic, partition).unwrap_or(-1))
+}
+
+/// Offset after the last record in the log, also of those in open transactions: other tools count these.
+pub fn high_watermark(config: &ClientConfig, topic: &str, partition: i32) -> KafkaResult<i64> {
+    let mut config = config.clone();
+    let consumer: BaseConsumer = config.set("isolation.level", "read_uncommitted").create()?;
+    Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.1)
 }
 
 /// Offset after the last committed record in the log.
@@ -123,16 +139,34 @@ pub fn first_after_leader(
     end: i64,
 ) -> KafkaResult<i64> {
     // Leader epochs never fall along the log.
+    let of = |offset: i64| {
+        let found = leader_epoch_at(config.clone(), topic, partition, offset)?;
+        Ok(found.filter(|(offset, _)| *offset < end))
+    };
+    first_after(leader, log_start, end, of)
+}
+
+/// `of`: offset and leader epoch of the first record at or after an offset; none when there is none before `end`. Asks
+/// once where the log is the same.
+fn first_after(
+    leader: i32,
+    log_start: i64,
+    end: i64,
+    of: impl Fn(i64) -> KafkaResult<Option<(i64, i32)>>,
+) -> KafkaResult<i64> {
+    let is_after = |at: i64| Ok::<_, KafkaError>(of(at)?.filter(|(_, epoch)| *epoch > leader));
+    // Most often it is the last record that tells; where there is none at that offset, those before it do.
     let (mut low, mut high) = (log_start, end);
+    let mut middle = end - 1;
     while low < high {
-        let middle = low + (high - low) / 2;
-        match leader_epoch_at(config.clone(), topic, partition, middle)? {
-            Some((_, epoch)) if epoch > leader => high = middle,
-            Some((offset, _)) => low = offset.max(middle) + 1,
-            None => high = middle,
+        match of(middle)? {
+            Some((offset, epoch)) if epoch <= leader => low = offset + 1,
+            _ => high = middle,
         }
+        middle = low + (high - low) / 2;
     }
-    Ok(low.min(end))
+    // Behind it there may be nothing but a gap.
+    Ok(is_after(low.min(end))?.map_or(end, |(offset, _)| offset))
 }
 
 fn offset_of(list: &TopicPartitionList, topic: &str, partition: i32) -> Result<Option<i64>, KafkaError> {
@@ -146,7 +180,37 @@ fn offset_of(list: &TopicPartitionList, topic: &str, partition: i32) -> Result<O
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
+
+    /// Leader epochs of the records at 0, 1, …; none where there is a gap.
+    fn first(leader: i32, log: &[Option<i32>], end: i64) -> (i64, u32) {
+        let asked = Cell::new(0);
+        let of = |offset: i64| {
+            asked.set(asked.get() + 1);
+            let records = log.iter().enumerate().skip(offset as usize).take_while(|(at, _)| (*at as i64) < end);
+            Ok(records.filter_map(|(at, epoch)| Some((at as i64, (*epoch)?))).next())
+        };
+        (first_after(leader, 0, end, of).unwrap(), asked.get())
+    }
+
+    #[test]
+    fn a_log_that_lost_its_end_is_the_same_up_to_there() {
+        let log = [vec![Some(1); 5], vec![Some(2); 8]].concat();
+        assert_eq!(first(1, &log, 10).0, 5);
+        assert_eq!(first(2, &log, 10).0, 10);
+        assert_eq!(first(0, &log, 10).0, 0);
+        assert!(first(2, &log, 10).1 <= 2, "the last record tells");
+        for gap in 0..10 {
+            let mut log = log.clone();
+            log[gap..].iter_mut().take(3).for_each(|epoch| *epoch = None);
+            assert_eq!(first(2, &log, 10).0, 10, "a gap at {gap} is no loss");
+            let lost = first(1, &log, 10).0;
+            assert!(log[lost as usize] == Some(2) && !log[..lost as usize].contains(&Some(2)), "gap at {gap}: {lost}");
+        }
+        assert_eq!(first(1, &[], 0).0, 0);
+    }
 
     #[test]
     fn a_commit_tells_whose_it_is() {

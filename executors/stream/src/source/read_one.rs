@@ -68,12 +68,21 @@ fn first_at<'c>(
     assignment.add_partition_offset(topic, partition, Offset::Offset(offset))?;
     consumer.assign(&assignment)?;
     let begin = Instant::now();
+    let mut last = KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut);
     while begin.elapsed() < PATIENCE {
-        if let Some(answer) = consumer.poll(Duration::from_millis(200)) {
-            return answer;
+        match consumer.poll(Duration::from_millis(200)) {
+            Some(Err(error)) if is_of_one_broker(&error) => last = error,
+            Some(answer) => return answer,
+            None => {}
         }
     }
-    Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut))
+    Err(last)
+}
+
+/// A broker that is away is told of, whether it is the one that has the record or not.
+fn is_of_one_broker(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{AllBrokersDown, BrokerTransportFailure, Resolve};
+    matches!(error.rdkafka_error_code(), Some(BrokerTransportFailure | AllBrokersDown | Resolve))
 }
 
 /// Why a record is not there, if that is what the error says.

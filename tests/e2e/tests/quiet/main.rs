@@ -8,3 +8,4 @@ mod remade;
 mod stage;
 mod stamps;
 mod storm;
+mod truncated;

@@ -1,6 +1,6 @@
 //! Offsets that a person or another executor moves.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use millstream_testbed::eventually;
 use nix::sys::signal::Signal;
 
@@ -47,6 +47,32 @@ fn a_commit_that_a_zombie_moves_back_is_made_again() -> Result<()> {
         drop(zombie);
         let committed = async || Ok((stage.kafka.committed_offsets(name, name)? == [Some(20)]).then_some(()));
         eventually("the commit of the owner", SOON, committed).await?;
+        owner.leave()
+    })
+}
+
+/// A zombie wakes up, begins younger timestamps below what the idle owner has read, writes an old record again, and dies:
+/// the owner finds out, and the last record wins.
+#[test]
+fn what_a_zombie_wrote_again_does_not_stay() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "moved_below";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, (0..10).map(|i| ("k".to_owned(), i)))?;
+        let owner = stage.executor(name, Job::default(), "0")?;
+        owner.durable(0, 10).await?;
+        // What it would do, by hand: an epoch from record 3 on, and record 5 under it.
+        let mut epoch = stage.newest_epoch(name).await?;
+        let anchor_us = epoch["anchor_us"].as_i64().context("no number")? + 1_000_000;
+        epoch.insert("epoch".into(), (epoch["epoch"].as_i64().context("no number")? + 1).into());
+        epoch.extend([("from_offset".into(), 3.into()), ("anchor_us".into(), anchor_us.into())]);
+        epoch.insert("reason".into(), "cut".into());
+        let row = serde_json::to_string(&epoch)?.replace('\'', "''");
+        stage.cassandra.execute(&format!("INSERT INTO quiet.millstream_epochs JSON '{row}' IF NOT EXISTS")).await?;
+        let written_us = anchor_us + 2;
+        let update = format!("UPDATE quiet.{name} USING TIMESTAMP {written_us} SET v = 5 WHERE k = 'k'");
+        stage.cassandra.execute(&update).await?;
+        stage.becomes(name, &[("k".to_owned(), 9)].into()).await?;
         owner.leave()
     })
 }

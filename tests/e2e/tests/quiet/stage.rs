@@ -32,6 +32,10 @@ pub(crate) const SOON: Duration = Duration::from_secs(60);
 /// Tests at the same time: they wait more than they work.
 const AT_ONCE: usize = 6;
 const KEYSPACE: &str = "quiet";
+/// An executor's log, beside its job file.
+const LOG: &str = "log";
+/// Its last lines are shown when a test fails.
+const LOG_LINES: usize = 20;
 
 /// The servers of all tests of this binary.
 pub(crate) struct Stage {
@@ -70,6 +74,11 @@ impl Stage {
     /// Makes topic and table of this name: `k text PRIMARY KEY, v int`.
     pub(crate) async fn prepare(&self, name: &str, partitions: i32) -> Result<()> {
         self.kafka.create_topic(name, partitions, 1).await?;
+        self.prepare_table(name).await
+    }
+
+    /// The table alone.
+    pub(crate) async fn prepare_table(&self, name: &str) -> Result<()> {
         self.cassandra.execute(&format!("CREATE TABLE {KEYSPACE}.{name} (k text PRIMARY KEY, v int, c text)")).await
     }
 
@@ -82,6 +91,18 @@ impl Stage {
     ) -> Result<()> {
         let messages = rows.into_iter().map(|row| record(partition, row));
         produce(&self.kafka.client(), topic, messages).map(drop)
+    }
+
+    /// The newest epoch of a topic's first partition, as a JSON value for each column.
+    pub(crate) async fn newest_epoch(&self, topic: &str) -> Result<serde_json::Map<String, Value>> {
+        let session = self.cassandra.session().await?;
+        let columns =
+            "job, epoch, generation, meaning, topic_id, group_id, from_offset, len, anchor_us, topic, partition";
+        let rows = table::select(&session, &format!("SELECT {columns} FROM {KEYSPACE}.millstream_epochs")).await?;
+        let names = columns.split(", ").map(str::to_owned);
+        let epochs = rows.into_iter().map(|row| names.clone().zip(row).collect::<serde_json::Map<_, _>>());
+        let of_topic = epochs.filter(|epoch| epoch["topic"] == topic && epoch["partition"] == 0);
+        of_topic.max_by_key(|epoch| epoch["epoch"].as_i64()).context("no epoch")
     }
 
     /// The table as it is: key → value.
@@ -144,13 +165,14 @@ impl Stage {
     }
 
     /// A job from topic `name` into table `name`, with these changes.
-    pub(crate) fn job(&self, name: &str, job: Job) -> String {
-        let (bootstrap, contact) = (self.kafka.bootstrap(), self.cassandra.contact_points());
+    fn job(&self, kafka: &Kafka, name: &str, job: Job) -> String {
+        let bootstrap: Vec<String> = kafka.bootstrap().split(',').map(str::to_owned).collect();
+        let contact = self.cassandra.contact_points();
         let Job { start, sql, errors } = job;
         format!(
             r#"name = "{}"
 [source.kafka]
-bootstrap = ["{bootstrap}"]
+bootstrap = {bootstrap:?}
 topic = "{name}"
 group = "{name}"
 start = "{start}"
@@ -172,7 +194,12 @@ bad_record = "{errors}"
 
     /// Starts an executor of a job on these partitions.
     pub(crate) fn executor(&self, name: &str, job: Job, partitions: &str) -> Result<Executor> {
-        Executor::start(&self.kafka, &self.job(name, job), name, partitions)
+        self.executor_on(&self.kafka, name, job, partitions)
+    }
+
+    /// The same on brokers of one's own.
+    pub(crate) fn executor_on(&self, kafka: &Kafka, name: &str, job: Job, partitions: &str) -> Result<Executor> {
+        Executor::start(kafka, &self.job(kafka, name, job), name, partitions)
     }
 }
 
@@ -206,7 +233,7 @@ impl Job {
 pub(crate) struct Executor {
     child: Child,
     report: Arc<Mutex<Value>>,
-    _file: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Executor {
@@ -221,7 +248,7 @@ impl Executor {
             .env(mark, value)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            .stderr(std::fs::File::create(folder.path().join(LOG))?)
             .process_group(0)
             .spawn()
             .context("millstream-executor")?;
@@ -234,7 +261,7 @@ impl Executor {
                 }
             }
         });
-        Ok(Executor { child, report, _file: folder })
+        Ok(Executor { child, report, folder })
     }
 
     /// What it says of a partition; null before it has said anything.
@@ -248,7 +275,13 @@ impl Executor {
     /// Waits until a partition is as wanted.
     pub(crate) async fn says(&self, number: i64, what: &str, wanted: impl Fn(&Value) -> bool) -> Result<Value> {
         let is = async || Ok(Some(self.partition(number)).filter(|partition| wanted(partition)));
-        eventually(what, SOON, is).await.with_context(|| self.partition(number).to_string())
+        eventually(what, SOON, is).await.with_context(|| format!("{}\n{}", self.partition(number), self.log_tail()))
+    }
+
+    fn log_tail(&self) -> String {
+        let log = std::fs::read_to_string(self.folder.path().join(LOG)).unwrap_or_default();
+        let lines: Vec<&str> = log.lines().collect();
+        lines[lines.len().saturating_sub(LOG_LINES)..].join("\n")
     }
 
     /// Waits until all below is durable.

@@ -71,7 +71,7 @@ impl World {
             newest_first.clear();
         }
         let log_end = self.log.len() as i64;
-        let facts = Facts { committed, log_start: 0, log_end, at_start_time: None, is_later: false };
+        let facts = Facts { committed, log_start: 0, log_end, leader: -1, at_start_time: None, is_later: false };
         let known = Known { epochs: &newest_first, mark };
         let start = if self.without == Without::MarkItself { Start::Latest } else { Start::Earliest };
         let Ok((position, life)) = decide(&self.me(), facts, known, start) else { return };

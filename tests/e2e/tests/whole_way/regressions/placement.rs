@@ -56,7 +56,7 @@ fn locality_timer_restarts_spark_18886() -> Result<()> {
         let job = "spark-18886";
         // All the data is on host 1, which has room for one task.
         servers.mesos()?.reserve(1, OTHER, &[("cpus", STEPS as f64 * CPUS)]).await?;
-        servers.kafka.create_topic_on(1, job, TASKS as i32).await?;
+        servers.kafka.create_topic_on(&[1], job, TASKS as i32, &[]).await?;
         let accounts = Accounts::prepare_table(servers, job, 10).await?;
         let placement = "goal = \"host\"\nmax_wait = \"5s\"".to_owned();
         let shape = Shape { tasks: TASKS, cpus: CPUS, mem_mib: 64, placement, ..Shape::default() };

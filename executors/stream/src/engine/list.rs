@@ -1,0 +1,69 @@
+//! Whether the list of epochs is still the one that is gone by. Who stamps something new learns at its next append what
+//! others have appended; an owner that is idle appends nothing, and would never learn that a zombie has begun younger
+//! timestamps below it.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use millstream_protocol::Partition;
+use tokio::time::Instant;
+
+use super::{PartitionState, Stop, Trouble, causes, looks::Looks, patience::few_at_once, setup::Ready};
+use crate::blocks::{
+    keeper::{List as _, changed},
+    store::{CassandraList, StoreError},
+};
+
+/// How often the partitions are gone through.
+pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
+
+/// For how long a partition must not have appended anything.
+const IDLE_FOR: Duration = Duration::from_secs(30);
+
+/// Looks until the engine is gone.
+pub(super) async fn watch(mut looks: Looks) {
+    // The newest epoch of each partition, and since when it is or when it was looked at.
+    let mut known: BTreeMap<Partition, (u64, Instant)> = BTreeMap::new();
+    while let Some((engine, ready)) = looks.next().await {
+        let (now, consumed) = (Instant::now(), engine.consumed());
+        known.retain(|partition, _| consumed.iter().any(|state| state.partition == *partition));
+        let idle = consumed.iter().filter(|state| {
+            let (epoch, since) = known.entry(state.partition).or_insert((state.epoch(), now));
+            if *epoch != state.epoch() {
+                (*epoch, *since) = (state.epoch(), now);
+            }
+            let is_due = now.duration_since(*since) >= IDLE_FOR;
+            if is_due {
+                *since = now;
+            }
+            is_due
+        });
+        let idle: Vec<_> = idle.cloned().collect();
+        let looked = few_at_once(idle.iter().map(|state| look(&ready, state))).await;
+        match looked.into_iter().find_map(Result::err) {
+            Some(error) => {
+                let reason = format!("the list of timestamp blocks could not be looked at: {}", causes(&error));
+                engine.shared.health.list.set(Trouble::stalled(reason));
+                // All that were due are looked at again at the next round.
+                known.clear();
+            }
+            None if !idle.is_empty() => engine.shared.health.list.clear(),
+            None => {}
+        }
+    }
+}
+
+/// Begins the partition anew where others have changed its list.
+pub(super) async fn look(ready: &Ready, state: &PartitionState) -> Result<(), StoreError> {
+    let Some(last) = state.last_epoch() else { return Ok(()) };
+    let newest_first = CassandraList::new(ready.blocks.clone(), state.partition).newest(None).await?;
+    // What is read while the list answers counts: it was read by the older epochs. Who has appended meanwhile has looked.
+    let Some(position) = state.position() else { return Ok(()) };
+    if state.last_epoch().as_ref() != Some(&last) {
+        return Ok(());
+    }
+    if let Some(reason) = changed(&last, &newest_first, position) {
+        ready.metrics.block("changed");
+        state.request_stop(Stop::anew(format!("{reason}; beginning anew there")));
+    }
+    Ok(())
+}
