@@ -11,9 +11,11 @@ CARGO_FLAGS = --release --locked --workspace
 # Agents and tasks of `make bench-agents`.
 AGENTS ?= 200
 TASKS ?= 500
+# For how long `make bench-slow` watches write times.
+MINUTES ?= 5
 
 
-.PHONY: demo test bench bench-agents sim sim-planted build tools lint clean
+.PHONY: demo test bench bench-slow bench-agents sim sim-planted build tools lint clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -24,6 +26,9 @@ test: build
 
 bench: build
 	@exec "$(MILLSTREAM_BIN_DIR)/bench"
+
+bench-slow: build
+	@exec "$(MILLSTREAM_BIN_DIR)/slow" --minutes $(MINUTES)
 
 bench-agents: build
 	@exec "$(MILLSTREAM_BIN_DIR)/agents" --agents $(AGENTS) --tasks $(TASKS)

@@ -2,14 +2,12 @@
 
 use std::{
     fmt,
-    process::Stdio,
     time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
-use millstream_bench::meter;
-use millstream_testbed::{Cassandra, Kafka, program};
-use tokio::process::Command;
+use millstream_bench::{executor, meter};
+use millstream_testbed::{Cassandra, Kafka};
 
 pub(crate) const KEYSPACE: &str = "bench";
 const LOOK_EVERY: Duration = Duration::from_millis(20);
@@ -97,27 +95,18 @@ pub(crate) async fn execute(
     table: &str,
     records: u64,
 ) -> Result<Figures> {
-    let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
-    std::fs::write(file.path(), job(kafka, cassandra, topic, table))?;
     let kafka_pid = kafka.broker(1).pid().context("Kafka runs")?;
     let cassandra_pid = cassandra.node(1).pid().context("Cassandra runs")?;
     let servers = || anyhow::Ok((meter::cpu_secs(kafka_pid)?, meter::cpu_secs(cassandra_pid)?));
     let (kafka_before, cassandra_before) = servers()?;
     let start = Instant::now();
-    let (mark, name) = kafka.mark();
-    let mut child = Command::new(program("millstream-executor")?)
-        .args(["standalone", "--until-caught-up", "--create-blocks-table", "--job"])
-        .arg(file.path())
-        .args(["--partitions", &format!("0-{}", crate::PARTITIONS - 1)])
-        .env(mark, name)
-        .env("RUST_LOG", "warn")
-        .stdout(Stdio::null())
-        .kill_on_drop(true)
-        .spawn()?;
-    let pid = child.id().context("just started")?;
+    let partitions = format!("0-{}", crate::PARTITIONS - 1);
+    let arguments = ["--until-caught-up", "--partitions", &partitions];
+    let mut executor = executor::start(kafka, &job(kafka, cassandra, topic, table), &arguments)?;
+    let pid = executor.child.id().context("just started")?;
     let (mut client_cpu_secs, mut peak_bytes) = (0.0, 0);
     let status = loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = executor.child.try_wait()? {
             break status;
         }
         // An ended process can no longer be asked, so the last look before its end counts.
