@@ -15,7 +15,7 @@ TASKS ?= 500
 MINUTES ?= 5
 
 
-.PHONY: demo test bench bench-slow bench-agents sim sim-planted build tools lint clean
+.PHONY: demo test bench bench-slow bench-memory bench-agents sim sim-planted build tools lint clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -29,6 +29,9 @@ bench: build
 
 bench-slow: build
 	@exec "$(MILLSTREAM_BIN_DIR)/slow" --minutes $(MINUTES)
+
+bench-memory: build
+	@exec "$(MILLSTREAM_BIN_DIR)/memory"
 
 bench-agents: build
 	@exec "$(MILLSTREAM_BIN_DIR)/agents" --agents $(AGENTS) --tasks $(TASKS)

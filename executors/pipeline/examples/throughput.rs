@@ -48,7 +48,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let start = Instant::now();
         let decoded = processor.decode(&records);
         let decoded_at = Instant::now();
-        let transformed = processor.transform(decoded);
+        let transformed = processor.transform(decoded, usize::MAX);
         let transformed_at = Instant::now();
         let processed = processor.encode(transformed);
         encode += transformed_at.elapsed();

@@ -52,6 +52,14 @@ pub struct Transformed {
     filtered: usize,
 }
 
+impl Transformed {
+    /// Whether the outputs are more than was asked for: those of some records are missing. The batch is to be made again
+    /// with fewer records; never so of one.
+    pub fn is_cut(&self) -> bool {
+        self.upserts.evaluated.is_cut || self.deletes.evaluated.is_cut
+    }
+}
+
 /// Outputs of the SQL with the records they come from.
 #[derive(Debug)]
 struct Outcome {
@@ -76,7 +84,7 @@ impl Processor {
     /// All three steps.
     pub fn process(&mut self, records: &[Record<'_>]) -> Processed {
         let decoded = self.decode(records);
-        let transformed = self.transform(decoded);
+        let transformed = self.transform(decoded, usize::MAX);
         self.encode(transformed)
     }
 
@@ -86,13 +94,14 @@ impl Processor {
     }
 
     /// Second step: SQL. Of records without value the outputs are computed as well, but WHERE is not applied to them:
-    /// deleting a row that is not there is harmless, forgetting a delete is not.
-    pub fn transform(&mut self, decoded: Decoded) -> Transformed {
+    /// deleting a row that is not there is harmless, forgetting a delete is not. Ends early when the outputs take more than
+    /// `bytes_max` bytes.
+    pub fn transform(&mut self, decoded: Decoded, bytes_max: usize) -> Transformed {
         let DecodedRecords { values, tombstones, mut bad } = decoded.records;
         let rows = values.records.len();
-        let upserts = self.evaluate(values, true, &mut bad);
-        let filtered = rows - upserts.evaluated.rows.len() - upserts.evaluated.faults;
-        let deletes = self.evaluate(tombstones, false, &mut bad);
+        let upserts = self.evaluate(values, true, bytes_max, &mut bad);
+        let filtered = rows.saturating_sub(upserts.evaluated.rows.len() + upserts.evaluated.faults);
+        let deletes = self.evaluate(tombstones, false, bytes_max, &mut bad);
         Transformed { upserts, deletes, bad, filtered }
     }
 
@@ -106,9 +115,9 @@ impl Processor {
         Processed { rows: assembler.finish(), bad, filtered }
     }
 
-    fn evaluate(&self, batch: Batch, filtered: bool, bad: &mut Vec<BadRecord>) -> Outcome {
+    fn evaluate(&self, batch: Batch, filtered: bool, bytes_max: usize, bad: &mut Vec<BadRecord>) -> Outcome {
         let Batch { batch, records } = batch;
-        let (evaluated, faults) = self.transform.evaluate(&batch, filtered);
+        let (evaluated, faults) = self.transform.evaluate(&batch, filtered, bytes_max);
         bad.extend(faults.into_iter().map(|(row, fault)| fault.at(records[row as usize] as usize)));
         Outcome { evaluated, records }
     }

@@ -12,6 +12,9 @@ const IN_FLIGHT_DIVISOR: u64 = 16;
 /// Of a task's memory, this part may wait in librdkafka's queue.
 const QUEUE_DIVISOR: u64 = 16;
 
+/// Rows of one batch that take less are never too much.
+const MADE_MIN_BYTES: u64 = 1 << 20;
+
 /// Less than this would not hold one fetch.
 const QUEUE_MIN_BYTES: u64 = 1 << 20;
 
@@ -65,9 +68,34 @@ impl Budget {
         paused
     }
 
+    /// Most bytes that the rows of one batch may take, unless it is a single row.
+    pub fn made_bytes(&self) -> u64 {
+        self.limit().max(MADE_MIN_BYTES)
+    }
+
     /// Most bytes of records in one batch: a batch is held a second time while it is turned into rows.
     pub fn batch_bytes(&self) -> u64 {
         (self.limit() / 4).max(1)
+    }
+}
+
+/// Rows are expected to take at most this many times what their records do; batches of those that take more are smaller.
+const EXPECTED_GROWTH: u64 = 4;
+
+/// How much larger rows are than their records, lately.
+#[derive(Debug, Default)]
+pub struct Growth(u64);
+
+impl Growth {
+    /// A batch of records made rows of so many bytes.
+    pub fn saw(&mut self, record_bytes: u64, row_bytes: u64) {
+        // It grows at once and falls by and by.
+        self.0 = (row_bytes / record_bytes.max(1)).max(self.0 - self.0.div_ceil(8));
+    }
+
+    /// What a batch may hold of records, when it might hold `most`.
+    pub fn batch_bytes(&self, most: u64) -> u64 {
+        (most / (self.0 / EXPECTED_GROWTH).max(1)).max(1)
     }
 }
 
@@ -104,6 +132,22 @@ mod tests {
         assert!(budget.is_paused());
         budget.give(1_000);
         assert!(!budget.is_paused());
+    }
+
+    #[test]
+    fn batches_are_smaller_where_rows_are_much_larger_than_records() {
+        let mut growth = Growth::default();
+        assert_eq!(growth.batch_bytes(1_000), 1_000);
+        growth.saw(100, 399);
+        assert_eq!(growth.batch_bytes(1_000), 1_000);
+        growth.saw(100, 40_000);
+        assert_eq!(growth.batch_bytes(1_000), 10);
+        for _ in 0..100 {
+            growth.saw(100, 100);
+        }
+        assert_eq!(growth.batch_bytes(1_000), 1_000);
+        growth.saw(0, u64::MAX);
+        assert_eq!(growth.batch_bytes(1_000), 1);
     }
 
     #[test]

@@ -41,7 +41,7 @@ const fn entry(name: &'static str, kind: &'static str, help: &'static str, label
 }
 
 /// All metrics of the executor.
-pub const CATALOGUE: [Entry; 25] = [
+pub const CATALOGUE: [Entry; 26] = [
     entry("millstream_records_total", "counter", "Records consumed from Kafka", &["partition"]),
     entry(
         "millstream_input_bytes_total",
@@ -63,6 +63,12 @@ pub const CATALOGUE: [Entry; 25] = [
         &["kind"],
     ),
     entry("millstream_rows_total", "counter", "Rows acknowledged by Cassandra, by kind of write", &["kind"]),
+    entry(
+        "millstream_cut_batches_total",
+        "counter",
+        "Batches whose rows would take too much memory: their partitions go on in smaller ones",
+        &[],
+    ),
     entry(
         "millstream_superseded_rows_total",
         "counter",
@@ -172,6 +178,7 @@ pub struct Metrics {
     bad: Family<OfBad, Counter>,
     letters_cut: Family<OfKind, Counter>,
     rows: Family<OfKind, Counter>,
+    cut: Counter,
     superseded: Counter,
     output_bytes: Counter,
     requests: Counter,
@@ -208,6 +215,7 @@ impl Metrics {
             bad: Family::default(),
             letters_cut: Family::default(),
             rows: Family::default(),
+            cut: Counter::default(),
             superseded: Counter::default(),
             output_bytes: Counter::default(),
             requests: Counter::default(),
@@ -248,6 +256,7 @@ impl Metrics {
             "millstream_bad_records_total" => self.bad,
             "millstream_dead_letters_cut_total" => self.letters_cut,
             "millstream_rows_total" => self.rows,
+            "millstream_cut_batches_total" => self.cut,
             "millstream_superseded_rows_total" => self.superseded,
             "millstream_output_bytes_total" => self.output_bytes,
             "millstream_write_requests_total" => self.requests,
@@ -310,6 +319,11 @@ impl Metrics {
 
     pub(crate) fn letter_cut(&self, left_out: &str) {
         self.letters_cut.get_or_create(&OfKind { kind: left_out.into() }).inc();
+    }
+
+    /// A batch made too much.
+    pub(crate) fn cut(&self) {
+        self.cut.inc();
     }
 
     pub(crate) fn planned(&self, requests: usize, superseded: usize) {

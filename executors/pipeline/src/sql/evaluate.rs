@@ -26,23 +26,32 @@ pub(crate) struct Evaluated {
     pub(crate) columns: Vec<ArrayRef>,
     /// How many rows of the input batch failed.
     pub(crate) faults: usize,
+    /// Not all rows were evaluated: what came out is more than was asked for.
+    pub(crate) is_cut: bool,
 }
 
 impl Transform {
     /// Evaluates the outputs for the rows of `batch` that pass the filters (all rows when not `filtered`). Also gives
-    /// the rows of `batch` that failed.
-    pub(crate) fn evaluate(&self, batch: &RecordBatch, filtered: bool) -> (Evaluated, Vec<(u32, Fault)>) {
-        let mut search = Search { transform: self, filtered, chunks: vec![], faults: vec![] };
+    /// the rows of `batch` that failed. Ends early when the outputs of several rows take more than `bytes_max`.
+    pub(crate) fn evaluate(
+        &self,
+        batch: &RecordBatch,
+        filtered: bool,
+        bytes_max: usize,
+    ) -> (Evaluated, Vec<(u32, Fault)>) {
+        let mut search =
+            Search { transform: self, filtered, bytes_left: bytes_max, is_cut: false, chunks: vec![], faults: vec![] };
         search.run(batch, 0);
-        let Search { chunks, faults, .. } = search;
-        let evaluated = self.joined(chunks, faults.len());
+        let Search { chunks, faults, is_cut, .. } = search;
+        let evaluated = Evaluated { faults: faults.len(), is_cut, ..self.joined(chunks) };
         (evaluated, faults)
     }
 
-    fn joined(&self, mut chunks: Vec<Chunk>, faults: usize) -> Evaluated {
+    fn joined(&self, mut chunks: Vec<Chunk>) -> Evaluated {
+        let (faults, is_cut) = (0, false);
         if chunks.len() == 1 {
-            let Chunk { rows, columns } = chunks.swap_remove(0);
-            return Evaluated { rows, columns, faults };
+            let Chunk { rows, columns, .. } = chunks.swap_remove(0);
+            return Evaluated { rows, columns, faults, is_cut };
         }
         let columns = self.inner.output_schema.fields().iter().enumerate().map(|(column, field)| {
             let parts: Vec<&dyn Array> = chunks.iter().map(|chunk| chunk.columns[column].as_ref()).collect();
@@ -55,6 +64,7 @@ impl Transform {
             columns: columns.collect(),
             rows: chunks.iter().flat_map(|chunk| &chunk.rows).copied().collect(),
             faults,
+            is_cut,
         }
     }
 
@@ -86,7 +96,7 @@ impl Transform {
             amplify::check_outputs(bytes, batch.num_rows())?;
             columns.push(value.into_array(batch.num_rows())?);
         }
-        Ok(Chunk { rows: kept.values().to_vec(), columns })
+        Ok(Chunk { rows: kept.values().to_vec(), columns, bytes })
     }
 }
 
@@ -94,11 +104,14 @@ impl Transform {
 struct Chunk {
     rows: Vec<u32>,
     columns: Vec<ArrayRef>,
+    bytes: usize,
 }
 
 struct Search<'a> {
     transform: &'a Transform,
     filtered: bool,
+    bytes_left: usize,
+    is_cut: bool,
     chunks: Vec<Chunk>,
     faults: Vec<(u32, Fault)>,
 }
@@ -106,12 +119,12 @@ struct Search<'a> {
 impl Search<'_> {
     /// Depth is the logarithm of the batch's length.
     fn run(&mut self, batch: &RecordBatch, first_row: u32) {
-        if batch.num_rows() == 0 {
+        if batch.num_rows() == 0 || self.is_cut {
             return;
         }
         let evaluation = AssertUnwindSafe(|| self.transform.run(batch, first_row, self.filtered));
         let fault = match catch_unwind(evaluation) {
-            Ok(Ok(chunk)) => return self.chunks.push(chunk),
+            Ok(Ok(chunk)) => return self.keep(chunk),
             Ok(Err(error)) => to_fault(&error),
             Err(_) => Fault::new(BadReason::Panic, "the evaluation of the SQL panicked"),
         };
@@ -121,6 +134,16 @@ impl Search<'_> {
         let half = batch.num_rows() / 2;
         self.run(&batch.slice(0, half), first_row);
         self.run(&batch.slice(half, batch.num_rows() - half), first_row + half as u32);
+    }
+}
+
+impl Search<'_> {
+    fn keep(&mut self, chunk: Chunk) {
+        self.is_cut = chunk.bytes > self.bytes_left && (chunk.rows.len() > 1 || !self.chunks.is_empty());
+        self.bytes_left = self.bytes_left.saturating_sub(chunk.bytes);
+        if !self.is_cut {
+            self.chunks.push(chunk);
+        }
     }
 }
 

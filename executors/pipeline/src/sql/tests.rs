@@ -139,7 +139,7 @@ impl Case {
             lines[bad.index] = format!("bad, {}: {}", bad.reason, bad.detail);
         }
         for (batch, filtered) in [(&decoded.values, true), (&decoded.tombstones, false)] {
-            let (evaluated, faults) = transform.evaluate(&batch.batch, filtered);
+            let (evaluated, faults) = transform.evaluate(&batch.batch, filtered, usize::MAX);
             for (row, fault) in faults {
                 lines[batch.records[row as usize] as usize] = format!("bad, {}: {}", fault.reason, fault.detail);
             }

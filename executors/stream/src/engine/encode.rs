@@ -13,7 +13,7 @@ use super::{
 };
 use crate::{
     bad_record::BadRecords,
-    budget::Budget,
+    budget::{Budget, Growth},
     dead_letter::{Body, Letter, Letters},
     metrics::Metrics,
     sink::{
@@ -34,6 +34,8 @@ pub(super) struct Encoder {
     pub(super) bad_records: Arc<BadRecords>,
     /// Bytes in flight.
     pub(super) budget: Arc<Budget>,
+    /// How much larger rows are than their records.
+    pub(super) growth: Growth,
     /// Wakes the pump.
     pub(super) bell: Arc<Bell>,
     /// What was done.
@@ -60,8 +62,7 @@ impl Encoder {
         lanes: &mut [Lane],
         poll: Duration,
     ) -> Option<Arc<EncodedBatch>> {
-        let records = &gathered.records;
-        let (mut extents, slots) = extents(records, lanes.len());
+        let records = gathered.records.as_slice();
         let named: Vec<Vec<NamedHeader<'_>>> = match self.processor.uses_headers() {
             true => records.iter().map(|(_, fetched)| fetched.headers()).collect(),
             false => vec![],
@@ -75,8 +76,13 @@ impl Encoder {
             })
             .collect();
 
-        let (Processed { rows, bad, filtered }, [decode, sql, encode]) = self.processor.process(&views);
+        let made_max = self.budget.made_bytes() as usize;
+        let (processed, count, [decode, sql, encode]) = self.processor.process(&views, made_max);
+        let Processed { rows, bad, filtered } = processed;
         let begin = Instant::now();
+        let records = self.cut(records, count, lanes);
+        self.growth.saw(records.iter().map(|(_, fetched)| fetched.bytes()).sum(), rows.memory_bytes() as u64);
+        let (mut extents, slots) = extents(records, lanes.len());
         let letters = self.judge_bad(&bad, records, &mut extents, &slots, lanes);
         let batch = self.assemble(rows, letters, records, &extents, &slots, lanes);
         let times = [
@@ -89,6 +95,35 @@ impl Encoder {
         self.metrics.consumed(records.len(), filtered);
         self.count(&extents, lanes, &times, records.len());
         batch
+    }
+
+    /// Most bytes of records in the next batch.
+    pub(super) fn batch_bytes(&self) -> u64 {
+        self.growth.batch_bytes(self.budget.batch_bytes())
+    }
+
+    /// The first `count` records. What comes after them made too much: it is read again, in smaller batches.
+    fn cut<'r, 'q>(
+        &self,
+        records: &'r [(usize, Fetched<'q>)],
+        count: usize,
+        lanes: &mut [Lane],
+    ) -> &'r [(usize, Fetched<'q>)] {
+        let (first, others) = records.split_at(count);
+        for (lane, fetched) in others {
+            let lane = &mut lanes[*lane];
+            if !lane.stopped {
+                lane.stopped = true;
+                lane.position = fetched.offset();
+                self.metrics.cut();
+                lane.state.request_stop(Stop::anew(format!(
+                    "the rows of one batch would take more than {} bytes; going on at offset {} in smaller batches",
+                    self.budget.made_bytes(),
+                    lane.position
+                )));
+            }
+        }
+        first
     }
 
     /// Counts bad records and copies those that go to the dead-letter topic, per extent.

@@ -187,7 +187,7 @@ impl Pump {
                 continue;
             }
             let begin = Instant::now();
-            let gathered = gather(&queues, &mut lanes, self.budget.batch_bytes(), last_batch, &self.bell);
+            let gathered = gather(&queues, &mut lanes, self.encoder.batch_bytes(), last_batch, &self.bell);
             if gathered.records.is_empty() {
                 self.bell.wait(IDLE);
                 continue;

@@ -29,6 +29,12 @@ const QUEUE_BACKOFF_MS: &str = "10";
 /// Bytes a broker may answer with at once for one partition. Larger records still come, one at a time.
 const PARTITION_FETCH_BYTES_MAX: u64 = 1 << 20;
 
+/// Less costs more requests than it saves memory.
+const PARTITION_FETCH_BYTES_MIN: u64 = 16 << 10;
+
+/// Records may be compressed to such a part and still find room in the queue.
+const COMPRESSION: u64 = 8;
+
 /// Bytes a broker may answer with at once for all partitions.
 const FETCH_BYTES_MAX: u64 = 8 << 20;
 
@@ -66,8 +72,8 @@ pub fn consumer(
             config.set(name, value);
         }
     };
-    // A fetch larger than the queue would only overfill it.
-    let partition_fetch = queue_bytes.clamp(64 << 10, PARTITION_FETCH_BYTES_MAX);
+    // A fetch larger than the queue would only overfill it, and it is counted compressed.
+    let partition_fetch = (queue_bytes / COMPRESSION).clamp(PARTITION_FETCH_BYTES_MIN, PARTITION_FETCH_BYTES_MAX);
     set_default(&mut config, "max.partition.fetch.bytes", partition_fetch.to_string());
     set_default(&mut config, "fetch.max.bytes", FETCH_BYTES_MAX.to_string());
     set_default(&mut config, "queued.max.messages.kbytes", (queue_bytes >> 10).max(1).to_string());
