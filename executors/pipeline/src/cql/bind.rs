@@ -131,11 +131,19 @@ impl Binding {
         self.inner.ttl != BoundTtl::None
     }
 
-    /// `INSERT INTO ks.t (a, b) VALUES (?, ?) USING TIMESTAMP ?[ AND TTL ?]`: bind the row's cells, the timestamp in
+    /// `INSERT INTO ks.t (a, b) VALUES (?, (int)?) USING TIMESTAMP ?[ AND TTL ?]`: bind the row's cells, the timestamp in
     /// microseconds, and (when [`has_ttl`](Self::has_ttl)) the time to live in seconds, unset for none.
+    ///
+    /// Values say the type they are encoded for: a driver prepares a statement again by itself when the server has
+    /// forgotten it, and would then put them into a column of another type without a word. Of keys the server tells the
+    /// driver where they are routed only without that.
     pub fn upsert_cql(&self) -> String {
         let names: Vec<String> = self.inner.columns.iter().map(|c| quoted(&c.name)).collect();
-        let marks = vec!["?"; names.len()].join(", ");
+        let marks = self.inner.columns.iter().enumerate().map(|(index, column)| match column.ty.is_plain() {
+            true if index >= self.inner.key_columns => format!("({})?", column.ty),
+            _ => "?".to_owned(),
+        });
+        let marks = marks.collect::<Vec<_>>().join(", ");
         let ttl = if self.has_ttl() { " AND TTL ?" } else { "" };
         format!("INSERT INTO {} ({}) VALUES ({marks}) USING TIMESTAMP ?{ttl}", self.table_name(), names.join(", "))
     }

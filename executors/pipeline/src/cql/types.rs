@@ -71,6 +71,19 @@ pub enum CqlType {
 }
 
 impl CqlType {
+    /// Whether its text means the same in every statement: no type of a keyspace's own is in it.
+    pub fn is_plain(&self) -> bool {
+        match self {
+            CqlType::Udt { .. } | CqlType::Custom(_) => false,
+            CqlType::List(item) | CqlType::Set(item) | CqlType::Vector(item, _) | CqlType::Frozen(item) => {
+                item.is_plain()
+            }
+            CqlType::Map(key, value) => key.is_plain() && value.is_plain(),
+            CqlType::Tuple(items) => items.iter().all(CqlType::is_plain),
+            _ => true,
+        }
+    }
+
     /// The type without an outer `frozen<…>`.
     pub fn thawed(&self) -> &CqlType {
         match self {

@@ -92,7 +92,7 @@ fn rows_bind_key_columns_first_and_carry_routing_keys() {
         processor(&source, "SELECT v, day, id, n FROM input WHERE v IS NULL OR v >= 0", &sink(), &table);
     assert_eq!(
         processor.binding.upsert_cql(),
-        r#"INSERT INTO "demo"."t" ("id", "day", "n", "v") VALUES (?, ?, ?, ?) USING TIMESTAMP ?"#
+        r#"INSERT INTO "demo"."t" ("id", "day", "n", "v") VALUES (?, ?, ?, (int)?) USING TIMESTAMP ?"#
     );
     assert_eq!(
         processor.binding.delete_cql(),
@@ -212,6 +212,19 @@ fn rows_over_the_largest_mutation_are_bad() {
     let processed = processor.process(&values(&[r#"{"id":1,"v":"12345678"}"#, r#"{"id":1,"v":"12345678901234567"}"#]));
     assert_eq!(processed.rows.len(), 1);
     assert_eq!(reasons(&processed), [(1, BadReason::ResultTooLarge)]);
+}
+
+#[test]
+fn paddings_of_every_length_are_bounded() {
+    let source = columns(&[("id", "int"), ("n", "bigint")]);
+    let table = table(&[("id", "int", "p0"), ("v", "text", "")]);
+    let sql = "SELECT id, lpad('a', n, 'xyz') AS v FROM input";
+    let mut processor = processor(&source, sql, &sink(), &table);
+    let lengths = [3, i64::MAX, i64::from(i32::MAX), i64::from(i32::MAX) + 1, i64::MIN, 20_000_000];
+    let texts: Vec<String> = lengths.iter().map(|n| format!(r#"{{"id":1,"n":{n}}}"#)).collect();
+    let processed = processor.process(&values(&texts.iter().map(String::as_str).collect::<Vec<_>>()));
+    let large = BadReason::ResultTooLarge;
+    assert_eq!(reasons(&processed), [(1, large), (2, large), (3, large), (4, BadReason::Evaluation), (5, large)]);
 }
 
 #[test]

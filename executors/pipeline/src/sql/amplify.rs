@@ -48,6 +48,11 @@ pub(crate) fn check_call(name: &str, args: &[ColumnarValue], rows: usize) -> Res
             }
             continue;
         }
+        // DataFusion panics at it.
+        if grows == Growth::Pad && args.get(1).is_some_and(|length| length.is_negative(row)) {
+            let detail = format!("{name}() to a negative length");
+            return Err(DataFusionError::External(Box::new(Fault::new(BadReason::Evaluation, detail))));
+        }
         let limit = MAX_RESULT_BYTES;
         let mut bytes = grows.most(&args, row);
         if bytes > limit {
@@ -259,6 +264,12 @@ impl Arg {
             DataType::Utf8View => Some(array.as_string_view().value(row)),
             _ => None,
         }
+    }
+
+    fn is_negative(&self, row: usize) -> bool {
+        let Arg::Number(numbers, scalar) = self else { return false };
+        let row = if *scalar { 0 } else { row };
+        !numbers.is_null(row) && numbers.value(row) < 0
     }
 
     fn count(&self, row: usize) -> usize {

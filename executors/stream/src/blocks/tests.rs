@@ -254,10 +254,24 @@ fn the_newest_epoch_that_reaches_down_to_an_offset_counts() {
 fn only_what_may_have_been_read_before_keeps_an_old_block() {
     let at = Instant::now();
     let window = Window::new([epoch(2, 8, 10, 100), epoch(1, 0, 10, 0)], at, 13);
-    assert_eq!(window.need(7, at), Need::Nothing, "another process has gone on from there");
-    assert_eq!((window.need(12, at), window.need(13, at)), (Need::Nothing, Need::Younger));
+    assert_eq!(window.need(7, None, at), Need::Nothing, "another process has gone on from there");
+    assert_eq!((window.need(12, None, at), window.need(13, None, at)), (Need::Nothing, Need::Younger));
     let before = at - Duration::from_secs(1);
-    assert_eq!((window.need(13, before), window.need(18, before)), (Need::Nothing, Need::Block));
+    assert_eq!((window.need(13, None, before), window.need(18, None, before)), (Need::Nothing, Need::Block));
+}
+
+/// A record that came late, with an old time, is no record that was read before.
+#[test]
+fn what_is_late_is_not_taken_for_a_replay() {
+    let at = Instant::now();
+    let anchor_us = NOW_US;
+    let window = Window::new([epoch(1, 0, 10, anchor_us)], at, 5);
+    let need = |secs: i64| window.need(3, Some(anchor_us / 1_000 - secs * 1_000), at);
+    assert_eq!(
+        (need(0), need(59), need(61), need(3_600)),
+        (Need::Nothing, Need::Nothing, Need::Younger, Need::Younger)
+    );
+    assert_eq!(window.need(3, None, at), Need::Nothing);
 }
 
 /// The block that was fetched ahead says nothing of what is left of the one before.
@@ -266,10 +280,10 @@ fn what_is_left_of_a_block_grows_old_with_it() {
     let at = Instant::now();
     let fetched_ahead = epoch(2, 10, 10, 2_000_000);
     let window = Window::new([fetched_ahead, epoch(1, 0, 10, 0)], at, 5);
-    assert_eq!((window.need(9, at), window.need(10, at)), (Need::Younger, Need::Younger));
+    assert_eq!((window.need(9, None, at), window.need(10, None, at)), (Need::Younger, Need::Younger));
     let second = |secs: u64| at - Duration::from_secs(secs);
-    assert_eq!((window.need(9, second(1)), window.need(10, second(1))), (Need::Younger, Need::Nothing));
-    assert_eq!((window.need(9, second(3)), window.need(4, at)), (Need::Nothing, Need::Nothing));
+    assert_eq!((window.need(9, None, second(1)), window.need(10, None, second(1))), (Need::Younger, Need::Nothing));
+    assert_eq!((window.need(9, None, second(3)), window.need(4, None, at)), (Need::Nothing, Need::Nothing));
 }
 
 #[test]
@@ -353,7 +367,7 @@ proptest! {
         let (mut offset, mut before) = (0, i64::MIN);
         for gap in gaps {
             fake.passes(Duration::from_millis(200));
-            if window.need(offset, at) == Need::Block {
+            if window.need(offset, None, at) == Need::Block {
                 let last = window.last().cloned().unwrap();
                 let (epochs, _) = now(extend(&fake, &life(1), last, offset, 16, false)).unwrap();
                 prop_assert_eq!(epochs.len(), 1);

@@ -11,9 +11,12 @@ pub struct Window {
     /// Until then the newest block may stamp records that are read for the first time; an older one as much less long as it
     /// was made earlier.
     young_until: Instant,
-    /// Offsets below may have been read before: they keep the timestamps they have, however old.
+    /// Offsets below may have been read before: they keep the timestamps they have, however old, unless they are late.
     replay_until: i64,
 }
+
+/// A record that was made by so much earlier than its block is not taken for one that was read under it before.
+pub const LATE_US: i64 = 60_000_000;
 
 /// What a record needs before it has a timestamp.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,8 +54,8 @@ impl Window {
         self.last().map_or(i64::MIN, |last| last.block.end())
     }
 
-    /// What the record at `offset` needs at `now`.
-    pub fn need(&self, offset: i64, now: Instant) -> Need {
+    /// What the record at `offset` needs at `now`. `made_ms`: the time that Kafka has for it, in milliseconds since the epoch.
+    pub fn need(&self, offset: i64, made_ms: Option<i64>, now: Instant) -> Need {
         let Some(at) = self.index_of(offset) else { return Need::Block };
         let block = &self.epochs[at].block;
         if !block.holds(offset) {
@@ -61,7 +64,13 @@ impl Window {
         // Who began the next one inside it had read what lies below: it was stamped by this one. One that begins where this
         // one ends may only have been fetched ahead.
         let was_read = || self.epochs.get(at + 1).is_some_and(|next| next.block.from < block.end());
-        if offset < self.replay_until || self.is_young(block, now) || was_read() {
+        let may_be_replayed = || {
+            // A record that was made long before its block was either read late, or came late: with what was done by hand in
+            // between it must win. A reader may then see an older value while it is written again.
+            let since_ms = (block.anchor_us - LATE_US) / 1_000;
+            offset < self.replay_until && made_ms.is_none_or(|made_ms| made_ms >= since_ms)
+        };
+        if may_be_replayed() || self.is_young(block, now) || was_read() {
             return Need::Nothing;
         }
         Need::Younger

@@ -3,7 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{
     PartitionState,
@@ -123,6 +123,14 @@ pub(super) fn no_topic(topic: &str) -> String {
     )
 }
 
+/// For people.
+fn no_partition(topic: &str, partition: i32) -> String {
+    format!(
+        "there is no partition {partition} in topic `{topic}`: it was made anew with fewer; give it {} partitions again (kafka-topics --alter --partitions), or stop the job",
+        partition + 1
+    )
+}
+
 /// The list as far back as it matters: to an epoch that was begun by reading there, or to the mark.
 async fn read(list: &CassandraList, mark: Option<Mark>) -> Result<Vec<Epoch>, StoreError> {
     let mut epochs: Vec<Epoch> = vec![];
@@ -144,7 +152,11 @@ async fn read(list: &CassandraList, mark: Option<Mark>) -> Result<Vec<Epoch>, St
 
 async fn facts(ready: &Ready, partition: i32, is_new: bool) -> Result<Facts, BeginError> {
     let (topic, start) = (ready.source.topic.clone(), ready.source.start);
-    let mut facts = ready.ask(move |consumer| offsets::ask(consumer, &topic, partition, start)).await?;
+    let facts = ready.ask(move |consumer| offsets::ask(consumer, &topic, partition, start)).await;
+    let mut facts = facts.map_err(|error| match error.rdkafka_error_code() {
+        Some(RDKafkaErrorCode::UnknownPartition) => BeginError::NoTopic(no_partition(&ready.source.topic, partition)),
+        _ => error.into(),
+    })?;
     if facts.committed.is_some_and(|committed| committed.offset > facts.log_end) {
         let (topic, config) = (ready.source.topic.clone(), ready.read_config.clone());
         facts.log_end = ready.ask(move |_| offsets::high_watermark(&config, &topic, partition)).await?;
@@ -307,7 +319,7 @@ async fn window(
 }
 
 /// Records that an executor before this one may have read under the newest block keep its timestamps, or a reader would see
-/// an older value while they are written again. It read none that came after the block had grown old.
+/// an older value while they are written again. It read none that came after the block had grown old, and none if it left.
 async fn replay_until(
     ready: &Ready,
     partition: i32,
@@ -317,7 +329,10 @@ async fn replay_until(
     clocks: Clocks,
 ) -> Result<i64, BeginError> {
     let old_at_us = block.anchor_us.saturating_add(YOUNG_US);
-    if position.begins.is_some() || position.offset >= facts.log_end {
+    let has_left = facts
+        .committed
+        .is_some_and(|committed| committed.offset == position.offset && committed.by.is_some_and(|by| by.has_left));
+    if has_left || position.begins.is_some() || position.offset >= facts.log_end {
         return Ok(position.offset);
     }
     if old_at_us >= clocks.coordinator_us {
@@ -349,7 +364,7 @@ async fn take_offset(
     if now != facts.committed && now.is_some_and(|now| now.by.is_none()) {
         return Err(BeginError::Later("a person has moved the group's offset meanwhile".into()));
     }
-    let by = By { generation: ready.life.generation, epoch };
+    let by = By { generation: ready.life.generation, epoch, has_left: false };
     let commit = Commit { partition: state.partition, offset: position.offset, leader: position.leader, by };
     ready.commit(vec![commit]).await?;
     state.set_word(Some(word));

@@ -216,7 +216,8 @@ async fn commit(ready: &Ready, commits: &[(&PartitionState, Mark)]) -> bool {
     let list: Vec<Commit> = commits
         .iter()
         .map(|(state, Mark { offset, epoch, leader })| {
-            let by = By { generation, epoch: *epoch };
+            let has_left = state.has_left_at(*offset);
+            let by = By { generation, epoch: *epoch, has_left };
             Commit { partition: state.partition, offset: *offset, leader: *leader, by }
         })
         .collect();
@@ -267,7 +268,8 @@ async fn mark(ready: &Ready, state: &PartitionState, durable: Mark) -> bool {
     }
 }
 
-/// Says of partitions that leave or have stopped, once, what is durable. Whether all of it is committed.
+/// Says of partitions that leave or have stopped, once, what is durable, and that nothing beyond was read. Whether all of it
+/// is committed.
 pub(super) async fn settle(ready: &Ready, leaving: &[(&PartitionState, Mark)]) -> bool {
     let committed = settle_commits(ready, leaving).await;
     let marks = leaving.iter().map(|(state, durable)| mark(ready, state, *durable));
@@ -279,9 +281,10 @@ async fn settle_commits(ready: &Ready, leaving: &[(&PartitionState, Mark)]) -> b
     let Some(seen) = look(ready, leaving).await else { return false };
     let commits: Vec<_> = leaving
         .iter()
-        .filter(|(state, durable)| {
-            let verdict = judge(seen.get(&state.partition).copied(), state.word(), *durable);
-            matches!(verdict, Verdict::Commit | Verdict::Repair)
+        .filter(|(state, durable)| match judge(seen.get(&state.partition).copied(), state.word(), *durable) {
+            Verdict::Commit | Verdict::Repair => true,
+            Verdict::Rest => state.has_left_at(durable.offset),
+            Verdict::Moved(_) | Verdict::Leave | Verdict::Newer => false,
         })
         .copied()
         .collect();
@@ -295,7 +298,7 @@ mod tests {
     const DURABLE: Mark = Mark { offset: 10, epoch: 3, leader: -1 };
 
     fn seen(offset: i64, epoch: u64) -> Option<Committed> {
-        Some(Committed { offset, leader: -1, by: Some(By { generation: 1, epoch }) })
+        Some(Committed { offset, leader: -1, by: Some(By { generation: 1, epoch, has_left: false }) })
     }
 
     fn ours(offset: i64, epoch: u64) -> Option<Word> {

@@ -166,7 +166,9 @@ fn take_turn<'q>(
         }
         match queue.poll(Duration::ZERO) {
             None => return lane.queue_is_empty(),
-            Some(Ok(message)) if lane.window.need(message.offset(), now) == Need::Nothing => {
+            Some(Ok(message))
+                if lane.window.need(message.offset(), message.timestamp().to_millis(), now) == Need::Nothing =>
+            {
                 if let Some(leader) = leader_epoch(&message) {
                     lane.state.set_leader(leader);
                 }

@@ -63,8 +63,8 @@ impl Lane {
 
     /// What keeps the record that waits, if one does. `now` is compared with the age of its block.
     pub(super) fn held_needs(&self, now: Instant) -> Option<(i64, Need)> {
-        let offset = self.held.as_ref()?.offset();
-        Some((offset, self.window.need(offset, now)))
+        let held = self.held.as_ref()?;
+        Some((held.offset(), self.window.need(held.offset(), held.timestamp().to_millis(), now)))
     }
 
     /// The offset that needs a block, and whether it is a younger one that it needs: of the record that waits, or, when the

@@ -185,6 +185,11 @@ impl PartitionState {
         self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.position()))
     }
 
+    /// Whether it is not read any more, and nothing from the offset on ever was.
+    pub fn has_left_at(&self, offset: i64) -> bool {
+        !self.is_consumed() && self.position() == Some(offset)
+    }
+
     /// Lowest offset that is not durable.
     pub fn durable(&self) -> Option<i64> {
         self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.durable()))
@@ -359,8 +364,10 @@ impl PartitionState {
             position: offsets.map(|(position, ..)| position),
             durable: offsets.map(|(_, durable, _)| durable),
             log_end,
-            stable_end: log_end
-                .and(known(self.stable_end.load(Relaxed)).zip(log_end).map(|(stable, end)| stable.min(end))),
+            stable_end: log_end.and(known(self.stable_end.load(Relaxed)).zip(log_end).map(|(stable, end)| {
+                // As old as the log end; what was read lies before it.
+                stable.max(offsets.map_or(stable, |(position, ..)| position)).min(end)
+            })),
             lag_ms,
             status,
             reason,

@@ -4,9 +4,10 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use millstream_pipeline::Binding;
+use millstream_pipeline::{Binding, Transform, bind};
 use millstream_protocol::Partition;
 use millstream_spec::CassandraSink;
+use millstream_topology::cassandra::table_schema;
 use scylla::{
     client::session::Session,
     deserialize::DeserializationError,
@@ -17,7 +18,7 @@ use scylla::{
 };
 use uuid::Uuid;
 
-use super::{Stop, Trouble, causes, looks::Looks};
+use super::{Stop, Trouble, causes, describe, looks::Looks, trouble};
 
 /// How often it is asked: what was acknowledged up to two looks before is written again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -26,6 +27,7 @@ pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub(super) struct Schema {
     session: Arc<Session>,
     sink: CassandraSink,
+    transform: Transform,
     columns: Vec<String>,
     /// When the executor began.
     before: Seen,
@@ -80,9 +82,25 @@ async fn ask(session: &Session, sink: &CassandraSink, what: &str) -> Result<Quer
 
 impl Schema {
     /// `before`: what was seen when nothing had been read of the table yet.
-    pub(super) fn new(session: Arc<Session>, sink: &CassandraSink, binding: &Binding, before: Seen) -> Self {
+    pub(super) fn new(
+        session: Arc<Session>,
+        sink: &CassandraSink,
+        transform: Transform,
+        binding: &Binding,
+        before: Seen,
+    ) -> Self {
         let columns = binding.columns().iter().map(|column| column.name.clone()).collect();
-        Schema { session, sink: sink.clone(), columns, before }
+        Schema { session, sink: sink.clone(), transform, columns, before }
+    }
+
+    /// Why the job can't be written to the table as it is now, if it can't.
+    async fn unfit(&self) -> Option<Trouble> {
+        match table_schema(&self.session, &self.sink.keyspace, &self.sink.table).await {
+            Ok(table) => {
+                bind(&self.transform, &self.sink, &table).err().map(|errors| Trouble::stopped(describe(&errors)))
+            }
+            Err(error) => Some(trouble(&error)),
+        }
     }
 
     /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
@@ -111,10 +129,16 @@ pub(super) async fn watch(mut looks: Looks) {
                 continue;
             }
         };
-        slot.clear();
+        let CassandraSink { keyspace, table, .. } = &schema.sink;
         if seen.id.is_some() && seen.id != schema.before.id {
-            let CassandraSink { keyspace, table, .. } = &schema.sink;
-            return engine.shared.fail(format!("table {keyspace}.{table} was dropped and made again: starting anew"));
+            return engine.shared.fail(format!(
+                "table {keyspace}.{table} was dropped and made again: starting anew. Rows that were written before are gone; to write them again, set the group's offset to the beginning"
+            ));
+        }
+        // What a start would say, also where nothing is written that would be refused.
+        match schema.unfit().await {
+            Some(trouble) => slot.set(trouble),
+            None => slot.clear(),
         }
         let dropped = schema.newest(&seen.dropped);
         let states = engine.partitions();
@@ -122,8 +146,9 @@ pub(super) async fn watch(mut looks: Looks) {
             for state in &states {
                 let earlier = durable[0].get(&state.partition).copied();
                 let Some(from) = earlier.into_iter().chain(state.durable()).min() else { continue };
-                let reason =
-                    format!("a column of the table was dropped; what was written since offset {from} is written again");
+                let reason = format!(
+                    "a column of the table was dropped; what was written since offset {from} is written again; for older rows too, set the group's offset to the beginning"
+                );
                 // Also of a partition that waits: it is done when it begins.
                 state.ask_repair(from);
                 state.request_stop(Stop::anew(reason));

@@ -157,7 +157,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
     let has_old = before::exist(&session, keyspace).await.map_err(|error| later(&error))?;
     let old_lists = has_old.then(|| OldLists::new(session.clone(), keyspace, name, topic));
-    let schema = Schema::new(session.clone(), &job.sink, &binding, seen);
+    let schema = Schema::new(session.clone(), &job.sink, transform.clone(), &binding, seen);
     let blocks = Statements::prepare(session, keyspace, name, topic);
     let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
 

@@ -140,7 +140,11 @@ async fn begin(ready: &Ready, state: &PartitionState, why: Again) -> Result<Begi
                 continue;
             }
             Err(BeginError::Start(error @ StartError::Sealed { .. })) => return Err(Stop::other(error.to_string())),
-            Err(BeginError::Start(error @ (StartError::Gap { at, .. } | StartError::BeyondEnd { at, .. }))) => {
+            Err(BeginError::Start(
+                error @ (StartError::Gap { at, .. }
+                | StartError::BelowStart { at, .. }
+                | StartError::BeyondEnd { at, .. }),
+            )) => {
                 return Err(Stop { reason: error.to_string(), again: Again::Moved(at) });
             }
             Err(BeginError::Refused(reason) | BeginError::NoTopic(reason)) => return Err(Stop::other(reason)),
@@ -156,6 +160,7 @@ async fn look_at_log_end(ready: &Ready, state: &PartitionState) {
     let (topic, partition) = (ready.source.topic.clone(), state.partition);
     let log_end = ready.ask(move |consumer| offsets::log_end(consumer, &topic, partition)).await;
     state.set_log_end(log_end.ok());
+    state.set_stable_end(None);
 }
 
 /// Says for the last time before the next start what is durable.

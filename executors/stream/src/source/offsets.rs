@@ -25,6 +25,9 @@ const GENERATION: &str = "generation=";
 /// Before the number of the newest epoch it knew.
 const EPOCH: &str = "epoch=";
 
+/// In the metadata of a commit with which an executor leaves.
+const LEFT: &str = "left";
+
 /// One partition's commit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Commit {
@@ -97,10 +100,11 @@ pub fn committed(consumer: &SourceConsumer, topic: &str, partitions: &[i32]) -> 
 /// Commits, and waits for the answer.
 pub fn commit(consumer: &SourceConsumer, topic: &str, commits: &[Commit]) -> KafkaResult<()> {
     let mut list = TopicPartitionList::with_capacity(commits.len());
-    for Commit { partition, offset, by: By { generation, epoch }, .. } in commits {
+    for Commit { partition, offset, by: By { generation, epoch, has_left }, .. } in commits {
         let mut element = list.add_partition(topic, *partition);
         element.set_offset(Offset::Offset(*offset))?;
-        element.set_metadata(format!("{GENERATION}{generation} {EPOCH}{epoch}"));
+        let left = if *has_left { LEFT } else { "" };
+        element.set_metadata(format!("{GENERATION}{generation} {EPOCH}{epoch} {left}").trim_end());
     }
     for commit in commits.iter().filter(|commit| commit.leader >= 0) {
         set_leader_epoch(&mut list, topic, commit.partition, commit.leader);
@@ -112,8 +116,9 @@ pub fn commit(consumer: &SourceConsumer, topic: &str, commits: &[Commit]) -> Kaf
 fn by(metadata: &str) -> Option<By> {
     let mut words = metadata.split_whitespace();
     let generation = words.next()?.strip_prefix(GENERATION)?.parse().ok()?;
-    let epoch = words.find_map(|word| word.strip_prefix(EPOCH)?.parse().ok()).unwrap_or(0);
-    Some(By { generation, epoch })
+    let words: Vec<&str> = words.collect();
+    let epoch = words.iter().find_map(|word| word.strip_prefix(EPOCH)?.parse().ok()).unwrap_or(0);
+    Some(By { generation, epoch, has_left: words.contains(&LEFT) })
 }
 
 /// Offset of the first record whose timestamp is at or after `timestamp_ms`; none when there is none yet.
@@ -214,9 +219,11 @@ mod tests {
 
     #[test]
     fn a_commit_tells_whose_it_is() {
-        assert_eq!(by("generation=2 epoch=7"), Some(By { generation: 2, epoch: 7 }));
-        assert_eq!(by("generation=2"), Some(By { generation: 2, epoch: 0 }), "of an earlier release");
-        assert_eq!(by("generation=2 later=x epoch=7"), Some(By { generation: 2, epoch: 7 }));
+        let is = |epoch, has_left| Some(By { generation: 2, epoch, has_left });
+        assert_eq!(by("generation=2 epoch=7"), is(7, false));
+        assert_eq!(by("generation=2 epoch=7 left"), is(7, true));
+        assert_eq!(by("generation=2"), is(0, false), "of an earlier release");
+        assert_eq!(by("generation=2 later=x epoch=7"), is(7, false));
         assert_eq!((by(""), by("by hand"), by("epoch=7")), (None, None, None), "a person's word");
     }
 }

@@ -29,6 +29,8 @@ pub struct By {
     pub generation: u64,
     /// The newest epoch it knew; 0 for one of an earlier release.
     pub epoch: u64,
+    /// It left, and had read nothing beyond the offset.
+    pub has_left: bool,
 }
 
 /// What Kafka says about a partition.
@@ -83,6 +85,16 @@ pub enum StartError {
         /// Oldest offset in the log.
         log_start: i64,
     },
+    /// A person has set an offset that retention has passed.
+    #[error(
+        "the group's offset was set to {at}, and the log starts at {log_start}: set it to where it shall go on, at least {log_start}; rows are then written again from there"
+    )]
+    BelowStart {
+        /// Where to begin.
+        at: i64,
+        /// Oldest offset in the log.
+        log_start: i64,
+    },
     /// The log is shorter than what was consumed of it, or than what a person has set.
     #[error(
         "offset {at} is beyond the log end {log_end}: set the group's offset to where it shall go on, at most {log_end}; rows are then written again from there"
@@ -133,7 +145,13 @@ pub fn decide(me: &Life, facts: Facts, known: Known<'_>, start: Start) -> Result
         let begins = (life.generation > newest.life.generation).then_some(Why::Generation);
         Position { offset, leader, begins }
     };
-    in_log(position, facts).map(|position| (position, Arc::new(life)))
+    let position = in_log(position, facts).map_err(|error| match error {
+        StartError::Gap { at, log_start } if position.begins == Some(Why::Moved) => {
+            StartError::BelowStart { at, log_start }
+        }
+        error => error,
+    });
+    position.map(|position| (position, Arc::new(life)))
 }
 
 /// The life to serve: the list's own where the meaning is the same, ours where it is a newer one.
@@ -212,7 +230,7 @@ mod tests {
     }
 
     fn by(offset: i64, epoch: u64) -> Facts {
-        let by = Some(By { generation: 1, epoch });
+        let by = Some(By { generation: 1, epoch, has_left: false });
         Facts { committed: Some(Committed { offset, leader: 4, by }), ..FACTS }
     }
 
@@ -276,7 +294,7 @@ mod tests {
         for offset in [15, 130, 200] {
             assert_eq!(at(by_person(offset), &list(), Some((125, 3))), Ok((offset, Some(Why::Moved))));
         }
-        assert!(matches!(at(by_person(5), &list(), None), Err(StartError::Gap { at: 5, log_start: 10 })));
+        assert_eq!(at(by_person(5), &list(), None), Err(StartError::BelowStart { at: 5, log_start: 10 }));
         assert!(matches!(at(by_person(201), &list(), None), Err(StartError::BeyondEnd { at: 201, .. })));
     }
 

@@ -93,6 +93,43 @@ fn a_column_dropped_and_added_again_is_filled() -> Result<()> {
     })
 }
 
+/// Dropped and made again between two records, before anybody looks: the first write is refused, not made with other bytes.
+#[test]
+fn a_table_made_again_at_once_gets_none_of_the_old_type() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_at_once";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("a", 10, |i| i))?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.durable(0, 10).await?;
+        stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
+        stage.cassandra.execute(&format!("CREATE TABLE quiet.{name} (k text PRIMARY KEY, v text)")).await?;
+        stage.produce(name, 0, [("b".into(), 1_952_805_748)])?;
+        executor.ends().await?;
+        ensure!(stage.texts(name).await?.is_empty(), "{:?}", stage.texts(name).await?);
+        Ok(())
+    })
+}
+
+/// An idle job says that its table is gone, or does not fit any more.
+#[test]
+fn a_table_that_is_gone_shows_on_an_idle_job() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_idle";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("a", 10, |i| i))?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.durable(0, 10).await?;
+        stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} DROP v")).await?;
+        executor.stops(0, "no column `v`").await?;
+        stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} ADD v int")).await?;
+        executor.says(0, "running again", |partition| partition["status"] == "running").await?;
+        stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
+        executor.stops(0, name).await?;
+        Ok(())
+    })
+}
+
 /// Dropped and made again with another type, idle and under load: no cell gets bytes of the old type.
 #[test]
 fn a_table_made_again_with_another_type_gets_none_of_the_old() -> Result<()> {

@@ -3,7 +3,10 @@
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use anyhow::{Result, ensure};
-use millstream_testbed::admin::{End, transaction};
+use millstream_testbed::{
+    admin::{End, transaction},
+    produce::{Message, produce},
+};
 
 use crate::stage::{Job, numbered, on_stage, record};
 
@@ -35,6 +38,38 @@ fn a_record_wins_over_a_delete_that_came_before_it() -> Result<()> {
         stage.becomes(name, &[("k".to_owned(), 9), ("other".to_owned(), 1)].into()).await?;
         let late_us = before_us - stage.written_us(name, "k").await?;
         ensure!(late_us < 10_000_000, "stamped {late_us} µs before it was produced");
+        executor.leave()
+    })
+}
+
+/// Records that come late, with old times of their own, after an executor was killed or has left and a row was deleted by
+/// hand: they came after the delete, and win.
+#[test]
+fn a_late_record_wins_over_a_delete_that_came_before_it() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "stamps_late";
+        stage.prepare(name, 2).await?;
+        for partition in 0..2 {
+            stage.produce(name, partition, [(format!("k{partition}"), 1)])?;
+        }
+        let killed = stage.executor(name, Job::default(), "0")?;
+        let left = stage.executor(name, Job::default(), "1")?;
+        killed.durable(0, 1).await?;
+        left.durable(1, 1).await?;
+        // Committed, so that what follows is all there is to be read again.
+        tokio::time::sleep(OLD).await;
+        drop(killed);
+        left.leave()?;
+        stage.cassandra.execute(&format!("DELETE FROM quiet.{name} WHERE k IN ('k0', 'k1')")).await?;
+        let now_ms = now_us() / 1_000;
+        // Hours late, and by as much as it takes to fall into the life of the executor that left.
+        for (partition, late_ms) in [(0, 3_600_000), (1, OLD.as_millis() as i64 + 1_000)] {
+            let late = record(partition, (format!("k{partition}"), 2));
+            let late = Message { timestamp_ms: Some(now_ms - late_ms), ..late };
+            produce(&stage.kafka.client(), name, [late])?;
+        }
+        let executor = stage.executor(name, Job::default(), "0-1")?;
+        stage.becomes(name, &[("k0".to_owned(), 2), ("k1".to_owned(), 2)].into()).await?;
         executor.leave()
     })
 }

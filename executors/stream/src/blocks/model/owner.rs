@@ -89,7 +89,7 @@ impl World {
         let young_until = self.young_until(newest);
         let window = Window::new(self.epochs.iter().rev().cloned(), young_until, replay_until);
         let process = Process { life, window, position: position.offset, open: BTreeMap::new(), behind_us };
-        let by = By { generation: process.life.generation, epoch: process.epoch() };
+        let by = By { generation: process.life.generation, epoch: process.epoch(), has_left: false };
         self.committed = Some(Committed { offset: position.offset, leader: -1, by: Some(by) });
         self.processes.push(process);
     }
@@ -130,7 +130,7 @@ impl World {
             let Some(record) = self.log.get(position as usize) else { return };
             let key = record.key(self.processes[index].life.generation);
             let now = if self.without == Without::Young { self.begin } else { self.at(self.now_us) };
-            match self.processes[index].window.need(position, now) {
+            match self.processes[index].window.need(position, None, now) {
                 Need::Nothing => {}
                 need => {
                     if !self.extend(index, position, need == Need::Younger) {
@@ -225,7 +225,7 @@ impl World {
         if self.committed.is_some_and(|seen| seen.by.is_none()) && !self.random.one_in(10) {
             return self.end(index);
         }
-        let by = Some(By { generation: process.life.generation, epoch });
+        let by = Some(By { generation: process.life.generation, epoch, has_left: false });
         self.committed = Some(Committed { offset, leader: -1, by });
     }
 
