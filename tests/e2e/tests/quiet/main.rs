@@ -3,6 +3,7 @@
 //! of the executor.
 
 mod forgotten;
+mod letters;
 mod moved;
 mod remade;
 mod stage;

@@ -186,7 +186,7 @@ contact_points = {contact:?}
 keyspace = "{KEYSPACE}"
 table = "{name}"
 [errors]
-bad_record = "{errors}"
+bad_record = {errors}
 "#,
             name.replace('_', "-")
         )
@@ -213,12 +213,13 @@ pub(crate) fn record(partition: i32, (k, v): (String, i64)) -> Message {
 pub(crate) struct Job {
     pub(crate) start: &'static str,
     pub(crate) sql: &'static str,
+    /// `bad_record`, as TOML.
     pub(crate) errors: &'static str,
 }
 
 impl Default for Job {
     fn default() -> Self {
-        Job { start: "earliest", sql: "SELECT k, v FROM input", errors: "fail" }
+        Job { start: "earliest", sql: "SELECT k, v FROM input", errors: "\"fail\"" }
     }
 }
 
