@@ -12,7 +12,7 @@ use crate::{
     api::Api,
     cluster_dir::ClusterDir,
     executors::{ExecutorProcess, executors_below},
-    hosts::{free_port, free_port_or},
+    hosts::{free_port, free_port_or, host, task_ports},
     process::{Process, eventually},
     programs::program,
     tools,
@@ -82,7 +82,13 @@ impl Millstream {
             true => (free_port_or(5050, &loopback)?, free_port_or(7070, &loopback)?),
             false => (free_port(&loopback)?, free_port(&loopback)?),
         };
-        let mut args = vec!["local".to_owned()];
+        // Other clusters on this machine have the same hosts.
+        let hosts: Vec<String> = (1..=options.agents).map(host).collect();
+        let agent_port = if options.usual_ports { free_port_or(5051, &hosts)? } else { free_port(&hosts)? };
+        let mut args = vec!["local".to_owned(), "--agent-port".to_owned(), agent_port.to_string()];
+        if !options.usual_ports {
+            args.extend(["--resources".to_owned(), format!("cpus:4;mem:4096;disk:10240;ports:[{}]", task_ports())]);
+        }
         args.extend(["--agents".to_owned(), options.agents.to_string(), "--port".to_owned(), master.to_string()]);
         args.extend(["--state".to_owned(), dir.path().join("state").display().to_string()]);
         args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);

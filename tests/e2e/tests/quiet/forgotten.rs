@@ -1,10 +1,12 @@
 //! What Kafka, a person or a crash makes forgotten.
 
-use anyhow::{Result, ensure};
+use anyhow::{Context as _, Result, ensure};
 use millstream_testbed::{
-    eventually,
+    LocalOptions, Millstream, eventually,
     produce::{Message, produce},
 };
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::stage::{Job, SOON, Stage, numbered, on_stage};
 
@@ -76,6 +78,54 @@ fn a_stop_stays_when_kafka_forgets_it() -> Result<()> {
         let wanted = [("a", 1), ("c", 3), ("d", 4)].map(|(k, v)| (k.to_owned(), v)).into();
         stage.becomes(name, &wanted).await?;
         executor.leave()
+    })
+}
+
+/// The same through a scheduler that is killed with its executor and comes back on its old state: the stop is kept, and of an idle partition nothing is skipped.
+#[test]
+fn a_stop_outlives_executor_and_scheduler() -> Result<()> {
+    on_stage(async |stage| {
+        let (name, job) = ("forgotten_all", "forgotten-all");
+        stage.prepare(name, 2).await?;
+        let mut millstream = Millstream::local(LocalOptions { agents: 1, ..LocalOptions::default() }).await?;
+        millstream.deploy(name, &stage.job(&stage.kafka, name, Job::latest())).await?;
+        let says = async |millstream: &Millstream, partition: i64, wanted: &dyn Fn(&Value) -> bool| {
+            let mut last = Value::Null;
+            let is = async || {
+                last = millstream.api().lag(job).await?;
+                let all = last["partitions"].as_array().context("no partitions")?;
+                Ok(all.iter().any(|found| found["partition"] == partition && wanted(found)).then_some(()))
+            };
+            let waited = eventually("the partition as wanted", SOON, is).await;
+            waited.with_context(|| last.to_string())
+        };
+        let is_stopped = |partition: &Value| {
+            let reason = partition["reason"].as_str().unwrap_or_default();
+            partition["status"] == "stopped" && reason.contains("bad record at offset 1")
+        };
+        for partition in 0..2 {
+            says(&millstream, partition, &|found| found["status"] == "running").await?;
+        }
+        stage.produce(name, 0, [("a".into(), 1)])?;
+        produce(&stage.kafka.client(), name, [Message { partition: Some(0), ..Message::new("bad", "{nope") }])?;
+        stage.produce(name, 0, [("c".into(), 3)])?;
+        stage.produce(name, 1, [("p".into(), 1)])?;
+        says(&millstream, 0, &is_stopped).await?;
+        says(&millstream, 1, &|found| found["durable"] == 1).await?;
+        for executor in millstream.executors()? {
+            executor.signal(Signal::SIGKILL)?;
+        }
+        millstream.process().kill();
+        is_forgotten(stage, name).await?;
+        stage.produce(name, 0, [("d".into(), 4)])?;
+        stage.produce(name, 1, [("q".into(), 2)])?;
+        millstream.restart().await?;
+        says(&millstream, 0, &is_stopped).await?;
+        let idle = [("a", 1), ("p", 1), ("q", 2)].map(|(k, v)| (k.to_owned(), v)).into();
+        stage.becomes(name, &idle).await?;
+        stage.groups(name, &format!("{name}:0"), &["--reset-offsets", "--to-offset", "2", "--execute"]).await?;
+        let wanted = [("a", 1), ("c", 3), ("d", 4), ("p", 1), ("q", 2)].map(|(k, v)| (k.to_owned(), v)).into();
+        stage.becomes(name, &wanted).await
     })
 }
 

@@ -165,7 +165,7 @@ impl Stage {
     }
 
     /// A job from topic `name` into table `name`, with these changes.
-    fn job(&self, kafka: &Kafka, name: &str, job: Job) -> String {
+    pub(crate) fn job(&self, kafka: &Kafka, name: &str, job: Job) -> String {
         let bootstrap: Vec<String> = kafka.bootstrap().split(',').map(str::to_owned).collect();
         let contact = self.cassandra.contact_points();
         let Job { start, sql, errors } = job;
