@@ -12,7 +12,7 @@ use rdkafka::{
     message::{BorrowedHeaders, BorrowedMessage, OwnedHeaders, OwnedMessage},
 };
 
-use super::{Bell, Stop, lane::Lane, partition::Again};
+use super::{Again, Bell, Stop, lane::Lane};
 use crate::{blocks::window::Need, dead_letter::Content, source::context::SourceContext};
 
 /// Most records in one batch: enough for rows to find others of their Cassandra partition, and small against the

@@ -3,7 +3,7 @@
 //! Map: [`Engine`] holds tasks and reports on them; `setup` connects, once for all; `supervise` runs one partition from
 //! start to stop, `begin` finds where it starts; the `pump` thread (`lane`, `gather`, `encode`) turns records into batches
 //! for the [`sink`](crate::sink); `keeper` fetches timestamp blocks; `commits` says what is durable; `topic`, `schema` and
-//! `list` look whether topic, table and list are still the same; [`partition`], [`counters`] and [`health`] are what they all
+//! `list` look whether topic, table and list are still the same; [`partition`], `stop`, [`counters`] and [`health`] are what they all
 //! share.
 
 mod backoff;
@@ -22,8 +22,10 @@ mod looks;
 pub mod partition;
 mod patience;
 mod pump;
+mod same_log;
 mod schema;
 mod setup;
+mod stop;
 mod supervise;
 mod topic;
 
@@ -46,7 +48,8 @@ pub use self::{
     bell::Bell,
     counters::{Stage, TaskCounters},
     health::{Health, Trouble},
-    partition::{Again, PartitionState, Stop},
+    partition::PartitionState,
+    stop::{Again, Stop},
 };
 use self::{looks::Looks, setup::Ready};
 use crate::{

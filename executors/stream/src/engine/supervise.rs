@@ -8,11 +8,10 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    PartitionState, Stop,
+    Again, PartitionState, Stop,
     backoff::Backoff,
     begin::{BeginError, try_begin},
     commits,
-    partition::Again,
     patience::{SHOWN_AFTER, patiently},
     pump::Begin,
     setup::Ready,
