@@ -24,6 +24,32 @@ fn a_topic_made_anew_is_read_from_its_beginning() -> Result<()> {
     })
 }
 
+/// Made anew with fewer partitions: what is missing is named, and its remedy followed.
+#[test]
+fn a_topic_made_anew_with_fewer_partitions_gets_them_again() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_fewer";
+        stage.prepare(name, 2).await?;
+        let executor = stage.executor(name, Job::default(), "0-1")?;
+        executor.says(1, "running", |partition| partition["status"] == "running").await?;
+        stage.kafka.delete_topic(name).await?;
+        stage.kafka.create_topic(name, 1, 1).await?;
+        let wanted = numbered("k", 10, |i| i);
+        stage.produce(name, 0, wanted.clone())?;
+        stage.becomes(name, &wanted).await?;
+        let stopped = executor.stops(1, "there is no partition 1 in topic `remade_fewer`").await?;
+        ensure!(
+            stopped["reason"].as_str().is_some_and(|text| text.contains("give it 2 partitions again")),
+            "{stopped}"
+        );
+        stage.kafka.grow_topic(name, 2).await?;
+        let more = numbered("q", 10, |i| i);
+        stage.produce(name, 1, more.clone())?;
+        stage.becomes(name, &wanted.into_iter().chain(more).collect()).await?;
+        executor.leave()
+    })
+}
+
 /// Deleted and made anew within a moment, grown beyond what was committed, while nobody looked.
 #[test]
 fn a_topic_made_anew_and_grown_is_told_by_its_id() -> Result<()> {
