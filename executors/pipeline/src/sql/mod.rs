@@ -57,7 +57,8 @@ struct Inner {
 impl Transform {
     /// Compiles `sql` over the table `input` of `columns` and the record's metadata columns.
     pub fn compile(columns: &[SourceColumn], sql: &str) -> Result<Self, CompileError> {
-        Self::compile_text(columns, sql).map_err(|error| reserved::explain(error, columns, sql))
+        let compiled = Self::compile_text(columns, sql).map_err(|error| reserved::explain(error, columns, sql))?;
+        reserved::check_literals(columns, sql).map(|()| compiled)
     }
 
     fn compile_text(columns: &[SourceColumn], sql: &str) -> Result<Self, CompileError> {

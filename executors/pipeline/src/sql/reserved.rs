@@ -48,6 +48,52 @@ pub(crate) fn explain(error: CompileError, columns: &[SourceColumn], sql: &str) 
     }
 }
 
+/// Refuses an output that is nothing but `null`, `true` or `false`, where a column is called so: it would be the literal.
+pub(crate) fn check_literals(columns: &[SourceColumn], sql: &str) -> Result<(), CompileError> {
+    let literals: Vec<Word> = outputs_of_one_word(sql)
+        .into_iter()
+        .filter(|(keyword, _)| matches!(keyword, Keyword::NULL | Keyword::TRUE | Keyword::FALSE))
+        .filter_map(|(_, at)| {
+            let column = columns.iter().find(|column| column.name.eq_ignore_ascii_case(&sql[at.clone()]))?;
+            Some(Word { at, name: column.name.clone() })
+        })
+        .collect();
+    if literals.is_empty() { Ok(()) } else { Err(refusal(&literals, sql)) }
+}
+
+/// Unquoted words that stand alone between commas, or between SELECT and FROM.
+fn outputs_of_one_word(sql: &str) -> Vec<(Keyword, Range<usize>)> {
+    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return vec![] };
+    let tokens: Vec<&TokenWithSpan> =
+        tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
+    let keyword = |token: Option<&&TokenWithSpan>| match token.map(|token| &token.token) {
+        Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
+        _ => Keyword::NoKeyword,
+    };
+    let is_comma = |token: Option<&&TokenWithSpan>| token.is_some_and(|token| token.token == Token::Comma);
+    let mut depth = 0;
+    let mut words = vec![];
+    for (index, token) in tokens.iter().enumerate() {
+        match token.token {
+            Token::LParen | Token::LBracket => depth += 1,
+            Token::RParen | Token::RBracket => depth -= 1,
+            _ => {}
+        }
+        let before = index.checked_sub(1).and_then(|before| tokens.get(before));
+        let after = tokens.get(index + 1);
+        let begins = is_comma(before) || keyword(before) == Keyword::SELECT;
+        let ends = is_comma(after) || keyword(after) == Keyword::FROM;
+        if depth == 0
+            && begins
+            && ends
+            && let Some(at) = byte_range(sql, token.span)
+        {
+            words.push((keyword(Some(token)), at));
+        }
+    }
+    words
+}
+
 /// Unquoted words of SQL that are also names of columns, here or in a sub-select.
 fn words(columns: &[SourceColumn], sql: &str) -> Vec<Word> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return vec![] };

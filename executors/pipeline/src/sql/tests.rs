@@ -14,6 +14,25 @@ use millstream_spec::{SourceColumn, types};
 use super::{CompileError, Transform, type_name};
 use crate::{Header, Record, decode::Decoder};
 
+fn int(name: &str) -> SourceColumn {
+    SourceColumn {
+        name: name.to_owned(),
+        data_type: millstream_spec::SourceType::Int,
+        path: vec![name.to_owned()],
+        required: false,
+        precision: Default::default(),
+    }
+}
+
+#[test]
+fn literals_are_no_columns() {
+    let columns = ["k", "null", "true"].map(int);
+    let refused = |sql: &str| Transform::compile(&columns, sql).err().map(|error| error.help.unwrap_or_default());
+    assert_eq!(refused("SELECT k, NULL FROM input").as_deref(), Some("write SELECT k, \"null\" FROM input"));
+    assert_eq!(refused("SELECT true, k FROM input").as_deref(), Some("write SELECT \"true\", k FROM input"));
+    assert_eq!(refused("SELECT k, \"null\", coalesce(\"true\", NULL, 1) AS c, NULL AS d FROM input WHERE true"), None);
+}
+
 #[test]
 fn cases() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/sql");
@@ -31,13 +50,7 @@ fn cases() {
 
 #[test]
 fn long_chains_are_refused_instead_of_overflowing_the_stack() {
-    let input = [SourceColumn {
-        name: "a".to_owned(),
-        data_type: millstream_spec::SourceType::Int,
-        path: vec!["a".to_owned()],
-        required: false,
-        precision: Default::default(),
-    }];
+    let input = [int("a")];
     let refused = |sql: String| Transform::compile(&input, &sql).unwrap_err().message;
     let chain = |terms: usize| vec!["a"; terms].join("+");
     assert!(Transform::compile(&input, &format!("SELECT {} AS s FROM input", chain(200))).is_ok());
