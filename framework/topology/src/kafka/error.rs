@@ -53,10 +53,16 @@ impl KafkaError {
                 "check source.kafka.bootstrap, that the brokers run, and security.protocol in [source.kafka.options]"
                     .to_owned()
             }
-            KafkaError::TopicMissing { topic, nearest } => did_you_mean(
-                nearest,
-                format!("create it: kafka-topics --bootstrap-server BROKER --create --topic {topic} --partitions …"),
-            ),
+            KafkaError::TopicMissing { topic, nearest } => {
+                let create = format!(
+                    "create it: kafka-topics --bootstrap-server BROKER --create --topic {topic} --partitions …"
+                );
+                match nearest.is_empty() {
+                    true => create,
+                    // A new topic may well have a name like another's: `orders.dead`.
+                    false => format!("{} Or {create}", did_you_mean(nearest, String::new())),
+                }
+            }
             KafkaError::TopicRefused { .. } => {
                 "grant the job's user Describe and Read on the topic, or correct source.kafka.topic".to_owned()
             }
