@@ -100,7 +100,7 @@ impl Processor {
         let DecodedRecords { values, tombstones, mut bad } = decoded.records;
         let rows = values.records.len();
         let upserts = self.evaluate(values, true, bytes_max, &mut bad);
-        let filtered = rows.saturating_sub(upserts.evaluated.rows.len() + upserts.evaluated.faults);
+        let filtered = rows - upserts.evaluated.rows.len() - upserts.evaluated.faults;
         let deletes = self.evaluate(tombstones, false, bytes_max, &mut bad);
         Transformed { upserts, deletes, bad, filtered }
     }

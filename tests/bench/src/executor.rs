@@ -3,7 +3,7 @@
 use std::process::Stdio;
 
 use anyhow::{Context as _, Result};
-use millstream_testbed::{Kafka, program};
+use millstream_testbed::{Kafka, executors::standalone};
 use tempfile::NamedTempFile;
 use tokio::process::{Child, Command};
 
@@ -18,12 +18,8 @@ pub struct Executor {
 pub fn start(kafka: &Kafka, job: &str, arguments: &[&str]) -> Result<Executor> {
     let file = tempfile::Builder::new().suffix(".toml").tempfile()?;
     std::fs::write(file.path(), job)?;
-    let (mark, name) = kafka.mark();
-    let child = Command::new(program("millstream-executor")?)
-        .args(["standalone", "--create-blocks-table", "--job"])
-        .arg(file.path())
+    let child = Command::from(standalone(kafka, file.path())?)
         .args(arguments)
-        .env(mark, name)
         .env("RUST_LOG", "warn")
         .stdout(Stdio::null())
         .kill_on_drop(true)

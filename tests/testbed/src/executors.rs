@@ -1,9 +1,15 @@
 //! Executor processes, found as an operator would: by the environment that Mesos gives them.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{
+    collections::BTreeMap,
+    path::Path,
+    process::{Command, Stdio},
+};
 
 use anyhow::{Context, Result};
 use nix::{sys::signal::Signal, unistd::Pid};
+
+use crate::{kafka::Kafka, programs::program};
 
 /// A running executor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +32,14 @@ impl ExecutorProcess {
     pub fn is_running(&self) -> bool {
         environment(self.pid).is_some_and(|environment| environment.get("MESOS_EXECUTOR_ID") == Some(&self.id))
     }
+}
+
+/// `millstream-executor standalone` of a job file, to be given its partitions; it ends with the cluster.
+pub fn standalone(kafka: &Kafka, job: &Path) -> Result<Command> {
+    let (mark, name) = kafka.mark();
+    let mut command = Command::new(program("millstream-executor")?);
+    command.args(["standalone", "--create-blocks-table", "--job"]).arg(job).env(mark, name).stdin(Stdio::null());
+    Ok(command)
 }
 
 /// Executors of Millstream whose sandbox lies below `folder`, by id.

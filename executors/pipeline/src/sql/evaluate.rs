@@ -43,15 +43,15 @@ impl Transform {
             Search { transform: self, filtered, bytes_left: bytes_max, is_cut: false, chunks: vec![], faults: vec![] };
         search.run(batch, 0);
         let Search { chunks, faults, is_cut, .. } = search;
-        let evaluated = Evaluated { faults: faults.len(), is_cut, ..self.joined(chunks) };
-        (evaluated, faults)
+        let (rows, columns) = self.joined(chunks);
+        (Evaluated { rows, columns, faults: faults.len(), is_cut }, faults)
     }
 
-    fn joined(&self, mut chunks: Vec<Chunk>) -> Evaluated {
-        let (faults, is_cut) = (0, false);
+    /// Rows and columns of all chunks.
+    fn joined(&self, mut chunks: Vec<Chunk>) -> (Vec<u32>, Vec<ArrayRef>) {
         if chunks.len() == 1 {
             let Chunk { rows, columns, .. } = chunks.swap_remove(0);
-            return Evaluated { rows, columns, faults, is_cut };
+            return (rows, columns);
         }
         let columns = self.inner.output_schema.fields().iter().enumerate().map(|(column, field)| {
             let parts: Vec<&dyn Array> = chunks.iter().map(|chunk| chunk.columns[column].as_ref()).collect();
@@ -60,12 +60,7 @@ impl Transform {
             }
             concat(&parts).expect("the chunks of one expression have one type")
         });
-        Evaluated {
-            columns: columns.collect(),
-            rows: chunks.iter().flat_map(|chunk| &chunk.rows).copied().collect(),
-            faults,
-            is_cut,
-        }
+        (chunks.iter().flat_map(|chunk| &chunk.rows).copied().collect(), columns.collect())
     }
 
     fn run(&self, batch: &RecordBatch, first_row: u32, filtered: bool) -> Result<Chunk> {
@@ -135,9 +130,7 @@ impl Search<'_> {
         self.run(&batch.slice(0, half), first_row);
         self.run(&batch.slice(half, batch.num_rows() - half), first_row + half as u32);
     }
-}
 
-impl Search<'_> {
     fn keep(&mut self, chunk: Chunk) {
         self.is_cut = chunk.bytes > self.bytes_left && (chunk.rows.len() > 1 || !self.chunks.is_empty());
         self.bytes_left = self.bytes_left.saturating_sub(chunk.bytes);

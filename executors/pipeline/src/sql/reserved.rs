@@ -61,16 +61,21 @@ pub(crate) fn check_literals(columns: &[SourceColumn], sql: &str) -> Result<(), 
     if literals.is_empty() { Ok(()) } else { Err(refusal(&literals, sql)) }
 }
 
+/// All but blanks and comments; none where they end in the middle.
+fn tokens(sql: &str) -> Vec<TokenWithSpan> {
+    let mut tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location().unwrap_or_default();
+    tokens.retain(|token| !matches!(token.token, Token::Whitespace(_)));
+    tokens
+}
+
 /// Unquoted words that stand alone between commas, or between SELECT and FROM.
 fn outputs_of_one_word(sql: &str) -> Vec<(Keyword, Range<usize>)> {
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return vec![] };
-    let tokens: Vec<&TokenWithSpan> =
-        tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
-    let keyword = |token: Option<&&TokenWithSpan>| match token.map(|token| &token.token) {
+    let tokens = tokens(sql);
+    let keyword = |token: Option<&TokenWithSpan>| match token.map(|token| &token.token) {
         Some(Token::Word(word)) if word.quote_style.is_none() => word.keyword,
         _ => Keyword::NoKeyword,
     };
-    let is_comma = |token: Option<&&TokenWithSpan>| token.is_some_and(|token| token.token == Token::Comma);
+    let is_comma = |token: Option<&TokenWithSpan>| token.is_some_and(|token| token.token == Token::Comma);
     let mut depth = 0;
     let mut words = vec![];
     for (index, token) in tokens.iter().enumerate() {
@@ -96,10 +101,8 @@ fn outputs_of_one_word(sql: &str) -> Vec<(Keyword, Range<usize>)> {
 
 /// Unquoted words of SQL that are also names of columns, here or in a sub-select.
 fn words(columns: &[SourceColumn], sql: &str) -> Vec<Word> {
-    let Ok(tokens) = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location() else { return vec![] };
+    let tokens = tokens(sql);
     let mut names: Vec<String> = columns.iter().map(|column| column.name.clone()).collect();
-    let tokens: Vec<&TokenWithSpan> =
-        tokens.iter().filter(|token| !matches!(token.token, Token::Whitespace(_))).collect();
     for (index, token) in tokens.iter().enumerate() {
         let Token::Word(word) = &token.token else { continue };
         let after_as = index > 0 && matches!(&tokens[index - 1].token, Token::Word(w) if w.keyword == Keyword::AS);
@@ -107,7 +110,7 @@ fn words(columns: &[SourceColumn], sql: &str) -> Vec<Word> {
             names.push(if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() });
         }
     }
-    let word = |token: &&TokenWithSpan| {
+    let word = |token: &TokenWithSpan| {
         let Token::Word(word) = &token.token else { return None };
         let reserved = word.quote_style.is_none() && word.keyword != Keyword::NoKeyword;
         let exact = || names.iter().find(|name| **name == word.value.to_lowercase());

@@ -201,12 +201,11 @@ pub async fn extend<L: List>(
 /// Why a consumer that goes by `last` and has read up to `position` must begin anew, if it must: others have changed the
 /// list. Who stamps something new finds this out when it appends; who is idle must look.
 pub fn changed(last: &Epoch, newest_first: &[Epoch], position: i64) -> Option<&'static str> {
-    let newer = newest_first.iter().take_while(|epoch| epoch.number > last.number);
-    let (mut newer, known) = (newer.clone(), newest_first.get(newer.count()));
-    if known != Some(last) {
+    let (newer, known) = newest_first.split_at(newest_first.partition_point(|epoch| epoch.number > last.number));
+    if known.first() != Some(last) {
         return Some(ANOTHER_LIST);
     }
-    newer.find_map(|epoch| match last.life.is_same(&epoch.life) {
+    newer.iter().find_map(|epoch| match last.life.is_same(&epoch.life) {
         false => Some(ANOTHER_LIFE),
         true => (epoch.block.from < position).then_some(BELOW),
     })

@@ -9,7 +9,7 @@ use super::{
     Again, PartitionState,
     partition::Word,
     pump::Begin,
-    same_log::{checked, is_ours, lost_end},
+    same_log::{checked, same_until},
     setup::Ready,
 };
 use crate::{
@@ -183,6 +183,31 @@ async fn partitions_at_begin(ready: &Ready) -> Result<i64, BeginError> {
         let wanted = Wanted { why: Why::Start, from: count as i64, ahead: 1, floor_us: i64::MIN };
         append(&list, &Arc::new(ready.life.clone()), None, wanted).await?;
     }
+}
+
+/// Whether the log is known to be the one that was read, and the offset is no person's: then it is the log that is
+/// shorter than it was.
+fn is_ours(me: &Life, epochs: &[Epoch], facts: Facts) -> bool {
+    let same_log = epochs.first().is_some_and(|newest| !me.topic_id.is_empty() && newest.life.topic_id == me.topic_id);
+    same_log && facts.committed.is_none_or(|committed| committed.by.is_some())
+}
+
+/// The log ends before what was read of it: goes on where it was the same last.
+async fn lost_end(
+    ready: &Ready,
+    partition: i32,
+    me: &Life,
+    facts: Facts,
+    known: Known<'_>,
+) -> Result<(Position, Arc<Life>), BeginError> {
+    // With a log that reaches further than any offset the decision itself is the same.
+    let endless = Facts { log_end: i64::MAX, ..facts };
+    let (position, life) = decide(me, endless, known, ready.source.start).map_err(BeginError::Start)?;
+    if position.leader < 0 {
+        return Err(BeginError::Start(StartError::BeyondEnd { at: position.offset, log_end: facts.log_end }));
+    }
+    let offset = same_until(ready, partition, facts, position).await?;
+    Ok((Position { offset, leader: -1, begins: Some(Why::Truncated) }, life))
 }
 
 /// Begins `from` on under timestamps of now.

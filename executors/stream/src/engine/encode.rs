@@ -81,8 +81,8 @@ impl Encoder {
         let Processed { rows, bad, filtered } = processed;
         let begin = Instant::now();
         let records = self.cut(records, count, lanes);
-        self.growth.saw(records.iter().map(|(_, fetched)| fetched.bytes()).sum(), rows.memory_bytes() as u64);
         let (mut extents, slots) = extents(records, lanes.len());
+        self.growth.saw(extents.iter().map(|extent| extent.bytes).sum(), rows.memory_bytes() as u64);
         let letters = self.judge_bad(&bad, records, &mut extents, &slots, lanes);
         let batch = self.assemble(rows, letters, records, &extents, &slots, lanes);
         let times = [

@@ -59,7 +59,7 @@ impl<P: Steps> Guarded<P> {
             let (processed, times) = self.whole(&records[..count], bytes_max);
             match processed {
                 Some(processed) => return (processed, count, times),
-                None => count = count.div_ceil(2).min(count - 1).max(1),
+                None => count = count.div_ceil(2),
             }
         }
     }

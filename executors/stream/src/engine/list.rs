@@ -24,20 +24,19 @@ pub(super) async fn watch(mut looks: Looks) {
     // The newest epoch of each partition, and since when it is or when it was looked at.
     let mut known: BTreeMap<Partition, (u64, Instant)> = BTreeMap::new();
     while let Some((engine, ready)) = looks.next().await {
-        let (now, consumed) = (Instant::now(), engine.consumed());
-        known.retain(|partition, _| consumed.iter().any(|state| state.partition == *partition));
-        let idle = consumed.iter().filter(|state| {
-            let (epoch, since) = known.entry(state.partition).or_insert((state.epoch(), now));
-            if *epoch != state.epoch() {
-                (*epoch, *since) = (state.epoch(), now);
-            }
-            let is_due = now.duration_since(*since) >= IDLE_FOR;
+        let now = Instant::now();
+        let (mut seen, mut idle) = (BTreeMap::new(), vec![]);
+        for state in engine.consumed() {
+            let epoch = state.epoch();
+            let before = known.get(&state.partition).filter(|(before, _)| *before == epoch);
+            let since = before.map_or(now, |(_, since)| *since);
+            let is_due = now.duration_since(since) >= IDLE_FOR;
+            seen.insert(state.partition, (epoch, if is_due { now } else { since }));
             if is_due {
-                *since = now;
+                idle.push(state);
             }
-            is_due
-        });
-        let idle: Vec<_> = idle.cloned().collect();
+        }
+        known = seen;
         let looked = few_at_once(idle.iter().map(|state| look(&ready, state))).await;
         match looked.into_iter().find_map(Result::err) {
             Some(error) => {

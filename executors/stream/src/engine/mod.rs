@@ -34,9 +34,11 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use millstream_pipeline::BindError;
+use millstream_pipeline::{Binding, Transform, bind};
 use millstream_protocol::{ExecutorData, KeptStop, Partition, TaskReport};
-use millstream_topology::CassandraError;
+use millstream_spec::CassandraSink;
+use millstream_topology::{CassandraError, cassandra::table_schema};
+use scylla::client::session::Session;
 use tokio::{
     sync::{OnceCell, watch},
     task::JoinSet,
@@ -271,14 +273,20 @@ pub(crate) fn causes(error: &dyn std::error::Error) -> String {
 }
 
 /// What an error of Cassandra means: a cluster that is away comes back by itself, all else needs a person.
-pub(crate) fn trouble(error: &CassandraError) -> Trouble {
+fn trouble(error: &CassandraError) -> Trouble {
     match error {
         CassandraError::Unreachable { .. } | CassandraError::Statement { .. } => Trouble::stalled(causes(error)),
         _ => Trouble::stopped(format!("{}; {}", causes(error), error.remedy())),
     }
 }
 
-/// Why a transform can't be written to a table, on one line.
-pub(crate) fn describe(errors: &[BindError]) -> String {
-    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+/// How a transform is written to the sink's table as it is now; else what keeps it from that.
+pub(crate) async fn bind_table(
+    session: &Session,
+    sink: &CassandraSink,
+    transform: &Transform,
+) -> Result<Binding, Trouble> {
+    let table = table_schema(session, &sink.keyspace, &sink.table).await.map_err(|error| trouble(&error))?;
+    bind(transform, sink, &table)
+        .map_err(|errors| Trouble::stopped(errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")))
 }

@@ -1,46 +1,24 @@
 //! Whether the log still is the one that was read: it may have lost its end when a broker that was not in sync became the
 //! leader, and have grown again since.
 
-use std::sync::Arc;
-
 use rdkafka::error::KafkaError;
 
-use super::{Again, begin::BeginError, setup::Ready};
+use super::{Again, setup::Ready};
 use crate::{
-    blocks::{Epoch, Life, Why},
+    blocks::Why,
     source::{
         offsets,
-        start::{Facts, Known, Position, StartError, decide},
+        start::{Facts, Position},
     },
 };
 
-/// Whether the log is known to be the one that was read, and the offset is no person's: then it is the log that is
-/// shorter than it was.
-pub(super) fn is_ours(me: &Life, epochs: &[Epoch], facts: Facts) -> bool {
-    let same_log = epochs.first().is_some_and(|newest| !me.topic_id.is_empty() && newest.life.topic_id == me.topic_id);
-    same_log && facts.committed.is_none_or(|committed| committed.by.is_some())
-}
-
-/// The log ends before what was read of it: goes on where it was the same last.
-pub(super) async fn lost_end(
+/// Up to which offset, at most the position, the log is the one that was read.
+pub(super) async fn same_until(
     ready: &Ready,
     partition: i32,
-    me: &Life,
     facts: Facts,
-    known: Known<'_>,
-) -> Result<(Position, Arc<Life>), BeginError> {
-    // With a log that reaches further than any offset the decision itself is the same.
-    let endless = Facts { log_end: i64::MAX, ..facts };
-    let (position, life) = decide(me, endless, known, ready.source.start).map_err(BeginError::Start)?;
-    if position.leader < 0 {
-        return Err(BeginError::Start(StartError::BeyondEnd { at: position.offset, log_end: facts.log_end }));
-    }
-    let offset = same_until(ready, partition, facts, position).await?;
-    Ok((Position { offset, leader: -1, begins: Some(Why::Truncated) }, life))
-}
-
-/// Up to which offset, at most the position, the log is the one that was read.
-async fn same_until(ready: &Ready, partition: i32, facts: Facts, position: Position) -> Result<i64, KafkaError> {
+    position: Position,
+) -> Result<i64, KafkaError> {
     let (topic, config, leader) = (ready.source.topic.clone(), ready.read_config.clone(), position.leader);
     let (log_start, end) = (facts.log_start, position.offset.min(facts.log_end));
     let until =
@@ -63,10 +41,16 @@ pub(super) async fn checked(
     facts: Facts,
     position: Position,
     why: Again,
-) -> Result<Position, BeginError> {
+) -> Result<Position, KafkaError> {
     let Position { offset, leader, .. } = position;
+    if leader < 0 {
+        return Ok(position);
+    }
+    let topic = ready.source.topic.clone();
     // Under one leader a log only grows.
-    if leader < 0 || (why != Again::Doubted && facts.leader <= leader) {
+    if why != Again::Doubted
+        && ready.ask(move |consumer| offsets::leader_at_end(consumer, &topic, partition)).await? <= leader
+    {
         return Ok(position);
     }
     match same_until(ready, partition, facts, position).await? {

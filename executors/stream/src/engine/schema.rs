@@ -4,10 +4,9 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use millstream_pipeline::{Binding, Transform, bind};
+use millstream_pipeline::{Binding, Transform};
 use millstream_protocol::Partition;
 use millstream_spec::CassandraSink;
-use millstream_topology::cassandra::table_schema;
 use scylla::{
     client::session::Session,
     deserialize::DeserializationError,
@@ -18,7 +17,7 @@ use scylla::{
 };
 use uuid::Uuid;
 
-use super::{Stop, Trouble, causes, describe, looks::Looks, trouble};
+use super::{Stop, Trouble, bind_table, causes, looks::Looks};
 
 /// How often it is asked: what was acknowledged up to two looks before is written again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -93,16 +92,6 @@ impl Schema {
         Schema { session, sink: sink.clone(), transform, columns, before }
     }
 
-    /// Why the job can't be written to the table as it is now, if it can't.
-    async fn unfit(&self) -> Option<Trouble> {
-        match table_schema(&self.session, &self.sink.keyspace, &self.sink.table).await {
-            Ok(table) => {
-                bind(&self.transform, &self.sink, &table).err().map(|errors| Trouble::stopped(describe(&errors)))
-            }
-            Err(error) => Some(trouble(&error)),
-        }
-    }
-
     /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
     /// none ever was.
     pub(super) async fn dropped_us(&self) -> Result<Option<i64>, SchemaError> {
@@ -136,9 +125,9 @@ pub(super) async fn watch(mut looks: Looks) {
             ));
         }
         // What a start would say, also where nothing is written that would be refused.
-        match schema.unfit().await {
-            Some(trouble) => slot.set(trouble),
-            None => slot.clear(),
+        match bind_table(&schema.session, &schema.sink, &schema.transform).await {
+            Ok(_) => slot.clear(),
+            Err(trouble) => slot.set(trouble),
         }
         let dropped = schema.newest(&seen.dropped);
         let states = engine.partitions();

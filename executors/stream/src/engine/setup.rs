@@ -1,20 +1,19 @@
 use std::{collections::BTreeMap, sync::Arc};
 
-use millstream_pipeline::{BindError, Binding, ColumnKind, Processor, Transform, bind};
+use millstream_pipeline::{Binding, ColumnKind, Processor, Transform};
 use millstream_protocol::ExecutorData;
-use millstream_spec::{BadRecord, JobSpec, KafkaSource, Nulls};
+use millstream_spec::{BadRecord, KafkaSource, Nulls};
 use millstream_topology::{
-    cassandra::{Near, connect, table_schema},
+    cassandra::{Near, connect},
     kafka::{client_config, topic_id},
 };
 use rdkafka::{ClientConfig, consumer::Consumer as _, error::KafkaResult};
-use scylla::client::session::Session;
 use tokio::sync::{Semaphore, mpsc};
 
 use super::{
     Shared, Trouble,
     backoff::Backoff,
-    causes, describe,
+    bind_table, causes,
     encode::Encoder,
     guard::Guarded,
     keeper,
@@ -90,9 +89,7 @@ impl Ready {
             Err(_) => Err(rdkafka::error::KafkaError::Canceled),
         }
     }
-}
 
-impl Ready {
     /// Kafka's id of the topic now; none when there is no topic of this name, empty where brokers know no ids. The inner
     /// error is Kafka's text.
     pub(super) async fn topic_id(&self) -> KafkaResult<Result<Option<String>, String>> {
@@ -151,7 +148,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let session = Arc::new(session);
     let later = |error: &dyn std::error::Error| SetupError::Later(Trouble::stalled(causes(error)));
     let seen = schema::look(&session, &job.sink).await.map_err(|error| later(&error))?;
-    let binding = bind_table(&session, job, transform).await?;
+    let binding = bind_table(&session, &job.sink, transform).await.map_err(SetupError::Later)?;
     let table = Table::prepare(session.clone(), job.sink.clone(), transform.clone(), binding.clone());
     let table = table.await.map_err(|error| later(&error))?;
     let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
@@ -225,13 +222,6 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
         questions: Semaphore::new(QUESTIONS_AT_ONCE),
         words: Semaphore::new(WORDS_AT_ONCE),
     }))
-}
-
-async fn bind_table(session: &Session, job: &JobSpec, transform: &Transform) -> Result<Binding, SetupError> {
-    let table = table_schema(session, &job.sink.keyspace, &job.sink.table).await;
-    let table = table.map_err(|error| SetupError::Later(trouble(&error)))?;
-    bind(transform, &job.sink, &table)
-        .map_err(|errors: Vec<BindError>| SetupError::Later(Trouble::stopped(describe(&errors))))
 }
 
 fn rules(binding: &Binding) -> Rules {

@@ -5,10 +5,10 @@ use std::{
     time::Duration,
 };
 
-use millstream_pipeline::{Binding, RowKind, Transform, bind};
+use millstream_pipeline::{Binding, RowKind, Transform};
 use millstream_protocol::PartitionStatus;
 use millstream_spec::{CassandraSink, Consistency as JobConsistency};
-use millstream_topology::cassandra::{consistency as consistency_of, table_schema};
+use millstream_topology::cassandra::consistency as consistency_of;
 use scylla::{
     client::session::Session,
     errors::PrepareError,
@@ -27,7 +27,7 @@ use super::{
     values::Values,
     work::Work,
 };
-use crate::engine::{describe, trouble};
+use crate::engine::{Trouble, bind_table};
 
 /// Cassandra gives a write up after 2 s by default; this only ends requests whose answer got lost.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(12);
@@ -115,22 +115,13 @@ impl Target for Table {
             Ok(None) => return Verdict::Unknown("Cassandra's nodes do not agree on the schema yet".to_owned()),
             Err(error) => return Verdict::Unknown(error.to_string()),
         }
-        let table = match table_schema(&self.session, &self.sink.keyspace, &self.sink.table).await {
-            Ok(table) => table,
-            Err(error) => {
-                let trouble = trouble(&error);
-                return match trouble.status {
-                    PartitionStatus::Stopped => Verdict::Unfit(trouble.reason),
-                    _ => Verdict::Unknown(trouble.reason),
-                };
-            }
-        };
-        let binding = match bind(&self.transform, &self.sink, &table) {
+        let binding = match bind_table(&self.session, &self.sink, &self.transform).await {
             Ok(binding) => binding,
-            Err(errors) => return Verdict::Unfit(describe(&errors)),
+            Err(Trouble { status: PartitionStatus::Stopped, reason }) => return Verdict::Unfit(reason),
+            Err(Trouble { reason, .. }) => return Verdict::Unknown(reason),
         };
         if binding.columns() != self.binding.columns() {
-            let name = format!("{}.{}", table.keyspace, table.table);
+            let name = format!("{}.{}", self.sink.keyspace, self.sink.table);
             return Verdict::Changed(format!(
                 "columns of {name} have another type or order than when the task started"
             ));

@@ -49,12 +49,11 @@ pub fn ask(consumer: &SourceConsumer, topic: &str, partition: i32, start: Start)
         (None, Start::TimestampMs(timestamp_ms)) => offset_at(consumer, topic, partition, timestamp_ms)?,
         _ => None,
     };
-    let leader = leader_at_end(consumer, topic, partition)?;
-    Ok(Facts { committed, log_start, log_end, leader, at_start_time, is_later: false })
+    Ok(Facts { committed, log_start, log_end, at_start_time, is_later: false })
 }
 
 /// Leader epoch of the log's end; negative where brokers do not tell (before 2.1).
-fn leader_at_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<i32> {
+pub fn leader_at_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<i32> {
     let mut list = TopicPartitionList::with_capacity(1);
     list.add_partition_offset(topic, partition, Offset::End)?;
     let list = consumer.offsets_for_times(list, TIMEOUT)?;
@@ -159,7 +158,6 @@ fn first_after(
     end: i64,
     of: impl Fn(i64) -> KafkaResult<Option<(i64, i32)>>,
 ) -> KafkaResult<i64> {
-    let is_after = |at: i64| Ok::<_, KafkaError>(of(at)?.filter(|(_, epoch)| *epoch > leader));
     // Most often it is the last record that tells; where there is none at that offset, those before it do.
     let (mut low, mut high) = (log_start, end);
     let mut middle = end - 1;
@@ -170,8 +168,11 @@ fn first_after(
         }
         middle = low + (high - low) / 2;
     }
+    if low >= end {
+        return Ok(end);
+    }
     // Behind it there may be nothing but a gap.
-    Ok(is_after(low.min(end))?.map_or(end, |(offset, _)| offset))
+    Ok(of(low)?.filter(|(_, epoch)| *epoch > leader).map_or(end, |(offset, _)| offset))
 }
 
 fn offset_of(list: &TopicPartitionList, topic: &str, partition: i32) -> Result<Option<i64>, KafkaError> {

@@ -42,8 +42,6 @@ pub struct Facts {
     pub log_start: i64,
     /// Offset after the last committed record in the log.
     pub log_end: i64,
-    /// Leader epoch of the log's end; negative while unknown.
-    pub leader: i32,
     /// Offset of the first record at or after the job's start time, when the job has one; none when there is no such
     /// record yet.
     pub at_start_time: Option<i64>,
@@ -219,7 +217,7 @@ mod tests {
     use crate::blocks::Block;
 
     const FACTS: Facts =
-        Facts { committed: None, log_start: 10, log_end: 200, leader: -1, at_start_time: Some(15), is_later: false };
+        Facts { committed: None, log_start: 10, log_end: 200, at_start_time: Some(15), is_later: false };
 
     fn me(generation: u64) -> Life {
         Life { generation, meaning: format!("m{generation}"), topic_id: "t".into(), group: "g".into() }

@@ -4,7 +4,7 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io::{BufRead as _, BufReader},
     os::unix::process::CommandExt as _,
-    process::{Child, Command, Stdio},
+    process::{Child, Stdio},
     sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
@@ -12,8 +12,8 @@ use std::{
 use anyhow::{Context, Result, ensure};
 use millstream_testbed::{
     Cassandra, CassandraOptions, Kafka, KafkaOptions, eventually,
+    executors::standalone,
     produce::{Message, produce},
-    programs::program,
     table,
 };
 use nix::{
@@ -242,12 +242,8 @@ impl Executor {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join(format!("{name}.toml"));
         std::fs::write(&file, job)?;
-        let (mark, value) = kafka.mark();
-        let mut child = Command::new(program("millstream-executor")?)
-            .args(["standalone", "--create-blocks-table", "--partitions", partitions, "--job"])
-            .arg(&file)
-            .env(mark, value)
-            .stdin(Stdio::null())
+        let mut child = standalone(kafka, &file)?
+            .args(["--partitions", partitions])
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join(LOG))?)
             .process_group(0)

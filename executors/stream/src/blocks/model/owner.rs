@@ -16,32 +16,12 @@ use super::{
         window::{Need, Window},
     },
     Without,
-    world::{World, Write},
+    world::{Process, World, Write},
 };
 use crate::source::start::{By, Committed, Facts, Known, decide};
 
 /// Blocks are this short here, so that their ends are met.
 const LEN: i64 = 12;
-
-pub(super) struct Process {
-    pub(super) life: Arc<Life>,
-    pub(super) window: Window,
-    pub(super) position: i64,
-    /// Offsets written and not acknowledged; those below are durable.
-    pub(super) open: BTreeMap<i64, Write>,
-    /// By how much its clock is behind.
-    pub(super) behind_us: i64,
-}
-
-impl Process {
-    pub(super) fn durable(&self) -> i64 {
-        self.open.keys().next().copied().unwrap_or(self.position)
-    }
-
-    pub(super) fn epoch(&self) -> u64 {
-        self.window.last().map_or(0, |last| last.number)
-    }
-}
 
 impl World {
     pub(super) fn me(&self) -> Life {
@@ -71,7 +51,7 @@ impl World {
             newest_first.clear();
         }
         let log_end = self.log.len() as i64;
-        let facts = Facts { committed, log_start: 0, log_end, leader: -1, at_start_time: None, is_later: false };
+        let facts = Facts { committed, log_start: 0, log_end, at_start_time: None, is_later: false };
         let known = Known { epochs: &newest_first, mark };
         let start = if self.without == Without::MarkItself { Start::Latest } else { Start::Earliest };
         let Ok((position, life)) = decide(&self.me(), facts, known, start) else { return };

@@ -1,11 +1,10 @@
 //! The log, the table, the group's commit, the clock; people, and chance.
 
-use std::{collections::BTreeMap, time::Instant};
+use std::{collections::BTreeMap, sync::Arc, time::Instant};
 
 use super::{
-    super::{Epoch, Mark, YOUNG_US},
+    super::{Epoch, Life, Mark, YOUNG_US, window::Window},
     Without,
-    owner::Process,
 };
 use crate::source::start::Committed;
 
@@ -48,6 +47,26 @@ impl Record {
     /// Each generation makes another row of it.
     pub(super) fn key(&self, generation: u64) -> u64 {
         (self.id + generation) % KEYS
+    }
+}
+
+pub(super) struct Process {
+    pub(super) life: Arc<Life>,
+    pub(super) window: Window,
+    pub(super) position: i64,
+    /// Offsets written and not acknowledged; those below are durable.
+    pub(super) open: BTreeMap<i64, Write>,
+    /// By how much its clock is behind.
+    pub(super) behind_us: i64,
+}
+
+impl Process {
+    pub(super) fn durable(&self) -> i64 {
+        self.open.keys().next().copied().unwrap_or(self.position)
+    }
+
+    pub(super) fn epoch(&self) -> u64 {
+        self.window.last().map_or(0, |last| last.number)
     }
 }
 
