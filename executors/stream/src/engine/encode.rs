@@ -110,12 +110,14 @@ impl Encoder {
         lanes: &mut [Lane],
     ) -> &'r [(usize, Fetched<'q>)] {
         let (first, others) = records.split_at(count);
+        if !others.is_empty() {
+            self.metrics.cut();
+        }
         for (lane, fetched) in others {
             let lane = &mut lanes[*lane];
             if !lane.stopped {
                 lane.stopped = true;
                 lane.position = fetched.offset();
-                self.metrics.cut();
                 lane.state.request_stop(Stop::anew(format!(
                     "the rows of one batch would take more than {} bytes; going on at offset {} in smaller batches",
                     self.budget.made_bytes(),
