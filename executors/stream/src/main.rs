@@ -14,11 +14,15 @@ Usage: millstream-executor
            FILE is a job file (TOML), or its parsed form (JSON).
 Environment: RUST_LOG, default info; logs go to stderr.";
 
+/// What is logged when RUST_LOG does not say. Of the driver not what it says again with every request: that a keyspace has
+/// `SimpleStrategy`, and a server's warnings on single writes.
+const LOG: &str = "info,scylla=warn,scylla::policies::load_balancing=error,scylla::network::connection=error";
+
 /// Two threads: one for frames to Cassandra, one for the rest. The pump has its own.
 const RUNTIME_THREADS: usize = 2;
 
 fn main() -> ExitCode {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info,scylla=warn"));
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(RUNTIME_THREADS).enable_all().build();

@@ -13,6 +13,8 @@ pub type UnitId = u64;
 /// Low-water mark of one partition.
 #[derive(Debug)]
 pub struct Tracker {
+    /// The first offset.
+    begin: i64,
     /// Everything below is durable.
     base: i64,
     /// Next offset to be consumed.
@@ -35,7 +37,12 @@ struct Unit {
 impl Tracker {
     /// Nothing is open; the next record is that at `position`.
     pub fn new(position: i64) -> Self {
-        Tracker { base: position, position, units: VecDeque::new(), next_id: 0, cap: None }
+        Tracker { begin: position, base: position, position, units: VecDeque::new(), next_id: 0, cap: None }
+    }
+
+    /// The first offset.
+    pub fn begin(&self) -> i64 {
+        self.begin
     }
 
     /// Next offset to be consumed.

@@ -40,12 +40,18 @@ pub struct CassandraOptions {
     pub heap_mib: u32,
     /// Let the JVM optimise fully: slower to start, needed to measure.
     pub optimised: bool,
+    /// Ask for a login (a role [`SUPERUSER`] is there), and heed these lines of cassandra.yaml: guardrails hold for nobody
+    /// without an ordinary role.
+    pub guardrails: Option<&'static str>,
 }
+
+/// Name and password of the role that a cluster with [`CassandraOptions::guardrails`] begins with.
+pub const SUPERUSER: &str = "cassandra";
 
 impl CassandraOptions {
     /// `nodes` nodes with the heap that many want.
     pub fn nodes(nodes: usize) -> Self {
-        CassandraOptions { nodes, heap_mib: if nodes > 1 { 384 } else { 768 }, optimised: false }
+        CassandraOptions { nodes, heap_mib: if nodes > 1 { 384 } else { 768 }, optimised: false, guardrails: None }
     }
 }
 
@@ -54,6 +60,7 @@ impl CassandraOptions {
 pub struct Cassandra {
     nodes: Vec<Process>,
     port: u16,
+    asks_for_a_login: bool,
     _dir: ClusterDir,
 }
 
@@ -69,7 +76,7 @@ impl Cassandra {
         for i in 1..=options.nodes {
             nodes.push(node(&dir, &jars, &options, i, port, storage_port)?);
         }
-        let mut cassandra = Cassandra { nodes, port, _dir: dir };
+        let mut cassandra = Cassandra { nodes, port, asks_for_a_login: options.guardrails.is_some(), _dir: dir };
         for node in &mut cassandra.nodes {
             node.start()?;
         }
@@ -94,7 +101,7 @@ impl Cassandra {
 
     /// A new session, bound to the calling runtime.
     pub async fn session(&self) -> Result<Session> {
-        let session = SessionBuilder::new().known_nodes(self.contact_points()).build().await;
+        let session = self.login(SessionBuilder::new().known_nodes(self.contact_points())).build().await;
         session.context("cannot connect to Cassandra")
     }
 
@@ -140,6 +147,10 @@ impl Cassandra {
         self.ready().await
     }
 
+    fn login(&self, builder: SessionBuilder) -> SessionBuilder {
+        if self.asks_for_a_login { builder.user(SUPERUSER, SUPERUSER) } else { builder }
+    }
+
     async fn ready(&mut self) -> Result<()> {
         for i in 1..=self.nodes.len() {
             let address = self.address(i);
@@ -149,22 +160,23 @@ impl Cassandra {
             let address = self.address(i);
             let nodes = self.nodes.len();
             let what = format!("Cassandra node {i} reaches all {nodes}");
-            eventually(&what, START_WITHIN, async || answers(&address, nodes).await.map(Some)).await?;
+            eventually(&what, START_WITHIN, async || self.answers(&address, nodes).await.map(Some)).await?;
         }
         Ok(())
     }
-}
 
-/// Whether the node at `address`, as coordinator, reaches all nodes.
-async fn answers(address: &str, nodes: usize) -> Result<()> {
-    let only = AllowListHostFilter::new([address])?;
-    let session = SessionBuilder::new().known_node(address).host_filter(Arc::new(only)).build().await?;
-    // Of this keyspace every node of three holds a replica; a single node cannot hold three.
-    let cql = "SELECT status FROM system_distributed.view_build_status WHERE keyspace_name = '' AND view_name = ''";
-    let mut statement = Statement::new(cql);
-    statement.set_consistency(if nodes >= 3 { Consistency::All } else { Consistency::One });
-    session.query_unpaged(statement, ()).await?;
-    Ok(())
+    /// Whether the node at `address`, as coordinator, reaches all nodes.
+    async fn answers(&self, address: &str, nodes: usize) -> Result<()> {
+        let only = AllowListHostFilter::new([address])?;
+        let builder = SessionBuilder::new().known_node(address).host_filter(Arc::new(only));
+        let session = self.login(builder).build().await?;
+        // Of this keyspace every node of three holds a replica; a single node cannot hold three.
+        let cql = "SELECT status FROM system_distributed.view_build_status WHERE keyspace_name = '' AND view_name = ''";
+        let mut statement = Statement::new(cql);
+        statement.set_consistency(if nodes >= 3 { Consistency::All } else { Consistency::One });
+        session.query_unpaged(statement, ()).await?;
+        Ok(())
+    }
 }
 
 /// The statements of a CQL text: separated by `;`, without comment lines.
@@ -191,7 +203,7 @@ fn node(
 ) -> Result<Process> {
     let data = dir.path().join(format!("node{i}"));
     fs::create_dir_all(&data)?;
-    fs::write(data.join("cassandra.yaml"), yaml(options.nodes, i, port, storage_port, &data))?;
+    fs::write(data.join("cassandra.yaml"), yaml(options, i, port, storage_port, &data))?;
     fs::write(data.join("cassandra-rackdc.properties"), rackdc(i))?;
     fs::write(data.join("logback.xml"), include_str!("../resources/cassandra/logback.xml"))?;
     let data = data.display();

@@ -2,13 +2,21 @@
 
 use std::path::Path;
 
-use crate::hosts::{host, rack};
+use crate::{
+    cassandra::CassandraOptions,
+    hosts::{host, rack},
+};
 
 /// Tokens of one node; enough for even shares.
 const TOKENS: i128 = 16;
 
-/// cassandra.yaml of node `i` of `nodes`, with all data below `data`.
-pub(crate) fn yaml(nodes: usize, i: usize, port: u16, storage_port: u16, data: &Path) -> String {
+/// cassandra.yaml of node `i`, with all data below `data`.
+pub(crate) fn yaml(options: &CassandraOptions, i: usize, port: u16, storage_port: u16, data: &Path) -> String {
+    let nodes = options.nodes;
+    let (authenticator, authorizer, guardrails) = match options.guardrails {
+        Some(guardrails) => ("PasswordAuthenticator", "CassandraAuthorizer", guardrails),
+        None => ("AllowAllAuthenticator", "AllowAllAuthorizer", ""),
+    };
     let seeds: Vec<String> = (1..=nodes).map(|n| format!("{}:{storage_port}", host(n))).collect();
     let (host, data, seeds, tokens) = (host(i), data.display(), seeds.join(","), tokens(nodes, i));
     // auto_bootstrap: false with every node a seed and explicit tokens starts three nodes at once.
@@ -19,8 +27,8 @@ num_tokens: {TOKENS}
 initial_token: {tokens}
 auto_bootstrap: false
 partitioner: org.apache.cassandra.dht.Murmur3Partitioner
-authenticator: AllowAllAuthenticator
-authorizer: AllowAllAuthorizer
+authenticator: {authenticator}
+authorizer: {authorizer}
 data_file_directories: [{data}/data]
 commitlog_directory: {data}/commitlog
 saved_caches_directory: {data}/saved_caches
@@ -61,6 +69,7 @@ memtable:
     skiplist: {{class_name: SkipListMemtable}}
     trie: {{class_name: TrieMemtable, parameters: {{shards: 2}}}}
     default: {{inherits: trie}}
+{guardrails}
 "#
     )
 }

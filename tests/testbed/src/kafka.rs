@@ -8,7 +8,7 @@ use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
     client::DefaultClientContext,
-    consumer::{BaseConsumer, Consumer},
+    consumer::{BaseConsumer, CommitMode, Consumer},
 };
 
 use crate::{
@@ -198,6 +198,14 @@ impl Kafka {
             _ => None,
         };
         Ok((0..partitions as i32).map(offset).collect())
+    }
+
+    /// Commits for a group without members, as a program of a person's may.
+    pub fn commit(&self, group: &str, topic: &str, partition: i32, offset: i64) -> Result<()> {
+        let consumer: BaseConsumer = self.client().set("group.id", group).create()?;
+        let mut offsets = TopicPartitionList::new();
+        offsets.add_partition_offset(topic, partition, Offset::Offset(offset))?;
+        Ok(consumer.commit(&offsets, CommitMode::Sync)?)
     }
 
     /// Sum of the log ends of all partitions of a topic: its records, when none was deleted.

@@ -131,28 +131,23 @@ impl Binding {
         self.inner.ttl != BoundTtl::None
     }
 
-    /// `INSERT INTO ks.t (a, b) VALUES (?, (int)?) USING TIMESTAMP ?[ AND TTL ?]`: bind the row's cells, the timestamp in
+    /// `INSERT INTO ks.t (a, b) VALUES ((text)?, (int)?) USING TIMESTAMP ?[ AND TTL ?]`: bind the row's cells, the timestamp in
     /// microseconds, and (when [`has_ttl`](Self::has_ttl)) the time to live in seconds, unset for none.
     ///
-    /// Values say the type they are encoded for: a driver prepares a statement again by itself when the server has
-    /// forgotten it, and would then put them into a column of another type without a word. Of keys the server tells the
-    /// driver where they are routed only without that.
+    /// Each says the type it is encoded for: a driver prepares a statement again by itself when the server has forgotten it,
+    /// and would then put them into a column of another type without a word.
     pub fn upsert_cql(&self) -> String {
         let names: Vec<String> = self.inner.columns.iter().map(|c| quoted(&c.name)).collect();
-        let marks = self.inner.columns.iter().enumerate().map(|(index, column)| match column.ty.is_plain() {
-            true if index >= self.inner.key_columns => format!("({})?", column.ty),
-            _ => "?".to_owned(),
-        });
-        let marks = marks.collect::<Vec<_>>().join(", ");
+        let marks = self.inner.columns.iter().map(mark).collect::<Vec<_>>().join(", ");
         let ttl = if self.has_ttl() { " AND TTL ?" } else { "" };
         format!("INSERT INTO {} ({}) VALUES ({marks}) USING TIMESTAMP ?{ttl}", self.table_name(), names.join(", "))
     }
 
-    /// `DELETE FROM ks.t USING TIMESTAMP ? WHERE pk = ? AND ck = ?`: bind the timestamp in microseconds, then the
+    /// `DELETE FROM ks.t USING TIMESTAMP ? WHERE pk = (int)? AND ck = (text)?`: bind the timestamp in microseconds, then the
     /// row's cells.
     pub fn delete_cql(&self) -> String {
         let keys = &self.inner.columns[..self.inner.key_columns];
-        let tests: Vec<String> = keys.iter().map(|c| format!("{} = ?", quoted(&c.name))).collect();
+        let tests: Vec<String> = keys.iter().map(|c| format!("{} = {}", quoted(&c.name), mark(c))).collect();
         format!("DELETE FROM {} USING TIMESTAMP ? WHERE {}", self.table_name(), tests.join(" AND "))
     }
 
@@ -171,6 +166,11 @@ impl Binding {
     fn table_name(&self) -> String {
         format!("{}.{}", quoted(&self.inner.keyspace), quoted(&self.inner.table))
     }
+}
+
+/// The bind marker of a column.
+fn mark(column: &BoundColumn) -> String {
+    if column.ty.is_plain() { format!("({})?", column.ty) } else { "?".to_owned() }
 }
 
 fn quoted(name: &str) -> String {

@@ -92,11 +92,11 @@ fn rows_bind_key_columns_first_and_carry_routing_keys() {
         processor(&source, "SELECT v, day, id, n FROM input WHERE v IS NULL OR v >= 0", &sink(), &table);
     assert_eq!(
         processor.binding.upsert_cql(),
-        r#"INSERT INTO "demo"."t" ("id", "day", "n", "v") VALUES (?, ?, ?, (int)?) USING TIMESTAMP ?"#
+        r#"INSERT INTO "demo"."t" ("id", "day", "n", "v") VALUES ((text)?, (date)?, (tinyint)?, (int)?) USING TIMESTAMP ?"#
     );
     assert_eq!(
         processor.binding.delete_cql(),
-        r#"DELETE FROM "demo"."t" USING TIMESTAMP ? WHERE "id" = ? AND "day" = ? AND "n" = ?"#
+        r#"DELETE FROM "demo"."t" USING TIMESTAMP ? WHERE "id" = (text)? AND "day" = (date)? AND "n" = (tinyint)?"#
     );
     let processed = processor.process(&values(&[
         r#"{"v":-1,"day":"1970-01-01","id":"a","n":1}"#,
@@ -191,7 +191,7 @@ fn time_to_live_comes_from_the_job_or_a_column() {
 
     let by_column = CassandraSink { ttl: Some(Ttl::Column("ttl".to_owned())), ..sink() };
     let mut with_column = processor(&source, "SELECT id, ttl FROM input", &by_column, &table);
-    assert!(with_column.binding.upsert_cql().ends_with("(\"id\") VALUES (?) USING TIMESTAMP ? AND TTL ?"));
+    assert!(with_column.binding.upsert_cql().ends_with("(\"id\") VALUES ((text)?) USING TIMESTAMP ? AND TTL ?"));
     let processed = with_column.process(&values(&[
         r#"{"id":1,"ttl":5}"#,
         r#"{"id":1,"ttl":0}"#,

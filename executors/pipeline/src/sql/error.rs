@@ -101,6 +101,8 @@ fn remedy(message: &str) -> Option<&'static str> {
             "does not say what it counts",
             "write to_timestamp_millis(…), to_timestamp_seconds(…) or to_timestamp_micros(…)",
         ),
+        ("may drop digits of its items", "cast the items where they are made"),
+        ("decimals have at most 38 here", "use DECIMAL of at most 38 digits"),
         (
             "bytes, more than",
             "make it smaller: a table takes no row over 16 MiB, and every record would hold a constant",

@@ -28,7 +28,7 @@ use super::{
     call::Call,
     checked::{Check, Checked},
     concat::Concat,
-    exact_cast::ExactCast,
+    exact_cast::{ExactCast, is_text},
     input::INPUT,
     narrow,
 };
@@ -219,8 +219,45 @@ fn check_of_cast(from: &DataType, to: &DataType) -> Result<Option<Check>> {
         (from, DataType::Timestamp(..)) if from.is_integer() || from.is_floating() || is_decimal(from) => {
             return plan_err!("a number as TIMESTAMP does not say what it counts");
         }
+        (from, to) if items(from).zip(items(to)).is_some_and(|(from, to)| loses(from, to)) => {
+            return plan_err!("a cast of {from} to {to} may drop digits of its items");
+        }
+        (from, to) if rounds_wide(from, to) => {
+            return plan_err!("a cast of {from} to {to} may drop digits: decimals have at most 38 here");
+        }
         _ => None,
     })
+}
+
+/// What a list holds.
+fn items(ty: &DataType) -> Option<&DataType> {
+    match ty {
+        DataType::List(item)
+        | DataType::LargeList(item)
+        | DataType::ListView(item)
+        | DataType::FixedSizeList(item, _)
+        | DataType::Map(item, _) => Some(item.data_type()),
+        _ => None,
+    }
+}
+
+/// Whether some value of a type would not be kept by a cast without a check.
+fn loses(from: &DataType, to: &DataType) -> bool {
+    if let (DataType::Struct(from), DataType::Struct(to)) = (from, to) {
+        return from.iter().zip(to).any(|(from, to)| loses(from.data_type(), to.data_type()));
+    }
+    from != to && (ExactCast::suits(from, to) || !matches!(check_of_cast(from, to), Ok(None)))
+}
+
+/// Whether a decimal of more than 38 digits could lose some, or be made from what has others.
+fn rounds_wide(from: &DataType, to: &DataType) -> bool {
+    match (from, to) {
+        (DataType::Decimal256(_, from), DataType::Decimal256(_, to) | DataType::Decimal128(_, to)) => from > to,
+        (DataType::Decimal128(_, from), DataType::Decimal256(_, to)) => from > to,
+        (DataType::Decimal256(_, from), to) => *from > 0 && to.is_integer(),
+        (from, DataType::Decimal256(..)) => is_text(from) || from.is_floating(),
+        _ => false,
+    }
 }
 
 fn is_decimal(ty: &DataType) -> bool {

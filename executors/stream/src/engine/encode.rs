@@ -17,7 +17,7 @@ use crate::{
     dead_letter::{Body, Letter, Letters},
     metrics::Metrics,
     sink::{
-        plan::{Plan, RowFacts, Rules, plan},
+        plan::{Plan, RowFacts, Rules, plan_whatever},
         work::{EncodedBatch, Lane as BatchLane, Origin, Unit, with_tracker},
     },
 };
@@ -223,7 +223,7 @@ impl Encoder {
             let cells = |row: u32| rows.row(row as usize).cells();
             !self.unset_nulls || cells(later).zip(cells(earlier)).all(|(l, e)| l != Cell::Unset || e == Cell::Unset)
         };
-        plan(&facts, self.rules, covers)
+        plan_whatever(&facts, self.rules, covers)
     }
 
     fn count(&self, extents: &[Extent], lanes: &[Lane], times: &[(Stage, Duration)], records: usize) {

@@ -207,6 +207,14 @@ fn stop(error: &KafkaError, position: i64) -> Stop {
     Stop::other(match code {
         // Going on would skip the damaged batch (K11).
         Some(RDKafkaErrorCode::BadMessage) => format!("records from offset {position} on are damaged (bad checksum)"),
+        Some(
+            RDKafkaErrorCode::UnknownTopicOrPartition
+            | RDKafkaErrorCode::UnknownTopic
+            | RDKafkaErrorCode::UnknownPartition
+            | RDKafkaErrorCode::UnknownTopicId,
+        ) => format!(
+            "the brokers do not know this topic or partition at the moment ({error}): it was deleted, or is being made again; it is looked at again every 10 s"
+        ),
         _ => format!("Kafka, at offset {position}: {error}"),
     })
 }

@@ -86,6 +86,12 @@ impl Slot {
         }
     }
 
+    /// Whether there is none.
+    #[cfg(test)]
+    pub fn is_clear(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_none()
+    }
+
     fn shown(&self) -> Option<Trouble> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).as_ref().and_then(shown)
     }

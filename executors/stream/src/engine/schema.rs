@@ -1,6 +1,6 @@
 //! Whether the table is still the one that rows are made for. One that was dropped and made again may have other types: the
-//! executor starts anew. Columns that were dropped and added again: Cassandra hides their cells that are older than the
-//! drop, so what was on its way then must be written again, younger.
+//! executor starts anew, and what was on its way then is written again, younger, because it may have been written as what it
+//! is not. So it is with columns that were dropped and added again: Cassandra hides their cells that are older than the drop.
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -17,7 +17,12 @@ use scylla::{
 };
 use uuid::Uuid;
 
-use super::{Stop, Trouble, bind_table, causes, looks::Looks};
+use super::{PartitionState, Stop, Trouble, bind_table, causes, looks::Looks, setup::Ready};
+use crate::blocks::{
+    Why,
+    keeper::{KeeperError, List as _, Wanted, append},
+    store::{CassandraList, StoreError},
+};
 
 /// How often it is asked: what was acknowledged up to two looks before is written again.
 pub(super) const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -27,7 +32,8 @@ pub(super) struct Schema {
     session: Arc<Session>,
     sink: CassandraSink,
     transform: Transform,
-    columns: Vec<String>,
+    /// How rows are written to it.
+    binding: Binding,
     /// When the executor began.
     before: Seen,
 }
@@ -85,11 +91,10 @@ impl Schema {
         session: Arc<Session>,
         sink: &CassandraSink,
         transform: Transform,
-        binding: &Binding,
+        binding: Binding,
         before: Seen,
     ) -> Self {
-        let columns = binding.columns().iter().map(|column| column.name.clone()).collect();
-        Schema { session, sink: sink.clone(), transform, columns, before }
+        Schema { session, sink: sink.clone(), transform, binding, before }
     }
 
     /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
@@ -99,15 +104,43 @@ impl Schema {
     }
 
     fn newest(&self, dropped: &BTreeMap<String, i64>) -> Option<i64> {
-        self.columns.iter().filter_map(|column| dropped.get(column)).max().copied()
+        self.binding.columns().iter().filter_map(|column| dropped.get(&column.name)).max().copied()
+    }
+
+    /// What only a new start mends.
+    fn changed(&self, seen: &Seen, now: Option<&Binding>) -> Option<String> {
+        let CassandraSink { keyspace, table, .. } = &self.sink;
+        if seen.id.is_some() && seen.id != self.before.id {
+            return Some(format!(
+                "table {keyspace}.{table} was dropped and made again: starting anew. Rows that were written before are gone; to write them again, set the group's offset to the beginning"
+            ));
+        }
+        now.is_some_and(|now| now.columns() != self.binding.columns())
+            .then(|| format!("columns of {keyspace}.{table} have another type or order than before: starting anew"))
+    }
+}
+
+/// What was durable, by partition: at the look before the last, and at the last.
+#[derive(Default)]
+struct Durable([BTreeMap<Partition, i64>; 2]);
+
+impl Durable {
+    fn note(&mut self, states: &[Arc<PartitionState>]) {
+        let now = states.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect();
+        self.0 = [std::mem::take(&mut self.0[1]), now];
+    }
+
+    /// What lies below was written before the change that was just seen; none when nothing of the partition ever was.
+    fn before_change(&self, state: &PartitionState) -> Option<i64> {
+        let earlier = self.0[0].get(&state.partition).copied().or_else(|| state.begun_at());
+        earlier.into_iter().chain(state.durable()).min()
     }
 }
 
 /// Looks until the engine is gone.
 pub(super) async fn watch(mut looks: Looks) {
     let mut known = None;
-    // What was durable at the look before the last, and at the last.
-    let mut durable = [BTreeMap::new(), BTreeMap::new()];
+    let mut durable = Durable::default();
     while let Some((engine, ready)) = looks.next().await {
         let schema = &ready.schema;
         let slot = &engine.shared.health.schema;
@@ -118,23 +151,24 @@ pub(super) async fn watch(mut looks: Looks) {
                 continue;
             }
         };
-        let CassandraSink { keyspace, table, .. } = &schema.sink;
-        if seen.id.is_some() && seen.id != schema.before.id {
-            return engine.shared.fail(format!(
-                "table {keyspace}.{table} was dropped and made again: starting anew. Rows that were written before are gone; to write them again, set the group's offset to the beginning"
-            ));
-        }
         // What a start would say, also where nothing is written that would be refused.
-        match bind_table(&schema.session, &schema.sink, &schema.transform).await {
+        let binding = bind_table(&schema.session, &schema.sink, &schema.transform).await;
+        let states = engine.partitions();
+        if let Some(reason) = schema.changed(&seen, binding.as_ref().ok()) {
+            match begin_again(&ready, &states, &durable).await {
+                Ok(()) => return engine.shared.fail(reason),
+                Err(error) => slot.set(Trouble::stalled(format!("{reason}; first: {}", causes(&error)))),
+            }
+            continue;
+        }
+        match binding {
             Ok(_) => slot.clear(),
             Err(trouble) => slot.set(trouble),
         }
         let dropped = schema.newest(&seen.dropped);
-        let states = engine.partitions();
         if known.replace(dropped).unwrap_or_else(|| schema.newest(&schema.before.dropped)) < dropped {
             for state in &states {
-                let earlier = durable[0].get(&state.partition).copied();
-                let Some(from) = earlier.into_iter().chain(state.durable()).min() else { continue };
+                let Some(from) = durable.before_change(state) else { continue };
                 let reason = format!(
                     "a column of the table was dropped; what was written since offset {from} is written again; for older rows too, set the group's offset to the beginning"
                 );
@@ -143,9 +177,28 @@ pub(super) async fn watch(mut looks: Looks) {
                 state.request_stop(Stop::anew(reason));
             }
         }
-        let now: BTreeMap<Partition, i64> =
-            states.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect();
-        let [_, last] = durable;
-        durable = [last, now];
+        durable.note(&states);
     }
+}
+
+/// Has the next executor write again, under younger timestamps, what may have gone to the table as it is now by statements
+/// made for the table as it was.
+async fn begin_again(
+    ready: &Ready,
+    states: &[Arc<PartitionState>],
+    durable: &Durable,
+) -> Result<(), KeeperError<StoreError>> {
+    for state in states {
+        let Some(from) = durable.before_change(state).filter(|from| state.position() > Some(*from)) else { continue };
+        let list = CassandraList::new(ready.blocks.clone(), state.partition);
+        let last = list.newest(None).await.map_err(KeeperError::Store)?.into_iter().next();
+        let Some(last) = last else { continue };
+        if last.why == Why::Repair && last.block.from <= from && Some(&last) != state.last_epoch().as_ref() {
+            continue; // of an attempt before
+        }
+        let wanted = Wanted { why: Why::Repair, from, ahead: 1, floor_us: i64::MIN };
+        append(&list, &last.life.clone(), Some(&last), wanted).await?;
+        tracing::info!(partition = state.partition, from, "written again after the new start");
+    }
+    Ok(())
 }

@@ -154,7 +154,7 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let (keyspace, name, topic) = (&job.sink.keyspace, &job.name.0, &job.source.topic);
     let has_old = before::exist(&session, keyspace).await.map_err(|error| later(&error))?;
     let old_lists = has_old.then(|| OldLists::new(session.clone(), keyspace, name, topic));
-    let schema = Schema::new(session.clone(), &job.sink, transform.clone(), &binding, seen);
+    let schema = Schema::new(session.clone(), &job.sink, transform.clone(), binding.clone(), seen);
     let blocks = Statements::prepare(session, keyspace, name, topic);
     let blocks = Arc::new(blocks.await.map_err(|error| later(&error))?);
 
@@ -175,7 +175,10 @@ async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u6
     let bad_records = start_bad_records(shared, &config);
     let (batches, batch_queue) = mpsc::channel(BATCHES_AHEAD);
     let sink = Sink::new(Arc::new(table), bad_records.clone(), shared.health.clone(), shared.metrics.clone());
-    spawn_essential(shared, async move { sink.run(batch_queue).await });
+    spawn_essential(shared, async move {
+        sink.run(batch_queue).await;
+        Ok(())
+    });
 
     let (requests, request_queue) = mpsc::channel(REQUESTS_AHEAD);
     let pump = Pump {

@@ -22,6 +22,8 @@ pub enum Fault {
         /// For people.
         detail: String,
     },
+    /// Putting the rows into a request panicked: it is one of them.
+    Panicked,
 }
 
 impl Fault {
@@ -31,6 +33,7 @@ impl Fault {
             Fault::Later { label, .. } => label,
             Fault::Refused { .. } => "refused",
             Fault::Denied { .. } => "denied",
+            Fault::Panicked => "panicked",
         }
     }
 
@@ -38,12 +41,13 @@ impl Fault {
     pub fn detail(&self) -> &str {
         match self {
             Fault::Later { detail, .. } | Fault::Refused { detail } | Fault::Denied { detail } => detail,
+            Fault::Panicked => "the sink panicked at it",
         }
     }
 }
 
 /// All labels of [`Fault::label`], for metric registration.
-pub const LABELS: [&str; 17] = [
+pub const LABELS: [&str; 18] = [
     "unavailable",
     "overloaded",
     "bootstrapping",
@@ -61,18 +65,18 @@ pub const LABELS: [&str; 17] = [
     "refused",
     "refused_for_all",
     "denied",
+    "panicked",
 ];
 
-/// Words of Cassandra's that speak of a value, so of one row. All else that it calls invalid (guardrails on consistency or
+/// Words of Cassandra's on a value that breaks a setting: true of one row, but when it is said of row after row it is the
+/// setting that is in the way.
+const OF_A_LIMIT: [&str; 7] =
+    ["oversized mutation", "too large", "too big", "too long", "value of column", "detected collection", "a ttl "];
+
+/// Words of Cassandra's on a value that no setting could allow. All else that it calls invalid (guardrails on consistency or
 /// timestamps, a table that is not as expected) would be said of other rows as well.
-const OF_ONE_ROW: [&str; 16] = [
-    "oversized mutation",
-    "too large",
-    "too big",
-    "too long",
+const OF_ONE_ROW: [&str; 9] = [
     "key length",
-    "value of column",
-    "detected collection",
     "may not be empty",
     "empty value",
     "expected ",
@@ -81,13 +85,49 @@ const OF_ONE_ROW: [&str; 16] = [
     "utf-8",
     "marshal",
     "not a valid",
-    "a ttl ",
 ];
 
-/// Whether a refusal is about this row alone.
-pub fn is_about_row(detail: &str) -> bool {
-    let detail = detail.to_lowercase();
-    OF_ONE_ROW.iter().any(|words| detail.contains(words))
+/// So many rows are given up one after another for the same limit, then it is the job's trouble.
+pub const ALIKE_MAX: u32 = 10;
+
+/// Whose a refusal is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whose {
+    /// The row's.
+    Row,
+    /// A limit's that refuses row after row.
+    Limit,
+    /// The job's: other rows would be refused as well.
+    Job,
+}
+
+/// The refusals since a row was last taken.
+#[derive(Debug, Default)]
+pub struct Refusals {
+    words: &'static str,
+    count: u32,
+}
+
+impl Refusals {
+    /// Whose one more refusal is, in Cassandra's words.
+    pub fn judge(&mut self, detail: &str) -> Whose {
+        let detail = detail.to_lowercase();
+        let said = |words: &'static [&'static str]| words.iter().copied().find(|words| detail.contains(words));
+        if said(&OF_ONE_ROW).is_some() {
+            return Whose::Row;
+        }
+        let Some(words) = said(&OF_A_LIMIT) else { return Whose::Job };
+        if self.words != words {
+            *self = Refusals { words, count: 0 };
+        }
+        self.count = (self.count + 1).min(ALIKE_MAX + 1);
+        if self.count > ALIKE_MAX { Whose::Limit } else { Whose::Row }
+    }
+
+    /// A row was taken.
+    pub fn taken(&mut self) {
+        self.count = 0;
+    }
 }
 
 /// Judges a driver error.
@@ -166,6 +206,7 @@ mod tests {
 
     #[test]
     fn words_about_a_value_are_about_its_row() {
+        let whose = |words| Refusals::default().judge(words);
         for words in [
             "Key may not be empty",
             "Key length of 70000 is longer than maximum of 65535",
@@ -173,7 +214,7 @@ mod tests {
             "Expected 4 or 0 byte int (8)",
             "Value of column 'v' has size 2MiB, this exceeds the failure threshold of 1MiB.",
         ] {
-            assert!(is_about_row(words), "{words}");
+            assert_eq!(whose(words), Whose::Row, "{words}");
         }
         for words in [
             "Provided values [ONE] are not allowed for write consistency levels",
@@ -181,8 +222,21 @@ mod tests {
             "Undefined column name w in table t.x",
             "unconfigured table x",
         ] {
-            assert!(!is_about_row(words), "{words}");
+            assert_eq!(whose(words), Whose::Job, "{words}");
         }
+    }
+
+    #[test]
+    fn row_after_row_is_the_limits() {
+        let mut refusals = Refusals::default();
+        let mut judge = |row: u32| refusals.judge(&format!("Value of column 'v' has size {row}MiB"));
+        let said: Vec<_> = (1..=ALIKE_MAX + 2).map(&mut judge).collect();
+        assert_eq!(said[..ALIKE_MAX as usize], [Whose::Row; ALIKE_MAX as usize]);
+        assert_eq!(said[ALIKE_MAX as usize..], [Whose::Limit; 2]);
+        assert_eq!(refusals.judge("Key may not be empty"), Whose::Row, "no limit allows that");
+        assert_eq!(refusals.judge("Value of column 'v' has size 1MiB"), Whose::Limit);
+        refusals.taken();
+        assert_eq!(refusals.judge("Value of column 'v' has size 1MiB"), Whose::Row);
     }
 
     #[test]

@@ -17,17 +17,18 @@ mod values;
 pub mod work;
 
 use std::{
+    panic::AssertUnwindSafe,
     pin::pin,
     sync::Arc,
     time::{Duration, Instant},
 };
 
-use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-use millstream_pipeline::RowKind;
+use futures_util::{FutureExt as _, StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
+use millstream_pipeline::{BadReason, RowKind};
 use tokio::{sync::mpsc, time::timeout};
 
 use self::{
-    fault::{Fault, is_about_row},
+    fault::{Fault, Refusals, Whose},
     limit::Limit,
     queue::{Pauses, Queue},
     target::{Target, Verdict},
@@ -65,6 +66,7 @@ pub struct Sink<T> {
     metrics: Arc<Metrics>,
     limit: Limit,
     queue: Queue,
+    refusals: Refusals,
     /// When the table was last found as it should be.
     looked_at: Option<Instant>,
     /// The table was gone, or did not fit, and is looked at again then. Nothing is sent before it is found as it should be, for
@@ -92,6 +94,7 @@ impl<T: Target> Sink<T> {
             metrics,
             limit,
             queue,
+            refusals: Refusals::default(),
             looked_at: None,
             look_again_at: None,
             busy_since: None,
@@ -104,9 +107,8 @@ impl<T: Target> Sink<T> {
         self
     }
 
-    /// Runs until the senders of `batches` are gone and everything is acknowledged. An error means that what is
-    /// encoded no longer fits the table: the executor must start anew.
-    pub async fn run(mut self, mut batches: mpsc::Receiver<Arc<EncodedBatch>>) -> Result<(), String> {
+    /// Runs until the senders of `batches` are gone and everything is acknowledged.
+    pub async fn run(mut self, mut batches: mpsc::Receiver<Arc<EncodedBatch>>) {
         let mut in_flight: FuturesUnordered<BoxFuture<'static, Answer>> = FuturesUnordered::new();
         let mut open = true;
         loop {
@@ -114,20 +116,20 @@ impl<T: Target> Sink<T> {
             while in_flight.len() < self.limit.get() {
                 let Some(work) = self.queue.pop(now) else { break };
                 match self.look_again_at {
-                    Some(due) => self.hold(work, due).await?,
+                    Some(due) => self.hold(work, due).await,
                     None => in_flight.push(self.send(work)),
                 }
             }
             self.metrics.sink(in_flight.len(), self.limit.get());
             self.busy_since = if in_flight.is_empty() { None } else { self.busy_since.or(Some(now)) };
             if !open && in_flight.is_empty() && self.queue.is_empty() {
-                return Ok(());
+                return;
             }
             let due = self.queue.next_due().filter(|_| in_flight.len() < self.limit.get());
             tokio::select! {
                 Some(answer) = in_flight.next() => {
                     let saturated = in_flight.len() + 1 >= self.limit.get();
-                    self.answered(answer, saturated).await?;
+                    self.answered(answer, saturated).await;
                 }
                 batch = batches.recv(), if open && self.queue.len() < QUEUE_MIN => match batch {
                     Some(batch) => {
@@ -146,7 +148,9 @@ impl<T: Target> Sink<T> {
         Box::pin(async move {
             let begin = Instant::now();
             let result = {
-                let mut write = pin!(target.write(&work));
+                // Whatever one row does, the others go their way.
+                let write = AssertUnwindSafe(target.write(&work)).catch_unwind();
+                let mut write = pin!(write.map(|result| result.unwrap_or(Err(Fault::Panicked))));
                 match timeout(SLOW_AFTER, &mut write).await {
                     Ok(result) => result,
                     Err(_) => {
@@ -159,20 +163,21 @@ impl<T: Target> Sink<T> {
         })
     }
 
-    async fn answered(&mut self, answer: Answer, saturated: bool) -> Result<(), String> {
+    async fn answered(&mut self, answer: Answer, saturated: bool) {
         let Answer { work, result, latency } = answer;
         let now = Instant::now();
         let fault = match result {
             Ok(()) => {
                 self.limit.succeeded(latency, saturated, now);
                 self.health.sink.clear();
+                self.refusals.taken();
                 if work.refused {
                     self.health.refusals.clear();
                 }
                 self.metrics.write_latency.observe(latency.as_secs_f64());
                 self.count_busy(&work, now);
                 acknowledge(&work, &self.metrics);
-                return Ok(());
+                return;
             }
             Err(fault) => fault,
         };
@@ -193,14 +198,17 @@ impl<T: Target> Sink<T> {
                 self.health.sink.set(Trouble::stopped(detail));
                 self.queue.retry_after_change(work, now);
             }
-            Fault::Refused { detail } => self.refused(work, detail).await?,
+            Fault::Refused { detail } => self.refused(work, detail).await,
+            Fault::Panicked => match work.split() {
+                Some(halves) => self.push_halves(halves),
+                None => self.reject(work, BadReason::Panic.label(), fault.detail().to_owned()),
+            },
         }
-        Ok(())
     }
 
     /// The schema changed, or it is one of the rows. A row is given up only when it was refused twice while the table
     /// was looked at in between and after and found as it should be; to split, an older look is good enough.
-    async fn refused(&mut self, mut work: Work, detail: String) -> Result<(), String> {
+    async fn refused(&mut self, mut work: Work, detail: String) {
         if let Some(due) = self.look_again_at {
             return self.hold(work, due).await;
         }
@@ -210,59 +218,56 @@ impl<T: Target> Sink<T> {
         self.looked_at = (verdict == Verdict::Same).then(|| looked_at.unwrap_or_else(Instant::now));
         match (verdict, halves) {
             (Verdict::Same, Some(halves)) => self.push_halves(halves),
-            (Verdict::Same, None) if work.refused && is_about_row(&detail) => self.reject(work, detail),
-            // Other rows would be refused as well: it is the job's trouble, and no record is to blame.
-            (Verdict::Same, None) if work.refused => {
-                self.metrics.retried("refused_for_all");
-                self.health.refusals.set(Trouble::stopped(refused_for_all(&detail)));
-                self.queue.retry_after_change(work, Instant::now());
-            }
+            (Verdict::Same, None) if work.refused => match self.refusals.judge(&detail) {
+                Whose::Row => self.reject(work, REJECTED, detail),
+                // No record is to blame.
+                whose => {
+                    self.metrics.retried("refused_for_all");
+                    self.health.refusals.set(Trouble::stopped(refused_for_all(whose, &detail)));
+                    self.queue.retry_after_change(work, Instant::now());
+                }
+            },
             (Verdict::Same, None) => {
                 work.refused = true;
                 self.queue.push(work);
             }
             (Verdict::Renewed, _) => self.queue.push(work),
-            (doubt, _) => return self.doubt(doubt, work),
+            (doubt, _) => self.doubt(doubt, work),
         }
-        Ok(())
     }
 
     /// While the table does not fit: looks again when that is due, for one request, and lets the others wait.
-    async fn hold(&mut self, work: Work, due: Instant) -> Result<(), String> {
+    async fn hold(&mut self, work: Work, due: Instant) {
         if Instant::now() < due {
-            self.queue.retry_at(work, due);
-            return Ok(());
+            return self.queue.retry_at(work, due);
         }
         match self.target.check_schema().await {
             Verdict::Same | Verdict::Renewed => {
                 self.look_again_at = None;
                 self.health.sink.clear();
                 self.queue.push(work);
-                Ok(())
             }
             doubt => self.doubt(doubt, work),
         }
     }
 
     /// The table is not, or not known to be, what rows are encoded for.
-    fn doubt(&mut self, verdict: Verdict, work: Work) -> Result<(), String> {
+    fn doubt(&mut self, verdict: Verdict, work: Work) {
         let (now, pauses) = (Instant::now(), self.queue.pauses);
         self.looked_at = None;
-        match verdict {
-            Verdict::Changed(reason) => return Err(reason),
-            Verdict::Unfit(reason) => {
-                self.health.sink.set(Trouble::stopped(reason));
-                self.look_again_at = Some(now + pauses.schema);
-                self.queue.retry_after_change(work, now);
-            }
+        let change = match verdict {
+            Verdict::Changed(reason) => Trouble::stalled(reason),
+            Verdict::Unfit(reason) => Trouble::stopped(reason),
             Verdict::Unknown(reason) => {
                 self.health.sink.set(Trouble::stalled(reason));
                 self.look_again_at = Some(now + pauses.first);
-                self.queue.retry(work, now);
+                return self.queue.retry(work, now);
             }
-            Verdict::Same | Verdict::Renewed => self.queue.push(work),
-        }
-        Ok(())
+            Verdict::Same | Verdict::Renewed => return self.queue.push(work),
+        };
+        self.health.sink.set(change);
+        self.look_again_at = Some(now + pauses.schema);
+        self.queue.retry_after_change(work, now);
     }
 
     /// Counts the time since the last answer for the task of this one.
@@ -281,7 +286,7 @@ impl<T: Target> Sink<T> {
     }
 
     /// A row that Cassandra will never take. The rows it stood for are sent after all.
-    fn reject(&mut self, work: Work, detail: String) {
+    fn reject(&mut self, work: Work, reason: &'static str, detail: String) {
         let (batch, row) = (work.batch.clone(), work.rows()[0]);
         let key = batch.rows.row(row as usize).primary_key();
         let instead: Vec<Work> = batch
@@ -293,14 +298,19 @@ impl<T: Target> Sink<T> {
             .collect();
         batch.unit.add_parts(instead.len());
         instead.into_iter().for_each(|work| self.queue.push(work));
-        self.bad_records.rejected(&batch, row, REJECTED, detail);
+        self.bad_records.rejected(&batch, row, reason, detail);
     }
 }
 
-fn refused_for_all(detail: &str) -> String {
-    format!(
-        "Cassandra refuses rows for a reason that is not theirs: {detail}; mend that (a guardrail, the consistency, the table), they are tried again every 10 s"
-    )
+fn refused_for_all(whose: Whose, detail: &str) -> String {
+    match whose {
+        Whose::Limit => format!(
+            "Cassandra refuses row after row for the same limit: {detail}; raise it, or deploy a version of the job that leaves such rows out; they are tried again every 10 s"
+        ),
+        _ => format!(
+            "Cassandra refuses rows for a reason that is not theirs: {detail}; mend that (a guardrail, the consistency, the table), they are tried again every 10 s"
+        ),
+    }
 }
 
 /// Counts what is durable now, and ends the part.

@@ -157,3 +157,13 @@ fn partitions_of_one_row_go_one_by_one() {
     let plan = plan(&rows, rules, |_, _| true);
     assert_eq!((plan.chunks.len(), plan.order), (5, vec![0, 1, 2, 3, 4]));
 }
+
+#[test]
+fn a_plan_that_panics_sends_each_row_by_itself() {
+    let write = |row, cells| Write { partition: 0, row, cells, size: 1 };
+    let writes = [write(1, Some([Some(1); 3])), write(1, Some([Some(2); 3])), write(2, None)];
+    let planned = with_facts(&writes, |facts| plan_whatever(facts, RULES, |_, _| panic!("thrown by a test")));
+    assert_eq!((planned.order, planned.superseded), (vec![0, 1, 2], vec![]));
+    let chunks: Vec<_> = planned.chunks.iter().map(|chunk| (chunk.rows.clone(), chunk.kind)).collect();
+    assert_eq!(chunks, [(0..1, RowKind::Upsert), (1..2, RowKind::Upsert), (2..3, RowKind::Delete)]);
+}

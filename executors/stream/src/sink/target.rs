@@ -52,7 +52,7 @@ pub enum Verdict {
     Unfit(String),
     /// It could not be read.
     Unknown(String),
-    /// It fits, but differently from what is encoded: start anew.
+    /// It fits, but differently from what is encoded: whoever watches the schema starts the executor anew.
     Changed(String),
 }
 

@@ -160,7 +160,7 @@ impl World {
         Arc::new(EncodedBatch { rows, timestamps_us, origins, lanes: vec![self.lane.clone()], plan, unit })
     }
 
-    async fn run(&self, target: Arc<Fake>, batches: Vec<Arc<EncodedBatch>>) -> Result<(), String> {
+    async fn run(&self, target: Arc<Fake>, batches: Vec<Arc<EncodedBatch>>) {
         let pause = Duration::from_millis(1);
         let sink = Sink::new(target, self.bad_records.clone(), self.health.clone(), self.metrics.clone())
             .with_pauses(queue::Pauses { first: pause, longest: pause, schema: pause });
@@ -169,7 +169,7 @@ impl World {
             sender.try_send(batch).unwrap();
         }
         drop(sender);
-        sink.run(receiver).await
+        sink.run(receiver).await;
     }
 
     fn durable(&self) -> i64 {
@@ -197,7 +197,7 @@ async fn every_row_is_written_whatever_times_out() {
     let target =
         Fake::new(|keys, attempt| if keys.len() % 3 == 1 || attempt < 2 { (attempt < 4).then(later)? } else { None });
     let batches = vec![world.batch(&records, true), world.batch(&records, false)];
-    world.run(target.clone(), batches).await.unwrap();
+    world.run(target.clone(), batches).await;
     let rows = target.rows.lock().unwrap();
     assert_eq!(rows.len(), 100);
     assert!(rows.iter().all(|(key, (_, value))| *key == format!("k{}", value - 200)));
@@ -230,7 +230,7 @@ async fn a_refused_row_is_found_and_skipped_and_the_row_it_stood_for_is_written(
         *alone += u32::from(keys == ["bad"]);
         if refuse && *alone < 3 { refused() } else { None }
     });
-    world.run(target.clone(), vec![batch]).await.unwrap();
+    world.run(target.clone(), vec![batch]).await;
     let rows = target.rows.lock().unwrap();
     assert_eq!(rows.get("bad"), Some(&(0, 1)));
     assert_eq!((rows.len(), world.durable()), (3, 4));
@@ -242,7 +242,7 @@ async fn a_refused_row_stops_its_partition_before_it() {
     let mut world = World::new(Policy::Fail);
     let batch = world.batch(&[("a", 1), ("bad", 2), ("c", 3)], true);
     let target = Fake::new(|keys, _| if keys.contains(&"bad") { refused() } else { None });
-    world.run(target, vec![batch]).await.unwrap();
+    world.run(target, vec![batch]).await;
     assert_eq!(world.durable(), 1);
     let stop = world.stops.try_recv().unwrap();
     assert!(stop.again == crate::engine::Again::Moved(1) && stop.reason.contains("offset 1"), "{stop:?}");
@@ -255,7 +255,7 @@ async fn what_would_be_said_of_other_rows_is_no_record_s_fault() {
     let batch = world.batch(&[("a", 1), ("b", 2), ("c", 3)], true);
     let words = "Provided values [ONE] are not allowed for write consistency levels";
     let target = Fake::new(move |_, attempt| (attempt < 4).then(|| Fault::Refused { detail: words.into() }));
-    world.run(target.clone(), vec![batch]).await.unwrap();
+    world.run(target.clone(), vec![batch]).await;
     assert_eq!((target.rows.lock().unwrap().len(), world.durable()), (3, 3));
     assert_eq!(world.lane.state.task.report("").bad_records.skipped, 0);
     assert_eq!(world.health.shown(), None, "it is over");
@@ -266,7 +266,7 @@ async fn a_letter_holds_its_unit() {
     let mut world = World::new(Policy::DeadLetter("dead".into()));
     let batch = world.batch(&[("bad", 1), ("b", 2)], false);
     let target = Fake::new(|keys, _| if keys == ["bad"] { refused() } else { None });
-    world.run(target, vec![batch]).await.unwrap();
+    world.run(target, vec![batch]).await;
     assert_eq!(world.durable(), 0);
     let letters = world.letters.try_recv().unwrap();
     assert_eq!((letters.letters.len(), letters.letters[0].offset), (1, 0));
@@ -281,19 +281,62 @@ async fn a_table_that_does_not_fit_is_waited_for() {
     let target = Fake::new(|_, attempt| if attempt < 3 { refused() } else { None });
     *target.verdict.lock().unwrap() =
         vec![Verdict::Unfit("column v is gone".into()), Verdict::Unknown("away".into()), Verdict::Renewed];
-    world.run(target.clone(), vec![batch]).await.unwrap();
+    world.run(target.clone(), vec![batch]).await;
     assert_eq!((target.rows.lock().unwrap().len(), world.durable()), (1, 1));
     assert_eq!(world.lane.state.task.report("").bad_records.skipped, 0);
 }
 
 #[tokio::test]
-async fn another_table_needs_a_new_start() {
+async fn another_table_waits_for_the_new_start() {
     let world = World::new(Policy::Skip);
     let batch = world.batch(&[("a", 1)], false);
     let target = Fake::new(|_, _| refused());
     *target.verdict.lock().unwrap() = vec![Verdict::Changed("v is text now".into())];
-    assert_eq!(world.run(target, vec![batch]).await, Err("v is text now".into()));
-    assert_eq!(world.durable(), 0);
+    let run = tokio::time::timeout(Duration::from_millis(100), world.run(target, vec![batch]));
+    assert!(run.await.is_err(), "it waits");
+    assert_eq!((world.durable(), world.health.sink.is_clear()), (0, false));
+    assert_eq!(world.lane.state.task.report("").bad_records.skipped, 0);
+}
+
+#[tokio::test]
+async fn a_row_that_panics_is_bad_and_the_others_are_not() {
+    let world = World::new(Policy::Skip);
+    let records: Vec<(String, i32)> = (0..9).map(|i| (format!("k{i}"), i)).collect();
+    let records: Vec<(&str, i32)> = records.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+    let target = Fake::new(|keys, _| match keys.contains(&"k4") {
+        true => panic!("thrown by a test"),
+        false => None,
+    });
+    world.run(target.clone(), vec![world.batch(&records, true)]).await;
+    assert_eq!((target.rows.lock().unwrap().len(), world.durable()), (8, 9));
+    assert_eq!(world.lane.state.task.report("").bad_records.skipped, 1);
+}
+
+#[tokio::test]
+async fn a_limit_that_refuses_row_after_row_is_no_rows_fault() {
+    let world = World::new(Policy::Skip);
+    let records: Vec<(String, i32)> = (0..50).map(|i| (format!("k{i}"), i)).collect();
+    let records: Vec<(&str, i32)> = records.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+    let is_raised = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let target = Fake::new({
+        let is_raised = is_raised.clone();
+        move |_, _| {
+            let detail = "Value of column 'v' has size 4B, this exceeds the failure threshold of 3B.".into();
+            (!is_raised.load(std::sync::atomic::Ordering::Relaxed)).then_some(Fault::Refused { detail })
+        }
+    });
+    let batch = world.batch(&records, false);
+    let run = world.run(target.clone(), vec![batch]);
+    let raise = async {
+        while world.health.refusals.is_clear() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+        is_raised.store(true, std::sync::atomic::Ordering::Relaxed);
+    };
+    tokio::join!(run, raise);
+    let skipped = world.lane.state.task.report("").bad_records.skipped as usize;
+    assert!(skipped <= fault::ALIKE_MAX as usize, "{skipped}");
+    assert_eq!((target.rows.lock().unwrap().len() + skipped, world.durable()), (50, 50));
 }
 
 #[test]

@@ -53,8 +53,16 @@ pub fn read_one(
             Ok(Answer::Found(Box::new(Content::of(&message, message.headers()))))
         }
         Ok(_) => Ok(Answer::Gone { why: "retention or compaction has removed it", is_sure: true }),
-        Err(error) => gone(&error).map(|why| Answer::Gone { why, is_sure: false }).ok_or(error),
+        Err(error) => match gone(&error) {
+            // A log never begins earlier again; its end a new leader may learn late.
+            Some(why) => Ok(Answer::Gone { why, is_sure: begins_beyond(&consumer, topic, partition, offset) }),
+            None => Err(error),
+        },
     }
+}
+
+fn begins_beyond(consumer: &BaseConsumer, topic: &str, partition: i32, offset: i64) -> bool {
+    consumer.fetch_watermarks(topic, partition, PATIENCE).is_ok_and(|(log_start, _)| log_start > offset)
 }
 
 /// The first record at or after `offset`, or what Kafka says instead.

@@ -38,13 +38,8 @@ pub(super) fn text(why: &WhyView) -> String {
     for slot in &why.slots {
         out.push_str(&waiting_slot(slot));
     }
-    let stopped = why.stopped_partitions.iter();
-    for ((task, reason), numbers) in
-        alike(stopped.map(|StoppedPartition { partition, task, reason, .. }| ((task, reason), *partition)))
-    {
-        let task = if task.is_empty() { "no task now" } else { task };
-        let _ = writeln!(out, "{} ({task}) stopped: {reason}", named_partitions(&numbers));
-    }
+    out.push_str(&held_up(&why.stopped_partitions, "stopped"));
+    out.push_str(&held_up(&why.stalled_partitions, "stalled"));
     if !why.recent_failures.is_empty() {
         out.push_str("last failures:\n");
         for failure in &why.recent_failures {
@@ -55,6 +50,21 @@ pub(super) fn text(why: &WhyView) -> String {
         out.push_str("ended by an operator, no failures:\n");
         for end in &why.recent_ends {
             out.push_str(&failure_line(end, now_ms()));
+        }
+    }
+    out
+}
+
+/// Partitions that do not go on, with what a person can do.
+fn held_up(partitions: &[StoppedPartition], how: &str) -> String {
+    let mut out = String::new();
+    for ((task, reason, remedy), numbers) in
+        alike(partitions.iter().map(|p| ((&p.task, &p.reason, p.remedy.as_ref()), p.partition)))
+    {
+        let task = if task.is_empty() { "no task now" } else { task };
+        let _ = writeln!(out, "{} ({task}) {how}: {reason}", named_partitions(&numbers));
+        if let Some(remedy) = remedy {
+            let _ = writeln!(out, "help: {remedy}");
         }
     }
     out
@@ -180,15 +190,20 @@ mod tests {
         let end = serde_json::json!({ "at_ms": now_ms(), "task": "t", "host": "h", "cause": "terminated",
             "message": "its executor was asked to leave by SIGTERM" });
         let crash = serde_json::json!({ "partition": 2, "offset": 41, "crashes": 3, "last": "signal 9", "remedy": "more memory" });
-        let stopped = serde_json::json!({ "partition": 5, "task": "", "reason": "at offset 7: no JSON", "offset": 7 });
+        let stopped = serde_json::json!({ "partition": 5, "task": "", "reason": "at offset 7: no JSON", "offset": 7,
+            "remedy": "set the offset to 8" });
+        let stalled = serde_json::json!({ "partition": 1, "task": "t", "reason": "no broker answers" });
         let why = serde_json::json!({ "job": "flights", "phase": "running", "slots": [placed(0), placed(1)],
-            "repeated_crashes": [crash], "recent_ends": [end], "stopped_partitions": [stopped] });
+            "repeated_crashes": [crash], "recent_ends": [end], "stopped_partitions": [stopped],
+            "stalled_partitions": [stalled] });
         let text = text(&serde_json::from_value(why).expect("a view"));
         let crashed =
             "has crashed 3 times without getting beyond offset 41 of partition 2: signal 9\nhelp: more memory\n";
         assert!(text.contains(crashed), "{text}");
         assert!(text.contains("\nslots 0-1: silent together\n"), "{text}");
-        assert!(text.contains("partition 5 (no task now) stopped: at offset 7: no JSON\n"), "{text}");
+        let held_up = "partition 5 (no task now) stopped: at offset 7: no JSON\nhelp: set the offset to 8\n\
+                       partition 1 (t) stalled: no broker answers\n";
+        assert!(text.contains(held_up), "{text}");
         let ended =
             "ended by an operator, no failures:\n  0.0 s ago on h: t: terminated: its executor was asked to leave";
         assert!(text.contains(ended) && !text.contains("last failures"), "{text}");

@@ -41,6 +41,8 @@ fn it_is_shown_without_an_executor_also_after_a_restart_and_told_to_the_next_tas
     assert!(summary.contains("1 of its partitions stopped") && summary.contains("offset 7"), "{summary}");
     let why = views::why(&world.state, JOB).expect("the job");
     assert_eq!(why.stopped_partitions.iter().map(|s| s.offset).collect::<Vec<_>>(), [Some(7)]);
+    let remedy = why.stopped_partitions[0].remedy.as_deref().unwrap_or_default();
+    assert!(remedy.contains("--topic flights:0 --reset-offsets --to-offset OFFSET --execute"), "{remedy}");
     let overview = views::overview(&world.state);
     assert_eq!(
         overview.stopped.iter().map(|s| (s.job.as_str(), s.stopped.offset)).collect::<Vec<_>>(),

@@ -41,7 +41,7 @@ const STOPPED_SHOWN: usize = 100;
 
 fn stopped(state: &State) -> Vec<StoppedOf> {
     let of = |job: &String| {
-        let stopped = stopped_partitions(&partitions(state, job));
+        let stopped = stopped_partitions(state, job);
         let job = job.clone();
         stopped.into_iter().map(move |stopped| StoppedOf { job: job.clone(), stopped })
     };

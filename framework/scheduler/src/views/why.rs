@@ -38,7 +38,8 @@ pub fn why(state: &State, name: &str) -> Option<WhyView> {
         phase: record.phase,
         note,
         rollout: rollout::view(state, record),
-        stopped_partitions: stopped_partitions(&partitions(state, name)),
+        stopped_partitions: stopped_partitions(state, name),
+        stalled_partitions: those(state, name, PartitionStatus::Stalled),
         slots,
         backoff: backoff(state, name),
         recent_failures: failures.unwrap_or_default(),
@@ -58,15 +59,51 @@ fn volume(state: &State, key: &SlotKey) -> Option<VolumeView> {
     })
 }
 
-pub(super) fn stopped_partitions(partitions: &[PartitionLag]) -> Vec<StoppedPartition> {
-    let stopped = partitions.iter().filter(|lag| lag.status == Some(PartitionStatus::Stopped));
-    let named = stopped.map(|lag| StoppedPartition {
+/// Those that need a person.
+pub(super) fn stopped_partitions(state: &State, name: &str) -> Vec<StoppedPartition> {
+    those(state, name, PartitionStatus::Stopped)
+}
+
+fn those(state: &State, name: &str, status: PartitionStatus) -> Vec<StoppedPartition> {
+    let Some(job) = state.store.job(&name.to_owned()) else { return vec![] };
+    let lags = partitions(state, name);
+    let named = lags.iter().filter(|lag| lag.status == Some(status)).map(|lag| StoppedPartition {
         partition: lag.partition,
         task: lag.task.clone().unwrap_or_default(),
         reason: lag.reason.clone().unwrap_or_else(|| "no reason given".into()),
         offset: lag.stopped_at,
+        remedy: lag.stopped_at.map(|at| go_on(&job.spec, lag.partition, at)),
     });
     named.collect()
+}
+
+/// What ends a stop that waits for the group's offset to be moved.
+fn go_on(spec: &JobSpec, partition: i32, at: i64) -> String {
+    let behind = at.saturating_add(1);
+    format!(
+        "set the group's offset to where it shall go on ({behind} passes over the record at {at}): `{}`; or deploy a \
+         version of the job that takes the record",
+        reset_offset(spec, partition, "OFFSET")
+    )
+}
+
+/// A command of Kafka's that a shell takes as it is.
+fn reset_offset(spec: &JobSpec, partition: i32, offset: &str) -> String {
+    let source = &spec.source;
+    format!(
+        "kafka-consumer-groups --bootstrap-server {} --group {} --topic {} --reset-offsets --to-offset {offset} --execute",
+        shell_word(&source.bootstrap.join(",")),
+        shell_word(&source.group),
+        shell_word(&format!("{}:{partition}", source.topic)),
+    )
+}
+
+fn shell_word(text: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+=".contains(c);
+    match !text.is_empty() && text.chars().all(is_plain) {
+        true => text.to_owned(),
+        false => format!("'{}'", text.replace('\'', r"'\''")),
+    }
 }
 
 /// Where tasks crash again and again, with what a person can do. Partitions with nothing left to read are not to blame.
@@ -94,15 +131,11 @@ pub fn repeated_crashes(state: &State, name: &str) -> Vec<RepeatedCrash> {
 }
 
 fn remedy(spec: &JobSpec, partition: i32, offset: i64) -> String {
-    let (job, source) = (&spec.name.0, &spec.source);
     format!(
-        "if it ran out of memory, raise `mem` in [tasks] and deploy; to skip the record, `millstream stop {job}`, then \
-         `kafka-consumer-groups --bootstrap-server {} --group {} --topic {}:{partition} --reset-offsets --to-offset {} \
-         --execute` (the record is the one at offset {offset}, or one shortly behind it), then deploy the job again",
-        source.bootstrap.join(","),
-        source.group,
-        source.topic,
-        offset.saturating_add(1),
+        "if it ran out of memory, raise `mem` in [tasks] and deploy; to skip the record, `millstream stop {}`, then `{}` \
+         (the record is the one at offset {offset}, or one shortly behind it), then deploy the job again",
+        spec.name.0,
+        reset_offset(spec, partition, &offset.saturating_add(1).to_string()),
     )
 }
 

@@ -148,3 +148,76 @@ fn the_list_may_be_lost() -> Result<()> {
         executor.leave()
     })
 }
+
+/// The scheduler's state is lost: the generation goes on from the table. It comes back older than the table: said, with a
+/// remedy that works.
+#[test]
+fn the_schedulers_state_may_be_lost_or_old() -> Result<()> {
+    on_stage(async |stage| {
+        let (name, job) = ("forgotten_state", "forgotten-state");
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("k", 30, |i| i))?;
+        let text = |sql| stage.job(&stage.kafka, name, Job { sql, ..Job::default() });
+        let options = || LocalOptions { agents: 1, ..LocalOptions::default() };
+        let again = async || stage.groups(name, name, &["--reset-offsets", "--to-earliest", "--execute"]).await;
+
+        let first = Millstream::local(options()).await?;
+        first.deploy(name, &text("SELECT k, v FROM input")).await?;
+        stage.becomes(name, &numbered("k", 30, |i| i)).await?;
+        first.deploy(name, &text("SELECT k, v + 1000 AS v FROM input")).await?;
+        let is_second = async || Ok((first.api().job(job).await?["generation"] == 2).then_some(()));
+        eventually("the second generation", SOON, is_second).await?;
+        again().await?;
+        stage.becomes(name, &numbered("k", 30, |i| i + 1_000)).await?;
+        drop(first);
+
+        // Nothing is known of either version.
+        let mut second = Millstream::local(options()).await?;
+        second.deploy(name, &text("SELECT k, v + 2000 AS v FROM input")).await?;
+        again().await?;
+        stage.becomes(name, &numbered("k", 30, |i| i + 2_000)).await?;
+
+        // A state of before the last change comes back.
+        let (state, copy) = (second.path().join("state"), second.path().join("copy"));
+        let copied = |from: &std::path::Path, to: &std::path::Path| -> Result<()> {
+            let done = std::process::Command::new("cp").arg("-a").arg(from).arg(to).status()?;
+            ensure!(done.success(), "cp");
+            Ok(())
+        };
+        second.process().kill();
+        copied(&state, &copy)?;
+        second.restart().await?;
+        second.deploy(name, &text("SELECT k, v + 3000 AS v FROM input")).await?;
+        // The version before would still obey: the next record tells that it has left.
+        let has_changed = async |k: &str, v| {
+            stage.produce(name, 0, [(k.to_owned(), 0)])?;
+            let is = async || Ok((stage.rows(name).await?.get(k) == Some(&v)).then_some(()));
+            eventually("the new version writes", SOON, is).await
+        };
+        let is_third = async || Ok(second.api().job(job).await?["rollout"].is_null().then_some(()));
+        eventually("the change is done", SOON, is_third).await?;
+        has_changed("third", 3_000).await?;
+        again().await?;
+        let mut wanted = numbered("k", 30, |i| i + 3_000);
+        wanted.insert("third".into(), 3_000);
+        stage.becomes(name, &wanted).await?;
+        second.process().kill();
+        for executor in second.executors()? {
+            executor.signal(Signal::SIGKILL)?;
+        }
+        std::fs::rename(&state, second.path().join("newer"))?;
+        copied(&copy, &state)?;
+        second.restart().await?;
+        let why = async || {
+            let why = second.cli(&["why", job]).await?;
+            Ok(why.contains("deploy the job again, which takes the next generation").then_some(()))
+        };
+        eventually("why names the older state", SOON, why).await?;
+        second.deploy(name, &text("SELECT k, v + 2000 AS v FROM input")).await?;
+        has_changed("fourth", 2_000).await?;
+        again().await?;
+        let mut wanted = numbered("k", 30, |i| i + 2_000);
+        wanted.extend([("third".to_owned(), 2_000), ("fourth".to_owned(), 2_000)]);
+        stage.becomes(name, &wanted).await
+    })
+}

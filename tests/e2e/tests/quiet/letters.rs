@@ -98,3 +98,40 @@ fn a_letter_that_waits_holds_its_own_partition() -> Result<()> {
         executor.leave()
     })
 }
+
+/// A record that Cassandra refuses, and that Kafka has lost before its letter could be written: the letter says so.
+#[test]
+fn a_letter_of_a_record_that_is_gone_says_so() -> Result<()> {
+    on_stage(async |stage| {
+        let (name, dead) = ("letters_gone", "letters_gone_dead");
+        stage.prepare(name, 1).await?;
+        stage.kafka.create_topic(dead, 1, 1).await?;
+        let sql = "SELECT k, v, CASE WHEN v = 2 THEN repeat(k, 9000000) ELSE k END AS c FROM input";
+        let job = Job { sql, errors: "{ dead_letter = \"letters_gone_dead\" }", ..Job::default() };
+        let executor = stage.executor(name, job, "0")?;
+        stage.produce(name, 0, [("a".into(), 1)])?;
+        executor.durable(0, 1).await?;
+        stage.kafka.delete_topic(dead).await?;
+        // No JSON first: its letter holds up the next one, whose record the broker drops meanwhile.
+        produce(&stage.kafka.client(), name, [bad("bad".into(), 10)])?;
+        let waits = |partition: &serde_json::Value| {
+            partition["reason"].as_str().is_some_and(|reason| reason.contains("dead letter of offset 1"))
+        };
+        executor.says(0, "it waits for its letter", waits).await?;
+        // Of nine million letters: a row that only Cassandra refuses.
+        stage.produce(name, 0, [("x".into(), 2), ("c".into(), 3)])?;
+        executor.says(0, "all is read", |partition| partition["position"] == 4).await?;
+        let written = [("a", 1), ("c", 3)].map(|(k, v)| (k.to_owned(), v)).into();
+        stage.becomes(name, &written).await?;
+        stage.kafka.delete_records(name, 4).await?;
+        stage.kafka.create_topic(dead, 1, 1).await?;
+        executor.durable(0, 4).await?;
+        executor.leave()?;
+        let letters = read_topic(&stage.kafka.client(), dead)?;
+        let gone = letters.iter().find(|letter| letter.header("millstream.offset") == Some("2"));
+        let gone = gone.with_context(|| format!("{} letters, none of offset 2", letters.len()))?;
+        ensure!(gone.value.is_none() && gone.key.is_none(), "{gone:?}");
+        ensure!(gone.header("millstream.record_gone").is_some(), "{:?}", gone.headers);
+        Ok(())
+    })
+}

@@ -2,7 +2,9 @@
 //! executors (`millstream-executor standalone`) on the real Kafka and Cassandra; what is wanted is computed here, with no code
 //! of the executor.
 
+mod clocks;
 mod forgotten;
+mod guardrails;
 mod letters;
 mod moved;
 mod remade;

@@ -121,3 +121,48 @@ fn a_gap_is_named_and_its_remedy_works() -> Result<()> {
         executor.leave()
     })
 }
+
+/// A person sets an offset that retention passes before the executor begins: said, and the remedy goes on.
+#[test]
+fn an_offset_below_the_log_is_named_and_its_remedy_works() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "moved_under";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("a", 10, |i| i))?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.durable(0, 10).await?;
+        executor.leave()?;
+        stage.cassandra.execute(&format!("TRUNCATE quiet.{name}")).await?;
+        stage.groups(name, name, &["--reset-offsets", "--to-offset", "3", "--execute"]).await?;
+        stage.kafka.delete_records(name, 6).await?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        let stopped = executor.stops(0, "the group's offset was set to 3, and the log starts at 6").await?;
+        ensure!(stopped["reason"].as_str().is_some_and(|text| text.contains("at least 6")), "{stopped}");
+        stage.groups(name, name, &["--reset-offsets", "--to-offset", "6", "--execute"]).await?;
+        stage.becomes(name, &(6..10).map(|i| (format!("a{i}"), i)).collect()).await?;
+        executor.leave()
+    })
+}
+
+/// A person sets an offset beyond the end, in a way that Kafka's tool would not.
+#[test]
+fn an_offset_beyond_the_end_is_named_and_its_remedy_works() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "moved_beyond";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("a", 10, |i| i))?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        executor.durable(0, 10).await?;
+        executor.leave()?;
+        stage.kafka.commit(name, name, 0, 50)?;
+        let executor = stage.executor(name, Job::default(), "0")?;
+        let stopped = executor.stops(0, "offset 50 is beyond the log end 10").await?;
+        ensure!(stopped["reason"].as_str().is_some_and(|text| text.contains("at most 10")), "{stopped}");
+        stage.groups(name, name, &["--reset-offsets", "--to-offset", "10", "--execute"]).await?;
+        stage.produce(name, 0, [("b".into(), 1)])?;
+        let mut wanted = numbered("a", 10, |i| i);
+        wanted.insert("b".into(), 1);
+        stage.becomes(name, &wanted).await?;
+        executor.leave()
+    })
+}

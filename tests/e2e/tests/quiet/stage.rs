@@ -168,7 +168,7 @@ impl Stage {
     pub(crate) fn job(&self, kafka: &Kafka, name: &str, job: Job) -> String {
         let bootstrap: Vec<String> = kafka.bootstrap().split(',').map(str::to_owned).collect();
         let contact = self.cassandra.contact_points();
-        let Job { start, sql, errors } = job;
+        let Job { start, sql, errors, sink } = job;
         format!(
             r#"name = "{}"
 [source.kafka]
@@ -185,6 +185,7 @@ sql = "{sql}"
 contact_points = {contact:?}
 keyspace = "{KEYSPACE}"
 table = "{name}"
+{sink}
 [errors]
 bad_record = {errors}
 "#,
@@ -199,7 +200,12 @@ bad_record = {errors}
 
     /// The same on brokers of one's own.
     pub(crate) fn executor_on(&self, kafka: &Kafka, name: &str, job: Job, partitions: &str) -> Result<Executor> {
-        Executor::start(kafka, &self.job(kafka, name, job), name, partitions)
+        Executor::start(kafka, &self.job(kafka, name, job), name, partitions, &[])
+    }
+
+    /// The same with variables of one's own.
+    pub(crate) fn executor_with(&self, name: &str, job: Job, variables: &[(&str, &str)]) -> Result<Executor> {
+        Executor::start(&self.kafka, &self.job(&self.kafka, name, job), name, "0", variables)
     }
 }
 
@@ -215,11 +221,13 @@ pub(crate) struct Job {
     pub(crate) sql: &'static str,
     /// `bad_record`, as TOML.
     pub(crate) errors: &'static str,
+    /// More lines of its sink.
+    pub(crate) sink: &'static str,
 }
 
 impl Default for Job {
     fn default() -> Self {
-        Job { start: "earliest", sql: "SELECT k, v FROM input", errors: "\"fail\"" }
+        Job { start: "earliest", sql: "SELECT k, v FROM input", errors: "\"fail\"", sink: "" }
     }
 }
 
@@ -238,12 +246,13 @@ pub(crate) struct Executor {
 }
 
 impl Executor {
-    fn start(kafka: &Kafka, job: &str, name: &str, partitions: &str) -> Result<Executor> {
+    fn start(kafka: &Kafka, job: &str, name: &str, partitions: &str, variables: &[(&str, &str)]) -> Result<Executor> {
         let folder = tempfile::tempdir()?;
         let file = folder.path().join(format!("{name}.toml"));
         std::fs::write(&file, job)?;
         let mut child = standalone(kafka, &file)?
             .args(["--partitions", partitions])
+            .envs(variables.iter().copied())
             .stdout(Stdio::piped())
             .stderr(std::fs::File::create(folder.path().join(LOG))?)
             .process_group(0)
@@ -267,6 +276,12 @@ impl Executor {
         let partitions = report["tasks"][0]["partitions"].as_array();
         let found = partitions.and_then(|all| all.iter().find(|partition| partition["partition"] == number));
         found.cloned().unwrap_or_default()
+    }
+
+    /// Bad records it has passed over.
+    pub(crate) fn skipped(&self) -> i64 {
+        let report = self.report.lock().expect("nobody panics with it");
+        report["tasks"][0]["bad_records"]["skipped"].as_i64().unwrap_or_default()
     }
 
     /// Waits until a partition is as wanted.

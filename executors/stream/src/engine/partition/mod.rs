@@ -145,6 +145,11 @@ impl PartitionState {
         !self.is_consumed() && self.position() == Some(offset)
     }
 
+    /// Where it began to be read last.
+    pub fn begun_at(&self) -> Option<i64> {
+        self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.begin()))
+    }
+
     /// Lowest offset that is not durable.
     pub fn durable(&self) -> Option<i64> {
         self.tracker().map(|tracker| with_tracker(&tracker, |tracker| tracker.durable()))

@@ -22,6 +22,9 @@ pub struct WhyView {
     /// Partitions that need a person.
     #[serde(default)]
     pub stopped_partitions: Vec<StoppedPartition>,
+    /// Partitions that wait for something and go on by themselves.
+    #[serde(default)]
+    pub stalled_partitions: Vec<StoppedPartition>,
     /// Every slot.
     pub slots: Vec<SlotWhy>,
     /// Back-off after failures.
@@ -81,7 +84,7 @@ pub enum RolloutState {
     RolledBack,
 }
 
-/// A partition that needs a person.
+/// A partition that does not go on, or not now.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StoppedPartition {
     /// Its number.
@@ -93,6 +96,9 @@ pub struct StoppedPartition {
     /// Offset of the record it stopped at; none when it is no record's fault.
     #[serde(default)]
     pub offset: Option<i64>,
+    /// How a person moves the group's offset, where it waits for that.
+    #[serde(default)]
+    pub remedy: Option<String>,
 }
 
 /// A partition whose tasks crash one after the other without getting further.

@@ -1,0 +1,3 @@
+-- column: l list<int>
+-- record: {"l":[1]}
+SELECT CAST(l AS BIGINT[]) AS i FROM input

@@ -1,0 +1,2 @@
+-- column: s text
+SELECT CAST(s AS DECIMAL(50, 2)) AS d FROM input
