@@ -191,7 +191,7 @@ fn time_to_live_comes_from_the_job_or_a_column() {
 
     let by_column = CassandraSink { ttl: Some(Ttl::Column("ttl".to_owned())), ..sink() };
     let mut with_column = processor(&source, "SELECT id, ttl FROM input", &by_column, &table);
-    assert!(with_column.binding.upsert_cql().ends_with("(\"id\") VALUES ((text)?) USING TIMESTAMP ? AND TTL ?"));
+    assert!(with_column.binding.upsert_cql().ends_with("(\"id\") VALUES ((int)?) USING TIMESTAMP ? AND TTL ?"));
     let processed = with_column.process(&values(&[
         r#"{"id":1,"ttl":5}"#,
         r#"{"id":1,"ttl":0}"#,

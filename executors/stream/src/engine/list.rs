@@ -43,10 +43,10 @@ pub(super) async fn watch(mut looks: Looks) {
                 let reason = format!("the list of timestamp blocks could not be looked at: {}", causes(&error));
                 engine.shared.health.list.set(Trouble::stalled(reason));
                 // All that were due are looked at again at the next round.
-                known.clear();
+                let due = now.checked_sub(IDLE_FOR).unwrap_or(now);
+                known.extend(idle.iter().map(|state| (state.partition, (state.epoch(), due))));
             }
-            None if !idle.is_empty() => engine.shared.health.list.clear(),
-            None => {}
+            None => engine.shared.health.list.clear(),
         }
     }
 }

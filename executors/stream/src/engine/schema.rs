@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{PartitionState, Stop, Trouble, bind_table, causes, looks::Looks, setup::Ready};
 use crate::blocks::{
-    Why,
+    Epoch, Why,
     keeper::{KeeperError, List as _, Wanted, append},
     store::{CassandraList, StoreError},
 };
@@ -120,20 +120,23 @@ impl Schema {
     }
 }
 
-/// What was durable, by partition: at the look before the last, and at the last.
+/// What was durable and where it had begun, by partition: at the look before the last, and at the last.
 #[derive(Default)]
-struct Durable([BTreeMap<Partition, i64>; 2]);
+struct Durable([BTreeMap<Partition, (i64, i64)>; 2]);
 
 impl Durable {
     fn note(&mut self, states: &[Arc<PartitionState>]) {
-        let now = states.iter().filter_map(|state| Some((state.partition, state.durable()?))).collect();
-        self.0 = [std::mem::take(&mut self.0[1]), now];
+        let now = states.iter().filter_map(|state| Some((state.partition, (state.durable()?, state.begun_at()?))));
+        self.0 = [std::mem::take(&mut self.0[1]), now.collect()];
     }
 
     /// What lies below was written before the change that was just seen; none when nothing of the partition ever was.
     fn before_change(&self, state: &PartitionState) -> Option<i64> {
-        let earlier = self.0[0].get(&state.partition).copied().or_else(|| state.begun_at());
-        earlier.into_iter().chain(state.durable()).min()
+        let begun = state.begun_at()?;
+        let noted = self.0[0].get(&state.partition).copied();
+        // One that has begun since may have gone back.
+        let new_begin = noted.is_none_or(|(_, noted)| noted != begun).then_some(begun);
+        noted.map(|(durable, _)| durable).into_iter().chain(new_begin).chain(state.durable()).min()
     }
 }
 
@@ -188,16 +191,24 @@ async fn begin_again(
     states: &[Arc<PartitionState>],
     durable: &Durable,
 ) -> Result<(), KeeperError<StoreError>> {
+    // None of them begins at what is appended before the process ends.
+    states.iter().for_each(|state| state.request_stop(Stop::other("the table is another one: starting anew")));
     for state in states {
         let Some(from) = durable.before_change(state).filter(|from| state.position() > Some(*from)) else { continue };
         let list = CassandraList::new(ready.blocks.clone(), state.partition);
         let last = list.newest(None).await.map_err(KeeperError::Store)?.into_iter().next();
-        let Some(last) = last else { continue };
+        // Another generation's list is not this executor's to mend.
+        let is_ours = |last: &Epoch| state.last_epoch().is_some_and(|ours| ours.life.is_same(&last.life));
+        let Some(last) = last.filter(is_ours) else { continue };
         if last.why == Why::Repair && last.block.from <= from && Some(&last) != state.last_epoch().as_ref() {
             continue; // of an attempt before
         }
         let wanted = Wanted { why: Why::Repair, from, ahead: 1, floor_us: i64::MIN };
-        append(&list, &last.life.clone(), Some(&last), wanted).await?;
+        let (epoch, _) = append(&list, &last.life.clone(), Some(&last), wanted).await?;
+        if epoch.why != Why::Repair || epoch.block.from > from {
+            // Another append came first: this one is tried again.
+            return Err(KeeperError::Early { ahead_us: 0 });
+        }
         tracing::info!(partition = state.partition, from, "written again after the new start");
     }
     Ok(())

@@ -219,7 +219,12 @@ impl<T: Target> Sink<T> {
         match (verdict, halves) {
             (Verdict::Same, Some(halves)) => self.push_halves(halves),
             (Verdict::Same, None) if work.refused => match self.refusals.judge(&detail) {
-                Whose::Row => self.reject(work, REJECTED, detail),
+                Whose::Row => {
+                    self.health.refusals.clear();
+                    self.reject(work, REJECTED, detail);
+                }
+                // The partition stops at its first bad record anyway, and can do so only when nothing waits.
+                Whose::Limit if self.bad_records.stops() => self.reject(work, REJECTED, detail),
                 // No record is to blame.
                 whose => {
                     self.metrics.retried("refused_for_all");

@@ -36,7 +36,7 @@ fn a_crash_that_repeats_at_one_offset_is_named_with_a_remedy() {
     crash_at(&mut world, 40, 2_000);
     let found = repeated(&world);
     assert_eq!(found.iter().map(|c| (c.partition, c.offset, c.crashes)).collect::<Vec<_>>(), [(0, 41, 3)]);
-    let remedy = "kafka-consumer-groups --bootstrap-server 127.0.1.1:9092 --group flights --topic flights:0 \
+    let remedy = "kafka-consumer-groups --bootstrap-server 127.0.1.1:9092 --group=flights --topic flights:0 \
                   --reset-offsets --to-offset 42 --execute";
     assert!(found[0].remedy.contains(remedy) && found[0].remedy.contains("`mem`"), "{}", found[0].remedy);
     assert!(found[0].last.contains("signal 9 (perhaps out of memory)"), "{}", found[0].last);

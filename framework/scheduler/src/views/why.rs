@@ -72,17 +72,15 @@ fn those(state: &State, name: &str, status: PartitionStatus) -> Vec<StoppedParti
         task: lag.task.clone().unwrap_or_default(),
         reason: lag.reason.clone().unwrap_or_else(|| "no reason given".into()),
         offset: lag.stopped_at,
-        remedy: lag.stopped_at.map(|at| go_on(&job.spec, lag.partition, at)),
+        remedy: lag.stopped_at.map(|_| go_on(&job.spec, lag.partition)),
     });
     named.collect()
 }
 
 /// What ends a stop that waits for the group's offset to be moved.
-fn go_on(spec: &JobSpec, partition: i32, at: i64) -> String {
-    let behind = at.saturating_add(1);
+fn go_on(spec: &JobSpec, partition: i32) -> String {
     format!(
-        "set the group's offset to where it shall go on ({behind} passes over the record at {at}): `{}`; or deploy a \
-         version of the job that takes the record",
+        "set the group's offset to where it shall go on (behind a bad record: one more than its offset): `{}`",
         reset_offset(spec, partition, "OFFSET")
     )
 }
@@ -91,7 +89,7 @@ fn go_on(spec: &JobSpec, partition: i32, at: i64) -> String {
 fn reset_offset(spec: &JobSpec, partition: i32, offset: &str) -> String {
     let source = &spec.source;
     format!(
-        "kafka-consumer-groups --bootstrap-server {} --group {} --topic {} --reset-offsets --to-offset {offset} --execute",
+        "kafka-consumer-groups --bootstrap-server {} --group={} --topic {} --reset-offsets --to-offset {offset} --execute",
         shell_word(&source.bootstrap.join(",")),
         shell_word(&source.group),
         shell_word(&format!("{}:{partition}", source.topic)),
