@@ -18,7 +18,7 @@ use scylla::{
 
 use crate::{
     cache,
-    cassandra_config::{jvm_modules, rackdc, yaml},
+    cassandra_config::{CassandraOptions, SUPERUSER, jvm_modules, rackdc, yaml},
     cluster_dir::ClusterDir,
     hosts::{free_port, host},
     jvm,
@@ -30,30 +30,6 @@ use crate::{
 const START_WITHIN: Duration = Duration::from_secs(240);
 /// For one answer of a running node; schema changes on a busy machine take seconds.
 const ANSWER_WITHIN: Duration = Duration::from_secs(60);
-
-/// What cluster to start.
-#[derive(Debug, Clone)]
-pub struct CassandraOptions {
-    /// Nodes: 1, or 3 for a keyspace that survives one of them.
-    pub nodes: usize,
-    /// Heap of each in MiB.
-    pub heap_mib: u32,
-    /// Let the JVM optimise fully: slower to start, needed to measure.
-    pub optimised: bool,
-    /// Ask for a login (a role [`SUPERUSER`] is there), and heed these lines of cassandra.yaml: guardrails hold for nobody
-    /// without an ordinary role.
-    pub guardrails: Option<&'static str>,
-}
-
-/// Name and password of the role that a cluster with [`CassandraOptions::guardrails`] begins with.
-pub const SUPERUSER: &str = "cassandra";
-
-impl CassandraOptions {
-    /// `nodes` nodes with the heap that many want.
-    pub fn nodes(nodes: usize) -> Self {
-        CassandraOptions { nodes, heap_mib: if nodes > 1 { 384 } else { 768 }, optimised: false, guardrails: None }
-    }
-}
 
 /// A running cluster; dropping it ends and removes it.
 #[derive(Debug)]

@@ -2,13 +2,34 @@
 
 use std::path::Path;
 
-use crate::{
-    cassandra::CassandraOptions,
-    hosts::{host, rack},
-};
+use crate::hosts::{host, rack};
 
 /// Tokens of one node; enough for even shares.
 const TOKENS: i128 = 16;
+
+/// What cluster to start.
+#[derive(Debug, Clone)]
+pub struct CassandraOptions {
+    /// Nodes: 1, or 3 for a keyspace that survives one of them.
+    pub nodes: usize,
+    /// Heap of each in MiB.
+    pub heap_mib: u32,
+    /// Let the JVM optimise fully: slower to start, needed to measure.
+    pub optimised: bool,
+    /// Ask for a login, and heed these lines of cassandra.yaml: guardrails hold for nobody
+    /// without an ordinary role.
+    pub guardrails: Option<&'static str>,
+}
+
+/// Name and password of the role that a cluster with [`CassandraOptions::guardrails`] begins with.
+pub(crate) const SUPERUSER: &str = "cassandra";
+
+impl CassandraOptions {
+    /// `nodes` nodes with the heap that many want.
+    pub fn nodes(nodes: usize) -> Self {
+        CassandraOptions { nodes, heap_mib: if nodes > 1 { 384 } else { 768 }, optimised: false, guardrails: None }
+    }
+}
 
 /// cassandra.yaml of node `i`, with all data below `data`.
 pub(crate) fn yaml(options: &CassandraOptions, i: usize, port: u16, storage_port: u16, data: &Path) -> String {

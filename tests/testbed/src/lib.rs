@@ -37,7 +37,8 @@ pub mod tools;
 pub mod zookeeper;
 
 pub use api::Api;
-pub use cassandra::{Cassandra, CassandraOptions, SUPERUSER};
+pub use cassandra::Cassandra;
+pub use cassandra_config::CassandraOptions;
 pub use cluster_dir::leftovers;
 pub use kafka::{Kafka, KafkaOptions};
 pub use mesos::{Mesos, MesosOptions};

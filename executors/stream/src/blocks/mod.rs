@@ -195,8 +195,9 @@ pub struct Mark {
 /// above, whatever comes before.
 ///
 /// Within one life it may begin inside the last block: from there on it gives each offset at least the timestamp that
-/// the last one gives it, so a process that still uses the last one loses or writes the same. Where records get another
-/// meaning or are read again it lies above all that was ever given.
+/// the last one gives it, so a process that still uses the last one loses or writes the same. It then reaches at least to
+/// the end of the last one, so that whoever begins beyond an end begins above all that was ever given. Where records get
+/// another meaning or are read again it lies above that as well.
 pub fn propose(last: Option<&Epoch>, why: Why, from: i64, ahead: i64, now_us: i64, floor_us: i64) -> Block {
     let floor = match last {
         // Above a mark at its end as well, which may be that of another offset.
@@ -204,7 +205,8 @@ pub fn propose(last: Option<&Epoch>, why: Why, from: i64, ahead: i64, now_us: i6
         Some(last) => last.block.timestamp_us(from),
         None => i64::MIN,
     };
-    Block { from, len: ahead.clamp(1, LEN_MAX), anchor_us: floor.max(floor_us).max(now_us) }
+    let rest = last.map_or(0, |last| if last.block.holds(from) { last.block.end() - from } else { 0 });
+    Block { from, len: ahead.max(rest).clamp(1, LEN_MAX), anchor_us: floor.max(floor_us).max(now_us) }
 }
 
 /// What is known about a partition's speed.

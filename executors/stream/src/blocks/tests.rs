@@ -153,7 +153,8 @@ fn an_old_block_is_cut_at_the_position() {
     window.extend(next, Instant::now());
     assert_eq!(window.timestamp_us(6), Some(NOW_US + 6));
     assert_eq!(window.timestamp_us(7), Some(fake.now_us.load(Relaxed)));
-    assert_eq!(window.timestamp_us(23), None, "the old block says nothing there any more");
+    assert_eq!(window.timestamp_us(999), Some(fake.now_us.load(Relaxed) + 992), "up to the end of the old block");
+    assert_eq!(window.timestamp_us(1_000), None);
 }
 
 /// Two that cut at once: the second finds the first's, and goes on by the old block up to there.
@@ -220,6 +221,16 @@ fn sparse_offsets_wait_for_the_clock() {
         }
     }
     assert!((10..=60).contains(&waits), "{waits}");
+}
+
+/// Else the next one, which begins beyond a gap, could lie below what a process still writes by the long one.
+#[test]
+fn a_short_block_inside_a_long_one_reaches_to_its_end() {
+    let long = epoch(1, 0, 100, NOW_US);
+    let short = propose(Some(&long), Why::Cut, 10, 16, NOW_US, i64::MIN);
+    assert_eq!(short, Block { from: 10, len: 90, anchor_us: NOW_US + 10 });
+    let beyond = propose(Some(&epoch(2, 10, 90, NOW_US + 10)), Why::Next, 1_000, 16, NOW_US, i64::MIN);
+    assert_eq!(beyond, Block { from: 1_000, len: 16, anchor_us: NOW_US + 100 });
 }
 
 #[test]

@@ -194,22 +194,35 @@ async fn begin_again(
     // None of them begins at what is appended before the process ends.
     states.iter().for_each(|state| state.request_stop(Stop::other("the table is another one: starting anew")));
     for state in states {
-        let Some(from) = durable.before_change(state).filter(|from| state.position() > Some(*from)) else { continue };
-        let list = CassandraList::new(ready.blocks.clone(), state.partition);
-        let last = list.newest(None).await.map_err(KeeperError::Store)?.into_iter().next();
-        // Another generation's list is not this executor's to mend.
-        let is_ours = |last: &Epoch| state.last_epoch().is_some_and(|ours| ours.life.is_same(&last.life));
-        let Some(last) = last.filter(is_ours) else { continue };
-        if last.why == Why::Repair && last.block.from <= from && Some(&last) != state.last_epoch().as_ref() {
-            continue; // of an attempt before
+        if let (Some(from), Some(ours)) = (durable.before_change(state), state.last_epoch())
+            && state.position() > Some(from)
+        {
+            write_again(ready, state.partition, from, &ours).await?;
         }
-        let wanted = Wanted { why: Why::Repair, from, ahead: 1, floor_us: i64::MIN };
-        let (epoch, _) = append(&list, &last.life.clone(), Some(&last), wanted).await?;
-        if epoch.why != Why::Repair || epoch.block.from > from {
-            // Another append came first: this one is tried again.
-            return Err(KeeperError::Early { ahead_us: 0 });
-        }
-        tracing::info!(partition = state.partition, from, "written again after the new start");
     }
+    Ok(())
+}
+
+/// Appends the epoch for it, unless there is one. `ours` is the newest that is gone by here.
+async fn write_again(
+    ready: &Ready,
+    partition: Partition,
+    from: i64,
+    ours: &Epoch,
+) -> Result<(), KeeperError<StoreError>> {
+    let list = CassandraList::new(ready.blocks.clone(), partition);
+    let Some(last) = list.newest(None).await.map_err(KeeperError::Store)?.into_iter().next() else { return Ok(()) };
+    let repairs = |epoch: &Epoch| epoch.why == Why::Repair && epoch.block.from <= from;
+    // Another generation's list is not this executor's to mend; an attempt before may have done it.
+    if !ours.life.is_same(&last.life) || (repairs(&last) && last != *ours) {
+        return Ok(());
+    }
+    let wanted = Wanted { why: Why::Repair, from, ahead: 1, floor_us: i64::MIN };
+    let (epoch, _) = append(&list, &last.life, Some(&last), wanted).await?;
+    if !repairs(&epoch) {
+        // Another append came first: this one is tried again.
+        return Err(KeeperError::Early { ahead_us: 0 });
+    }
+    tracing::info!(partition, from, "written again after the new start");
     Ok(())
 }

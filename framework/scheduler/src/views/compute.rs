@@ -4,10 +4,10 @@ use millstream_mesos_types::TaskState;
 use millstream_placement::Tier;
 use millstream_protocol::{BadRecordCounts, PartitionStatus};
 
-use super::{lag::partitions, rollout, summary::summary, types::*, why::stopped_partitions};
+use super::{lag::partitions, rollout, summary::summary, types::*, why::held_up};
 use crate::{
     State,
-    records::{Aim, SlotRecord},
+    records::{Aim, JobRecord, SlotRecord},
     state::TaskWatch,
     tier,
 };
@@ -40,12 +40,12 @@ pub fn overview(state: &State) -> OverviewView {
 const STOPPED_SHOWN: usize = 100;
 
 fn stopped(state: &State) -> Vec<StoppedOf> {
-    let of = |job: &String| {
-        let stopped = stopped_partitions(state, job);
+    let of = |(job, record): (&String, &JobRecord)| {
+        let stopped = held_up(&record.spec, &partitions(state, job), PartitionStatus::Stopped);
         let job = job.clone();
         stopped.into_iter().map(move |stopped| StoppedOf { job: job.clone(), stopped })
     };
-    state.store.jobs().keys().flat_map(of).take(STOPPED_SHOWN).collect()
+    state.store.jobs().iter().flat_map(of).take(STOPPED_SHOWN).collect()
 }
 
 /// Current tasks by Mesos state in lower case (`running`, `staging`, …); those being drained as `draining`.

@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use millstream_placement::Reason;
 use millstream_protocol::PartitionStatus;
 use millstream_spec::JobSpec;
@@ -32,14 +34,15 @@ pub fn why(state: &State, name: &str) -> Option<WhyView> {
         JobPhase::Draining => Some("its tasks flush, commit and leave".into()),
         _ => None,
     };
+    let lags = partitions(state, name);
     let failures = state.jobs.get(name).map(|job| job.recent_failures.iter().cloned().collect());
     Some(WhyView {
         job: name.into(),
         phase: record.phase,
         note,
         rollout: rollout::view(state, record),
-        stopped_partitions: stopped_partitions(state, name),
-        stalled_partitions: those(state, name, PartitionStatus::Stalled),
+        stopped_partitions: held_up(&record.spec, &lags, PartitionStatus::Stopped),
+        stalled_partitions: held_up(&record.spec, &lags, PartitionStatus::Stalled),
         slots,
         backoff: backoff(state, name),
         recent_failures: failures.unwrap_or_default(),
@@ -59,20 +62,14 @@ fn volume(state: &State, key: &SlotKey) -> Option<VolumeView> {
     })
 }
 
-/// Those that need a person.
-pub(super) fn stopped_partitions(state: &State, name: &str) -> Vec<StoppedPartition> {
-    those(state, name, PartitionStatus::Stopped)
-}
-
-fn those(state: &State, name: &str, status: PartitionStatus) -> Vec<StoppedPartition> {
-    let Some(job) = state.store.job(&name.to_owned()) else { return vec![] };
-    let lags = partitions(state, name);
+/// The partitions of this status, with what a person can do.
+pub(super) fn held_up(spec: &JobSpec, lags: &[PartitionLag], status: PartitionStatus) -> Vec<StoppedPartition> {
     let named = lags.iter().filter(|lag| lag.status == Some(status)).map(|lag| StoppedPartition {
         partition: lag.partition,
         task: lag.task.clone().unwrap_or_default(),
         reason: lag.reason.clone().unwrap_or_else(|| "no reason given".into()),
         offset: lag.stopped_at,
-        remedy: lag.stopped_at.map(|_| go_on(&job.spec, lag.partition)),
+        remedy: lag.stopped_at.map(|_| go_on(spec, lag.partition)),
     });
     named.collect()
 }
@@ -88,20 +85,14 @@ fn go_on(spec: &JobSpec, partition: i32) -> String {
 /// A command of Kafka's that a shell takes as it is.
 fn reset_offset(spec: &JobSpec, partition: i32, offset: &str) -> String {
     let source = &spec.source;
+    // A zero byte, which alone can't be quoted, is in none of these names.
+    let word = |text: &str| shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned);
     format!(
         "kafka-consumer-groups --bootstrap-server {} --group={} --topic {} --reset-offsets --to-offset {offset} --execute",
-        shell_word(&source.bootstrap.join(",")),
-        shell_word(&source.group),
-        shell_word(&format!("{}:{partition}", source.topic)),
+        word(&source.bootstrap.join(",")),
+        word(&source.group),
+        word(&format!("{}:{partition}", source.topic)),
     )
-}
-
-fn shell_word(text: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.,:/@%+=".contains(c);
-    match !text.is_empty() && text.chars().all(is_plain) {
-        true => text.to_owned(),
-        false => format!("'{}'", text.replace('\'', r"'\''")),
-    }
 }
 
 /// Where tasks crash again and again, with what a person can do. Partitions with nothing left to read are not to blame.

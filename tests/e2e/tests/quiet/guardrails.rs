@@ -1,6 +1,6 @@
 //! What Cassandra refuses by a setting, to an ordinary role: no row is to blame for it.
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use millstream_testbed::{Cassandra, CassandraOptions, Kafka, KafkaOptions};
 
 use crate::stage::{Job, Stage, numbered};
@@ -41,7 +41,7 @@ async fn every_row_is_too_large(stage: &Stage) -> Result<()> {
     executor
         .stops(0, "Cassandra refuses row after row for the same limit: Guardrail column_value_size violated")
         .await?;
-    anyhow::ensure!(executor.skipped() <= 10, "{} rows were given up", executor.skipped());
+    ensure!(executor.skipped() <= 10, "{} rows were given up", executor.skipped());
     drop(executor);
     stage.groups(name, name, &["--reset-offsets", "--to-earliest", "--execute"]).await?;
     let executor = stage.executor_with(name, job("SELECT k, v, repeat('x', 50) AS c FROM input"), &PASSWORD)?;
@@ -61,7 +61,7 @@ async fn one_row_is_too_large(stage: &Stage) -> Result<()> {
     wanted.remove("k7");
     stage.becomes(name, &wanted).await?;
     executor.durable(0, 400).await?;
-    anyhow::ensure!(executor.skipped() == 1, "{} rows were given up", executor.skipped());
+    ensure!(executor.skipped() == 1, "{} rows were given up", executor.skipped());
     executor.leave()
 }
 
@@ -74,7 +74,7 @@ async fn the_consistency_is_forbidden(stage: &Stage) -> Result<()> {
     let wanted = numbered("k", 20, |i| i);
     stage.produce(name, 0, wanted.clone())?;
     executor.stops(0, "Provided values [ONE] are not allowed").await?;
-    anyhow::ensure!(executor.skipped() == 0, "{} rows were given up", executor.skipped());
+    ensure!(executor.skipped() == 0, "{} rows were given up", executor.skipped());
     drop(executor);
     let executor = stage.executor_with(name, Job { sink: LOGIN, ..Job::default() }, &PASSWORD)?;
     stage.becomes(name, &wanted).await?;

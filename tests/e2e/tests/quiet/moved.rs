@@ -34,10 +34,7 @@ fn a_person_who_moves_the_offset_is_obeyed() -> Result<()> {
 fn a_commit_that_a_zombie_moves_back_is_made_again() -> Result<()> {
     on_stage(async |stage| {
         let name = "moved_back";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let zombie = stage.executor(name, Job::default(), "0")?;
-        zombie.durable(0, 10).await?;
+        let zombie = stage.after_ten(name).await?;
         zombie.signal(Signal::SIGSTOP)?;
         let owner = stage.executor(name, Job::default(), "0")?;
         stage.produce(name, 0, numbered("b", 10, |i| i))?;
@@ -101,11 +98,7 @@ fn a_changed_text_without_memory_writes_above_the_old_rows() -> Result<()> {
 fn a_gap_is_named_and_its_remedy_works() -> Result<()> {
     on_stage(async |stage| {
         let name = "moved_gap";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
-        executor.leave()?;
+        stage.after_ten(name).await?.leave()?;
         stage.produce(name, 0, numbered("b", 10, |i| i))?;
         stage.kafka.delete_records(name, 15).await?;
         let executor = stage.executor(name, Job::default(), "0")?;
@@ -127,11 +120,7 @@ fn a_gap_is_named_and_its_remedy_works() -> Result<()> {
 fn an_offset_below_the_log_is_named_and_its_remedy_works() -> Result<()> {
     on_stage(async |stage| {
         let name = "moved_under";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
-        executor.leave()?;
+        stage.after_ten(name).await?.leave()?;
         stage.cassandra.execute(&format!("TRUNCATE quiet.{name}")).await?;
         stage.groups(name, name, &["--reset-offsets", "--to-offset", "3", "--execute"]).await?;
         stage.kafka.delete_records(name, 6).await?;
@@ -149,11 +138,7 @@ fn an_offset_below_the_log_is_named_and_its_remedy_works() -> Result<()> {
 fn an_offset_beyond_the_end_is_named_and_its_remedy_works() -> Result<()> {
     on_stage(async |stage| {
         let name = "moved_beyond";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
-        executor.leave()?;
+        stage.after_ten(name).await?.leave()?;
         stage.kafka.commit(name, name, 0, 50)?;
         let executor = stage.executor(name, Job::default(), "0")?;
         let stopped = executor.stops(0, "offset 50 is beyond the log end 10").await?;

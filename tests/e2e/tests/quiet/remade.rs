@@ -124,12 +124,8 @@ fn a_column_dropped_and_added_again_is_filled() -> Result<()> {
 fn a_table_made_again_at_once_gets_none_of_the_old_type() -> Result<()> {
     on_stage(async |stage| {
         let name = "remade_at_once";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
-        stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
-        stage.cassandra.execute(&format!("CREATE TABLE quiet.{name} (k text PRIMARY KEY, v text)")).await?;
+        let executor = stage.after_ten(name).await?;
+        stage.remake_table(name, "k text PRIMARY KEY, v text").await?;
         stage.produce(name, 0, [("b".into(), 1_952_805_748)])?;
         executor.ends().await?;
         ensure!(stage.texts(name).await?.is_empty(), "{:?}", stage.texts(name).await?);
@@ -142,10 +138,7 @@ fn a_table_made_again_at_once_gets_none_of_the_old_type() -> Result<()> {
 fn a_table_that_is_gone_shows_on_an_idle_job() -> Result<()> {
     on_stage(async |stage| {
         let name = "remade_idle";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
+        let executor = stage.after_ten(name).await?;
         stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} DROP v")).await?;
         executor.stops(0, "no column `v`").await?;
         stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} ADD v int")).await?;
@@ -161,10 +154,7 @@ fn a_table_that_is_gone_shows_on_an_idle_job() -> Result<()> {
 fn a_table_made_again_with_another_type_gets_none_of_the_old() -> Result<()> {
     on_stage(async |stage| {
         let name = "remade_table";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
+        let executor = stage.after_ten(name).await?;
         stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
         stage.produce(name, 0, [("b".into(), 1_952_805_748)])?;
         executor.stops(0, "remade_table").await?;
@@ -184,12 +174,8 @@ fn a_table_made_again_with_another_type_gets_none_of_the_old() -> Result<()> {
 fn what_went_to_another_table_is_written_again() -> Result<()> {
     on_stage(async |stage| {
         let name = "remade_bytes";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
-        stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
-        stage.cassandra.execute(&format!("CREATE TABLE quiet.{name} (k blob PRIMARY KEY, v blob)")).await?;
+        let executor = stage.after_ten(name).await?;
+        stage.remake_table(name, "k blob PRIMARY KEY, v blob").await?;
         let wanted = numbered("b", 10, |i| i);
         stage.produce(name, 0, wanted.clone())?;
         executor.ends().await?;
@@ -212,12 +198,8 @@ fn what_went_to_another_table_is_written_again() -> Result<()> {
 fn a_table_made_again_with_other_keys_gets_none_of_the_old() -> Result<()> {
     on_stage(async |stage| {
         let name = "remade_keys";
-        stage.prepare(name, 1).await?;
-        stage.produce(name, 0, numbered("a", 10, |i| i))?;
-        let executor = stage.executor(name, Job::default(), "0")?;
-        executor.durable(0, 10).await?;
-        stage.cassandra.execute(&format!("DROP TABLE quiet.{name}")).await?;
-        stage.cassandra.execute(&format!("CREATE TABLE quiet.{name} (k int PRIMARY KEY, v int)")).await?;
+        let executor = stage.after_ten(name).await?;
+        stage.remake_table(name, "k int PRIMARY KEY, v int").await?;
         stage.produce(name, 0, [("four".into(), 4)])?;
         executor.ends().await?;
         let session = stage.cassandra.session().await?;

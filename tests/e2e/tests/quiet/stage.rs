@@ -82,6 +82,21 @@ impl Stage {
         self.cassandra.execute(&format!("CREATE TABLE {KEYSPACE}.{name} (k text PRIMARY KEY, v int, c text)")).await
     }
 
+    /// Makes topic and table, and starts an executor that has written `a0` to `a9` there.
+    pub(crate) async fn after_ten(&self, name: &str) -> Result<Executor> {
+        self.prepare(name, 1).await?;
+        self.produce(name, 0, numbered("a", 10, |i| i))?;
+        let executor = self.executor(name, Job::default(), "0")?;
+        executor.durable(0, 10).await?;
+        Ok(executor)
+    }
+
+    /// Drops a table and makes it again with other columns.
+    pub(crate) async fn remake_table(&self, name: &str, columns: &str) -> Result<()> {
+        let remake = format!("DROP TABLE {KEYSPACE}.{name}; CREATE TABLE {KEYSPACE}.{name} ({columns})");
+        self.cassandra.execute(&remake).await
+    }
+
     /// Records `{k, v}` into one partition.
     pub(crate) fn produce(
         &self,
