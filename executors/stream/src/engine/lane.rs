@@ -166,7 +166,7 @@ mod tests {
     use crate::tracker::Tracker;
 
     fn lane(position: i64) -> Lane {
-        let (state, _stops) = PartitionState::new(0, Arc::default());
+        let state = PartitionState::new(0, Arc::default());
         Lane::new(
             state,
             Arc::new(Mutex::new(Tracker::new(position))),

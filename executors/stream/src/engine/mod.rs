@@ -142,7 +142,7 @@ impl Engine {
         let queue_bytes = queue_bytes_per_partition(mem_bytes, partitions.len());
         let mut states = Vec::with_capacity(partitions.len());
         for partition in partitions {
-            let (state, stops) = PartitionState::new(*partition, counters.clone());
+            let state = PartitionState::new(*partition, counters.clone());
             states.push(state.clone());
             let kept = kept.iter().find(|kept| kept.partition == *partition);
             let kept = kept.map(|kept| Stop { reason: kept.reason.clone(), again: Again::Moved(kept.offset) });
@@ -154,7 +154,7 @@ impl Engine {
                     () = leave.cancelled() => return,
                 };
                 match ready {
-                    Ok(ready) => supervise::run(ready.clone(), state, stops, kept, leave.clone()).await,
+                    Ok(ready) => supervise::run(ready.clone(), state, kept, leave.clone()).await,
                     Err(reason) => shared.fail(reason),
                 }
             });

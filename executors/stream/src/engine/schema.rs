@@ -18,10 +18,13 @@ use scylla::{
 use uuid::Uuid;
 
 use super::{PartitionState, Stop, Trouble, bind_table, causes, looks::Looks, setup::Ready};
-use crate::blocks::{
-    Epoch, Why,
-    keeper::{KeeperError, List as _, Wanted, append},
-    store::{CassandraList, StoreError},
+use crate::{
+    blocks::{
+        Epoch, Why,
+        keeper::{KeeperError, List as _, Wanted, append},
+        store::{CassandraList, StoreError},
+    },
+    source::offsets,
 };
 
 /// How often it is asked: what was acknowledged up to two looks before is written again.
@@ -193,14 +196,24 @@ async fn begin_again(
 ) -> Result<(), KeeperError<StoreError>> {
     // None of them begins at what is appended before the process ends.
     states.iter().for_each(|state| state.request_stop(Stop::other("the table is another one: starting anew")));
+    // What one can't have yet holds no other up.
+    let mut done = Ok(());
     for state in states {
-        if let (Some(from), Some(ours)) = (durable.before_change(state), state.last_epoch())
-            && state.position() > Some(from)
-        {
-            write_again(ready, state.partition, from, &ours).await?;
+        if let (Some(from), Some(ours)) = (durable.before_change(state), state.last_epoch()) {
+            // Records that retention has passed meanwhile can't be written again.
+            let from = from.max(log_start(ready, state.partition).await);
+            if state.position() > Some(from) {
+                done = done.and(write_again(ready, state.partition, from, &ours).await);
+            }
         }
     }
-    Ok(())
+    done
+}
+
+/// Oldest offset in the log; where Kafka does not say, the lowest there is.
+async fn log_start(ready: &Ready, partition: Partition) -> i64 {
+    let topic = ready.source.topic.clone();
+    ready.ask(move |consumer| offsets::log_start(consumer, &topic, partition)).await.unwrap_or(0)
 }
 
 /// Appends the epoch for it, unless there is one. `ours` is the newest that is gone by here.

@@ -33,6 +33,11 @@ impl Stop {
         Stop { reason: reason.into(), again: Again::Later }
     }
 
+    /// Whether it is a bad record below that of the other: who passes over the other must have heard of this one.
+    pub fn is_before(&self, other: &Stop) -> bool {
+        matches!((self.again, other.again), (Again::Moved(here), Again::Moved(there)) if here < there)
+    }
+
     /// Whether a person, or at least time, is needed before it begins again.
     pub fn status(&self) -> PartitionStatus {
         match self.again {

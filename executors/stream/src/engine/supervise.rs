@@ -4,7 +4,6 @@ use std::{
 };
 
 use millstream_protocol::PartitionStatus;
-use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -42,13 +41,7 @@ const IDLE_POLL: Duration = Duration::from_millis(10);
 
 /// Runs one partition: start, consume, stop, look again, until it is cancelled. Returns when everything it read is
 /// durable. `kept`: an earlier executor has stopped there until a person acts.
-pub(super) async fn run(
-    ready: Arc<Ready>,
-    state: Arc<PartitionState>,
-    mut stops: mpsc::Receiver<Stop>,
-    kept: Option<Stop>,
-    leave: CancellationToken,
-) {
+pub(super) async fn run(ready: Arc<Ready>, state: Arc<PartitionState>, kept: Option<Stop>, leave: CancellationToken) {
     let mut stop = match kept {
         Some(stop) if !is_moved_by_person(&ready, &state).await => Some(stop),
         _ => None,
@@ -80,11 +73,11 @@ pub(super) async fn run(
         stop = Some(match begun {
             Err(stop) => stop,
             Ok(begin) => {
-                while stops.try_recv().is_ok() {} // of the start before
+                state.take_stop(); // of the start before
                 if state.repair_from().is_some() {
                     continue; // asked for since
                 }
-                match consume(&ready, &state, begin, &mut stops, &leave).await {
+                match consume(&ready, &state, begin, &leave).await {
                     Some(stop) => stop,
                     None => return,
                 }
@@ -94,20 +87,14 @@ pub(super) async fn run(
 }
 
 /// Consumes until the partition is told to leave (none) or stops.
-async fn consume(
-    ready: &Ready,
-    state: &Arc<PartitionState>,
-    begin: Begin,
-    stops: &mut mpsc::Receiver<Stop>,
-    leave: &CancellationToken,
-) -> Option<Stop> {
+async fn consume(ready: &Ready, state: &Arc<PartitionState>, begin: Begin, leave: &CancellationToken) -> Option<Stop> {
     let tracker = Arc::new(Mutex::new(Tracker::new(begin.position)));
     state.set_tracker(tracker.clone());
     state.set_consumed(true);
     state.set_status(PartitionStatus::Running, None);
     ready.pump.add(state.clone(), tracker.clone(), begin);
     let stop = tokio::select! {
-        stop = stops.recv() => stop,
+        stop = state.stop_requested() => Some(stop),
         () = leave.cancelled() => None,
     };
     let (status, reason) = match &stop {
@@ -120,7 +107,8 @@ async fn consume(
     while !with_tracker(&tracker, |tracker| tracker.is_idle()) {
         tokio::time::sleep(IDLE_POLL).await;
     }
-    stop
+    // What was on its way may have been refused as well, further below.
+    stop.and_then(|_| state.take_stop())
 }
 
 /// The position and its timestamp blocks, asked for until there is an answer. An error needs a person.

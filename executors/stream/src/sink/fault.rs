@@ -41,7 +41,7 @@ impl Fault {
     pub fn detail(&self) -> &str {
         match self {
             Fault::Later { detail, .. } | Fault::Refused { detail } | Fault::Denied { detail } => detail,
-            Fault::Panicked => "the sink panicked at it",
+            Fault::Panicked => PANICKED,
         }
     }
 }
@@ -68,10 +68,21 @@ pub const LABELS: [&str; 18] = [
     "panicked",
 ];
 
+/// Said of a row that could not be put into a request.
+pub const PANICKED: &str = "the sink panicked at it";
+
 /// Words of Cassandra's on a value that breaks a setting: true of one row, but when it is said of row after row it is the
-/// setting that is in the way.
-const OF_A_LIMIT: [&str; 7] =
-    ["oversized mutation", "too large", "too big", "too long", "value of column", "detected collection", "a ttl "];
+/// setting that is in the way; as with a panic of ours.
+const OF_A_LIMIT: [&str; 8] = [
+    "oversized mutation",
+    "too large",
+    "too big",
+    "too long",
+    "value of column",
+    "detected collection",
+    "a ttl ",
+    PANICKED,
+];
 
 /// Words of Cassandra's on a value that no setting could allow. All else that it calls invalid (guardrails on consistency or
 /// timestamps, a table that is not as expected) would be said of other rows as well.
@@ -213,6 +224,7 @@ mod tests {
             "Rejected an oversized mutation (2/1)",
             "Expected 4 or 0 byte int (8)",
             "Value of column 'v' has size 2MiB, this exceeds the failure threshold of 1MiB.",
+            PANICKED,
         ] {
             assert_eq!(whose(words), Whose::Row, "{words}");
         }

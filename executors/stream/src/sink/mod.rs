@@ -201,7 +201,7 @@ impl<T: Target> Sink<T> {
             Fault::Refused { detail } => self.refused(work, detail).await,
             Fault::Panicked => match work.split() {
                 Some(halves) => self.push_halves(halves),
-                None => self.reject(work, BadReason::Panic.label(), fault.detail().to_owned()),
+                None => self.give_up(work, BadReason::Panic.label(), fault.detail().to_owned()),
             },
         }
     }
@@ -218,26 +218,32 @@ impl<T: Target> Sink<T> {
         self.looked_at = (verdict == Verdict::Same).then(|| looked_at.unwrap_or_else(Instant::now));
         match (verdict, halves) {
             (Verdict::Same, Some(halves)) => self.push_halves(halves),
-            (Verdict::Same, None) if work.refused => match self.refusals.judge(&detail) {
-                Whose::Row => {
-                    self.health.refusals.clear();
-                    self.reject(work, REJECTED, detail);
-                }
-                // The partition stops at its first bad record anyway, and can do so only when nothing waits.
-                Whose::Limit if self.bad_records.stops() => self.reject(work, REJECTED, detail),
-                // No record is to blame.
-                whose => {
-                    self.metrics.retried("refused_for_all");
-                    self.health.refusals.set(Trouble::stopped(refused_for_all(whose, &detail)));
-                    self.queue.retry_after_change(work, Instant::now());
-                }
-            },
+            (Verdict::Same, None) if work.refused => self.give_up(work, REJECTED, detail),
             (Verdict::Same, None) => {
                 work.refused = true;
                 self.queue.push(work);
             }
             (Verdict::Renewed, _) => self.queue.push(work),
             (doubt, _) => self.doubt(doubt, work),
+        }
+    }
+
+    /// A row by itself that can't be written: its record is bad, unless it is said of row after row, or of no row at all.
+    fn give_up(&mut self, mut work: Work, reason: &'static str, detail: String) {
+        match self.refusals.judge(&detail) {
+            Whose::Row => {
+                self.health.refusals.clear();
+                self.reject(work, reason, detail);
+            }
+            // The partition stops at its first bad record anyway, and can do so only when nothing waits.
+            Whose::Limit if self.bad_records.stops() => self.reject(work, reason, detail),
+            // No record is to blame.
+            whose => {
+                work.refused = true;
+                self.metrics.retried("refused_for_all");
+                self.health.refusals.set(Trouble::stopped(refused_for_all(whose, &detail)));
+                self.queue.retry_after_change(work, Instant::now());
+            }
         }
     }
 
@@ -309,6 +315,7 @@ impl<T: Target> Sink<T> {
 
 fn refused_for_all(whose: Whose, detail: &str) -> String {
     match whose {
+        Whose::Limit if detail == fault::PANICKED => "row after row makes the sink panic: report it with the executor's log, and deploy a version of the job that leaves such rows out; they are tried again every 10 s".into(),
         Whose::Limit => format!(
             "Cassandra refuses row after row for the same limit: {detail}; raise it, or deploy a version of the job that leaves such rows out; they are tried again every 10 s"
         ),

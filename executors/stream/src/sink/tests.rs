@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     budget::Budget,
-    engine::{Bell, PartitionState, Stop},
+    engine::{Bell, PartitionState},
     tracker::Tracker,
 };
 
@@ -77,7 +77,6 @@ impl Target for Fake {
 
 struct World {
     lane: Lane,
-    stops: mpsc::Receiver<Stop>,
     budget: Arc<Budget>,
     health: Arc<Health>,
     metrics: Arc<Metrics>,
@@ -87,13 +86,13 @@ struct World {
 
 impl World {
     fn new(policy: Policy) -> World {
-        let (state, stops) = PartitionState::new(0, Arc::default());
+        let state = PartitionState::new(0, Arc::default());
         let tracker: SharedTracker = Arc::new(Mutex::new(Tracker::new(0)));
         let metrics = Arc::new(Metrics::new("j", "t"));
         let (sender, letters) = mpsc::channel(8);
         let bad_records = Arc::new(BadRecords::new(policy, sender, metrics.clone()));
         let (budget, health) = (Arc::default(), Arc::default());
-        World { lane: Lane { state, tracker }, stops, budget, health, metrics, letters, bad_records }
+        World { lane: Lane { state, tracker }, budget, health, metrics, letters, bad_records }
     }
 
     /// A batch of records (offset = index) of rows `(key, value)`; all keys are in one Cassandra partition or none are.
@@ -244,8 +243,35 @@ async fn a_refused_row_stops_its_partition_before_it() {
     let target = Fake::new(|keys, _| if keys.contains(&"bad") { refused() } else { None });
     world.run(target, vec![batch]).await;
     assert_eq!(world.durable(), 1);
-    let stop = world.stops.try_recv().unwrap();
+    let stop = world.lane.state.take_stop().unwrap();
     assert!(stop.again == crate::engine::Again::Moved(1) && stop.reason.contains("offset 1"), "{stop:?}");
+}
+
+/// Who passes over the record that is named must not pass over one before it.
+#[tokio::test]
+async fn of_refusals_in_any_order_the_lowest_is_named() {
+    let world = World::new(Policy::Fail);
+    let batch = world.batch(&[("a", 1), ("bad", 2), ("c", 3), ("worse", 4)], false);
+    let target = Fake::new(|keys, attempt| match keys {
+        ["worse"] => refused(),
+        ["bad"] if attempt < 6 => Some(Fault::Later { label: "unavailable", detail: "away".into() }),
+        ["bad"] => refused(),
+        _ => None,
+    });
+    world.run(target, vec![batch]).await;
+    assert_eq!((world.durable(), world.lane.state.take_stop().unwrap().again), (1, crate::engine::Again::Moved(1)));
+}
+
+#[tokio::test]
+async fn a_panic_at_row_after_row_is_no_rows_fault() {
+    let world = World::new(Policy::Skip);
+    let records: Vec<(String, i32)> = (0..50).map(|i| (format!("k{i}"), i)).collect();
+    let records: Vec<(&str, i32)> = records.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+    let target = Fake::new(|_, _| panic!("thrown by a test"));
+    let run = tokio::time::timeout(Duration::from_millis(300), world.run(target, vec![world.batch(&records, true)]));
+    assert!(run.await.is_err(), "it waits");
+    assert!(world.health.shown().is_some_and(|trouble| trouble.reason.contains("panic")));
+    assert_eq!(world.lane.state.task.report("").bad_records.skipped, u64::from(fault::ALIKE_MAX));
 }
 
 /// A guardrail, a threshold on timestamps, a node that lags behind: good rows are refused, and none is given up.

@@ -72,6 +72,11 @@ pub fn log_end(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaR
     Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.1)
 }
 
+/// Oldest offset in the log.
+pub fn log_start(consumer: &SourceConsumer, topic: &str, partition: i32) -> KafkaResult<i64> {
+    Ok(consumer.fetch_watermarks(topic, partition, TIMEOUT)?.0)
+}
+
 /// Number of partitions of the topic now.
 pub fn partitions(consumer: &SourceConsumer, topic: &str) -> KafkaResult<usize> {
     let metadata = consumer.fetch_metadata(Some(topic), TIMEOUT)?;

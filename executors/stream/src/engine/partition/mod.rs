@@ -9,7 +9,7 @@ use std::sync::{
 
 use millstream_protocol::{Partition, PartitionStatus};
 use millstream_spec::Tier;
-use tokio::sync::mpsc;
+use tokio::sync::watch;
 
 use super::{
     Stop,
@@ -32,7 +32,7 @@ pub struct PartitionState {
     pub task: Arc<TaskCounters>,
     status: Mutex<(PartitionStatus, Option<String>)>,
     tracker: Mutex<Option<SharedTracker>>,
-    stops: mpsc::Sender<Stop>,
+    stop: watch::Sender<Option<Stop>>,
     log_end: AtomicI64,
     stable_end: AtomicI64,
     eof: AtomicI64,
@@ -67,15 +67,14 @@ pub struct Word {
 }
 
 impl PartitionState {
-    /// A partition that is starting, and the requests to stop it.
-    pub fn new(partition: Partition, task: Arc<TaskCounters>) -> (Arc<Self>, mpsc::Receiver<Stop>) {
-        let (stops, receiver) = mpsc::channel(1);
-        let state = PartitionState {
+    /// A partition that is starting.
+    pub fn new(partition: Partition, task: Arc<TaskCounters>) -> Arc<Self> {
+        Arc::new(PartitionState {
             partition,
             task,
             status: Mutex::new((PartitionStatus::Starting, None)),
             tracker: Mutex::new(None),
-            stops,
+            stop: watch::Sender::new(None),
             log_end: AtomicI64::new(UNKNOWN),
             stable_end: AtomicI64::new(UNKNOWN),
             eof: AtomicI64::new(UNKNOWN),
@@ -90,8 +89,7 @@ impl PartitionState {
             untiered: AtomicU64::new(0),
             is_consumed: AtomicBool::new(false),
             is_committed: AtomicBool::new(false),
-        };
-        (Arc::new(state), receiver)
+        })
     }
 
     /// Sets the status; the reason is for all but `running`.
@@ -108,9 +106,30 @@ impl PartitionState {
         self.status.lock().unwrap_or_else(PoisonError::into_inner).0 == PartitionStatus::Stalled
     }
 
-    /// Asks its supervisor to stop it. The first reason counts.
+    /// Asks its supervisor to stop it. The first reason counts; of bad records the lowest, for they come in any order.
     pub fn request_stop(&self, stop: Stop) {
-        let _ = self.stops.try_send(stop);
+        self.stop.send_if_modified(|slot| {
+            let counts = slot.as_ref().is_none_or(|there| stop.is_before(there));
+            if counts {
+                *slot = Some(stop);
+            }
+            counts
+        });
+    }
+
+    /// Waits until it is asked to stop.
+    pub async fn stop_requested(&self) -> Stop {
+        let mut slot = self.stop.subscribe();
+        let stop = slot.wait_for(Option::is_some).await.ok().and_then(|stop| stop.clone());
+        match stop {
+            Some(stop) => stop,
+            None => std::future::pending().await, // the sender is ours
+        }
+    }
+
+    /// Takes the request to stop.
+    pub fn take_stop(&self) -> Option<Stop> {
+        self.stop.send_replace(None)
     }
 
     /// The tracker since the last start.
@@ -303,7 +322,7 @@ mod tests {
 
     #[test]
     fn a_stopped_partition_commits_once_and_then_leaves_the_offset_to_others() {
-        let (state, _stops) = PartitionState::new(0, Arc::default());
+        let state = PartitionState::new(0, Arc::default());
         assert_eq!(state.to_commit(), None);
         state.set_tracker(Arc::new(StdMutex::new(Tracker::new(5))));
         let durable = |offset| Some(Mark { offset, epoch: 0, leader: -1 });
@@ -315,8 +334,22 @@ mod tests {
     }
 
     #[test]
+    fn the_first_stop_counts_and_the_lowest_bad_record() {
+        let state = PartitionState::new(0, Arc::default());
+        let asked = |stops: &[Stop]| {
+            stops.iter().for_each(|stop| state.request_stop(stop.clone()));
+            state.take_stop()
+        };
+        let (first, second) = (Stop::other("first"), Stop::anew("second"));
+        let bad = |offset| Stop::bad_record(offset, "json", "");
+        assert_eq!(asked(&[first.clone(), second, bad(3)]), Some(first.clone()));
+        assert_eq!(asked(&[bad(9), bad(5), first, bad(7)]), Some(bad(5)));
+        assert_eq!(state.take_stop(), None);
+    }
+
+    #[test]
     fn a_repair_is_kept_until_an_epoch_has_begun_there() {
-        let (state, _stops) = PartitionState::new(0, Arc::default());
+        let state = PartitionState::new(0, Arc::default());
         assert_eq!(state.repair_from(), None);
         state.ask_repair(7);
         state.ask_repair(9);

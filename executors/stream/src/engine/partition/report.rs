@@ -64,7 +64,7 @@ mod tests {
 
     #[test]
     fn lag_is_unknown_until_it_is_known_and_counts_from_what_is_durable() {
-        let (state, _stops) = PartitionState::new(3, Arc::default());
+        let state = PartitionState::new(3, Arc::default());
         assert_eq!(state.report(None, 10_000).lag_ms, None);
         let tracker = Arc::new(Mutex::new(Tracker::new(5)));
         state.set_tracker(tracker.clone());
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn trouble_of_all_shows_on_those_that_would_run() {
-        let (state, _stops) = PartitionState::new(0, Arc::default());
+        let state = PartitionState::new(0, Arc::default());
         let trouble = Trouble::stalled("no broker");
         state.set_status(PartitionStatus::Running, None);
         assert_eq!(state.report(Some(&trouble), 0).status, PartitionStatus::Stalled);
