@@ -238,7 +238,7 @@ async fn a_refused_row_is_found_and_skipped_and_the_row_it_stood_for_is_written(
 
 #[tokio::test]
 async fn a_refused_row_stops_its_partition_before_it() {
-    let mut world = World::new(Policy::Fail);
+    let world = World::new(Policy::Fail);
     let batch = world.batch(&[("a", 1), ("bad", 2), ("c", 3)], true);
     let target = Fake::new(|keys, _| if keys.contains(&"bad") { refused() } else { None });
     world.run(target, vec![batch]).await;

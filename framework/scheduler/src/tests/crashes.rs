@@ -46,6 +46,19 @@ fn a_crash_that_repeats_at_one_offset_is_named_with_a_remedy() {
 }
 
 #[test]
+fn the_remedy_names_the_login_where_the_brokers_ask_for_one() {
+    let mut world = World::new();
+    world.subscribe();
+    let mut job = job();
+    job.source.options.insert("sasl.mechanism".into(), millstream_spec::Setting::Value("PLAIN".into()));
+    world.deploy(job);
+    world.topology(1);
+    (0..3).for_each(|_| crash_at(&mut world, 41, 2_000));
+    let remedy = &repeated(&world)[0].remedy;
+    assert!(remedy.contains("9092 --command-config YOUR-LOGIN.properties --group=flights"), "{remedy}");
+}
+
+#[test]
 fn the_pause_grows_also_when_each_crash_takes_longer_than_the_time_of_forgiving() {
     let mut world = World::with_job(1);
     for _ in 0..6 {

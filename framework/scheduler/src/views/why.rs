@@ -87,9 +87,13 @@ fn reset_offset(spec: &JobSpec, partition: i32, offset: &str) -> String {
     let source = &spec.source;
     // A zero byte, which alone can't be quoted, is in none of these names.
     let word = |text: &str| shlex::try_quote(text).map_or_else(|_| text.to_owned(), Cow::into_owned);
+    // Kafka's tools take a login and TLS from a file of their own.
+    let is_plain =
+        !source.options.keys().any(|name| ["security.", "sasl.", "ssl."].iter().any(|of| name.starts_with(of)));
     format!(
-        "kafka-consumer-groups --bootstrap-server {} --group={} --topic {} --reset-offsets --to-offset {offset} --execute",
+        "kafka-consumer-groups --bootstrap-server {}{} --group={} --topic {} --reset-offsets --to-offset {offset} --execute",
         word(&source.bootstrap.join(",")),
+        if is_plain { "" } else { " --command-config YOUR-LOGIN.properties" },
         word(&source.group),
         word(&format!("{}:{partition}", source.topic)),
     )
