@@ -1,7 +1,9 @@
 //! Is a job right: alone (form and SQL), and against its live topic and table. Used by `deploy` and `validate` alike.
 
+use std::time::SystemTime;
+
 use millstream_pipeline::{Binding, Transform, bind};
-use millstream_spec::{Diagnostic, Diagnostics, JobFile, Ttl};
+use millstream_spec::{Diagnostic, Diagnostics, JobFile, Start, Ttl};
 use millstream_topology::{CassandraError, KafkaError, LiveFacts, live_check};
 
 use crate::chain;
@@ -24,7 +26,10 @@ pub struct Live {
 
 /// Checks the form of a job and plans its SQL. `file_name` is only shown.
 pub fn offline(file_name: &str, text: &str) -> Result<Checked, Diagnostics> {
-    let file = millstream_spec::parse(file_name, text)?;
+    let mut file = millstream_spec::parse(file_name, text)?;
+    if let Some(warning) = start_to_come(&file) {
+        file.warnings = file.diagnostics(file.warnings.items().iter().cloned().chain([warning]).collect());
+    }
     let transform = match Transform::compile(&file.spec.columns, &file.spec.transform.sql) {
         Ok(transform) => transform,
         Err(error) => {
@@ -34,6 +39,16 @@ pub fn offline(file_name: &str, text: &str) -> Result<Checked, Diagnostics> {
     };
     let errors = outputs(&file, &transform);
     if errors.is_empty() { Ok(Checked { file, transform }) } else { Err(with_warnings(&file, errors)) }
+}
+
+fn start_to_come(file: &JobFile) -> Option<Diagnostic> {
+    let Start::TimestampMs(start_ms) = file.spec.source.start else { return None };
+    let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
+    let place = file.span("source.kafka.start").unwrap_or(0..0);
+    let warning = Diagnostic::warning(place, "`source.kafka.start` is a time to come")
+        .note("no record has that time yet: each partition begins at its log end when the job starts, also with records from before that time")
+        .help("deploy the job when that time has come, or write \"latest\"");
+    (i128::from(start_ms) > now_ms as i128).then_some(warning)
 }
 
 /// The sink names only columns that come out of the SQL.
@@ -114,4 +129,24 @@ fn cassandra_error(file: &JobFile, error: &CassandraError) -> Diagnostic {
         CassandraError::Statement { .. } => "sink.cassandra",
     };
     pointed(file, at, error, error.remedy())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_start_to_come_is_warned_of() {
+        let job = |start: &str| {
+            format!(
+                "name = \"a\"\n[source.kafka]\nbootstrap = [\"127.0.0.1:9092\"]\ntopic = \"a\"\nstart = \"{start}\"\n\
+                 [source.columns]\nid = \"int\"\n[transform]\nsql = \"SELECT id FROM input\"\n\
+                 [sink.cassandra]\ncontact_points = [\"127.0.0.1:9042\"]\nkeyspace = \"k\"\ntable = \"t\"\n"
+            )
+        };
+        let warnings = |start: &str| offline("a.toml", &job(start)).map(|checked| checked.file.warnings).unwrap();
+        let warned = warnings("9000-01-01T00:00:00Z");
+        assert!(warned.to_string().contains("`source.kafka.start` is a time to come"), "{warned}");
+        assert!(warnings("2013-01-01T00:00:00Z").is_empty());
+    }
 }

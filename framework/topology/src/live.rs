@@ -23,7 +23,7 @@ pub struct LiveFacts {
 /// Asks Kafka and Cassandra side by side; changes nothing.
 pub async fn live_check(spec: &JobSpec) -> LiveFacts {
     let topics = async {
-        let kafka = match Kafka::new(&spec.source) {
+        let kafka = match Kafka::new(&spec.source).await {
             Ok(kafka) => kafka,
             Err(error) => return (Err(error), None),
         };

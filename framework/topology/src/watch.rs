@@ -35,7 +35,7 @@ impl Watcher {
         let from_kafka = async {
             let client = match kafka {
                 Some(client) => client.clone(),
-                None => kafka.insert(Arc::new(Kafka::new(&spec.source)?)).clone(),
+                None => kafka.insert(Arc::new(Kafka::new(&spec.source).await?)).clone(),
             };
             client.cluster(&spec.source.topic, hosts).await
         };

@@ -6,6 +6,7 @@
 //! * [`JobFile`]: the job and its text; turns later errors (SQL, tables) into [`Diagnostic`]s that point into the file.
 //! * [`Diagnostics`]: what is wrong, where, why and what to do; for people (`render`) and programs (`locate`).
 //! * [`schema`]: the JSON schema of the TOML form, committed as `job.schema.json`.
+//! * [`kafka_options`]: which librdkafka properties a job may set.
 //! * [`units`], [`types`], [`constraint`]: the small grammars inside strings.
 //!
 //! Architecture invariant: nothing here reads a file, a clock, the environment or the network.
@@ -13,6 +14,7 @@
 pub mod constraint;
 mod diagnostic;
 mod file;
+pub mod kafka_options;
 mod literal;
 mod meaning;
 pub mod model;

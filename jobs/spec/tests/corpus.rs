@@ -124,15 +124,6 @@ fn good(name: &str) -> JobFile {
 }
 
 #[test]
-fn a_start_to_come_is_warned_of() {
-    let text = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/good/minimal.toml")).unwrap();
-    let with_start = |start: &str| text.replace("topic =", &format!("start = \"{start}\"\ntopic ="));
-    let warned = parse("later.toml", &with_start("9000-01-01T00:00:00Z")).unwrap().warnings;
-    assert!(warned.to_string().contains("`source.kafka.start` is a time to come"), "{warned}");
-    assert!(parse("before.toml", &with_start("2013-01-01T00:00:00Z")).unwrap().warnings.is_empty());
-}
-
-#[test]
 fn what_is_left_out_has_its_default() {
     let spec = good("minimal.toml").spec;
     assert_eq!(spec.source.group, "minimal");

@@ -145,3 +145,53 @@ fn strangers_stay_strangers() {
         assert!(!reachable(&metadata, package).contains(stranger), "{package} must not reach {stranger}: {why}");
     }
 }
+
+/// All properties in librdkafka's own table, also the hidden ones and aliases.
+fn librdkafka_properties() -> BTreeSet<String> {
+    let metadata = metadata();
+    let package = metadata.packages.iter().find(|package| package.name.as_str() == "rdkafka-sys").expect("rdkafka-sys");
+    let folder = package.manifest_path.parent().expect("a folder").join("librdkafka/src/rdkafka_conf.c");
+    let source = fs::read_to_string(&folder).unwrap_or_else(|error| panic!("{folder}: {error}"));
+    let table = source.split_once("rd_kafka_properties[] = {").expect("the table").1;
+    let table = table.split_once("/* End */").expect("its end").0;
+    let property = regex::Regex::new(r#"\{\s*_RK_[A-Z_|\s]+,\s*"([^"]+)",\s*_RK_C_"#).expect("a pattern");
+    property.captures_iter(table).map(|found| found[1].to_owned()).collect()
+}
+
+/// A job file comes from a stranger: what a new librdkafka can do is nothing a job may, until somebody has looked at it.
+#[test]
+fn every_kafka_property_is_allowed_with_a_reason_or_refused_by_name() {
+    use millstream_spec::kafka_options::{ALLOWED, FORBIDDEN, Group, OVERRULED, OWNED, Rule, rule};
+    let all = librdkafka_properties();
+    assert!(
+        all.len() > 190 && all.contains("plugin.library.paths") && all.contains("test.mock.num.brokers"),
+        "{all:?}"
+    );
+    let unknown: Vec<_> = all.iter().filter(|name| rule(name) == Rule::Unknown).collect();
+    assert!(unknown.is_empty(), "in no table of kafka_options.rs: {unknown:?}");
+
+    let names = |groups: &'static [Group]| groups.iter().flat_map(|group| group.names).copied();
+    // rdkafka's own alias of `auto.offset.reset`, and what Kerberos-less builds leave out.
+    let stale: Vec<_> = names(ALLOWED).chain(names(OVERRULED)).filter(|name| !all.contains(*name)).collect();
+    assert!(stale.is_empty(), "librdkafka does not know {stale:?}");
+
+    let job = |name: &str| {
+        let text =
+            fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../jobs/spec/tests/good/minimal.toml"));
+        let options = format!("[source.kafka.options]\n\"{name}\" = \"x\"\n\n[source.columns]");
+        millstream_spec::parse("job.toml", &text.expect("a job").replace("[source.columns]", &options))
+    };
+    let allowed: BTreeSet<&str> = names(ALLOWED).chain(names(OVERRULED)).collect();
+    for name in &all {
+        match job(name) {
+            Ok(_) => assert!(allowed.contains(name.as_str()), "{name} is accepted"),
+            Err(refused) => assert!(refused.to_string().contains(name.as_str()), "{name}: {refused}"),
+        }
+    }
+    let twice: Vec<_> = names(OWNED).chain(names(FORBIDDEN)).filter(|name| allowed.contains(name)).collect();
+    assert!(twice.is_empty(), "{twice:?}");
+    let page =
+        fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/job-file.md")).expect("the page");
+    let untold: Vec<_> = allowed.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(untold.is_empty(), "docs/job-file.md does not name {untold:?}");
+}

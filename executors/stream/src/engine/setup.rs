@@ -4,11 +4,15 @@ use millstream_pipeline::{Binding, ColumnKind, Processor, Transform};
 use millstream_protocol::ExecutorData;
 use millstream_spec::{BadRecord, KafkaSource, Nulls};
 use millstream_topology::{
+    SettingError,
     cassandra::{Near, connect},
     kafka::{client_config, topic_id},
 };
 use rdkafka::{ClientConfig, consumer::Consumer as _, error::KafkaResult};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::{
+    sync::{Semaphore, mpsc},
+    task::spawn_blocking,
+};
 
 use super::{
     Shared, Trouble,
@@ -141,7 +145,10 @@ pub(super) async fn set_up(shared: Arc<Shared>, queue_bytes: u64) -> Result<Arc<
 
 async fn try_set_up(shared: &Arc<Shared>, transform: &Transform, queue_bytes: u64) -> Result<Arc<Ready>, SetupError> {
     let ExecutorData { job, generation, location, .. } = &shared.data;
-    let config = client_config(&job.source).map_err(|error| SetupError::Later(Trouble::stopped(causes(&error))))?;
+    let source = job.source.clone();
+    let config = spawn_blocking(move || client_config(&source)).await.unwrap_or(Err(SettingError::Interrupted));
+    let config = config
+        .map_err(|error| SetupError::Later(Trouble::stopped(format!("{}; {}", causes(&error), error.remedy()))))?;
 
     let near = Near { datacenter: location.cassandra_dc.clone(), rack: location.cassandra_rack.clone() };
     let session = connect(&job.sink, &near).await.map_err(|error| SetupError::Later(trouble(&error)))?;

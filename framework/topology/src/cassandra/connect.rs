@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use millstream_spec::{CassandraSink, Consistency as Wanted};
+use millstream_spec::{CassandraSink, Consistency as Wanted, Setting};
 use scylla::{
     client::{execution_profile::ExecutionProfile, session::Session, session_builder::SessionBuilder},
     errors::{
@@ -11,10 +11,13 @@ use scylla::{
     policies::load_balancing::DefaultPolicy,
     statement::{Consistency, SerialConsistency},
 };
-use tokio::time::timeout;
+use tokio::{task::spawn_blocking, time::timeout};
 
 use super::CassandraError;
-use crate::{hosts::probe, settings::resolve};
+use crate::{
+    hosts::probe,
+    settings::{SettingError, resolve},
+};
 
 /// Time to find a node that answers and to read the cluster's metadata; a cluster that is well takes well under a second.
 pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
@@ -52,8 +55,7 @@ pub async fn connect(sink: &CassandraSink, near: &Near) -> Result<Session, Cassa
         .keyspaces_to_fetch([&sink.keyspace])
         .default_execution_profile_handle(profile.into_handle());
     if sink.username.is_some() || sink.password.is_some() {
-        let text = |setting: &Option<_>| setting.as_ref().map_or(Ok(String::new()), resolve);
-        builder = builder.user(text(&sink.username)?, text(&sink.password)?);
+        builder = builder.user(text(&sink.username).await?, text(&sink.password).await?);
     }
     match timeout(CONNECT_TIMEOUT, builder.build()).await {
         Ok(Ok(session)) => {
@@ -64,6 +66,11 @@ pub async fn connect(sink: &CassandraSink, near: &Near) -> Result<Session, Cassa
         Ok(Err(error)) => Err(unreachable(sink, Some(error)).await),
         Err(_) => Err(unreachable(sink, None).await),
     }
+}
+
+async fn text(setting: &Option<Setting>) -> Result<String, CassandraError> {
+    let Some(setting) = setting.clone() else { return Ok(String::new()) };
+    Ok(spawn_blocking(move || resolve(&setting)).await.unwrap_or(Err(SettingError::Interrupted))?)
 }
 
 /// The driver's name of a consistency level.

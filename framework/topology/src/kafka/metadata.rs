@@ -46,13 +46,18 @@ pub(crate) struct Cluster {
 }
 
 impl Kafka {
-    pub(crate) fn new(source: &KafkaSource) -> Result<Kafka, KafkaError> {
-        let mut config: ClientConfig = client_config(source)?;
-        config.set_log_level(RDKafkaLogLevel::Error);
-        // It reads no records; the log end it asks for is the real one, also behind an open transaction.
-        config.set("isolation.level", "read_uncommitted");
-        let consumer = config.create_with_context(Ear::default()).map_err(KafkaError::Options)?;
-        Ok(Kafka { consumer: Arc::new(consumer), bootstrap: source.bootstrap.clone() })
+    pub(crate) async fn new(source: &KafkaSource) -> Result<Kafka, KafkaError> {
+        let (source, bootstrap) = (source.clone(), source.bootstrap.clone());
+        // Both read files.
+        let consumer = spawn_blocking(move || {
+            let mut config: ClientConfig = client_config(&source)?;
+            config.set_log_level(RDKafkaLogLevel::Error);
+            // It reads no records; the log end it asks for is the real one, also behind an open transaction.
+            config.set("isolation.level", "read_uncommitted");
+            config.create_with_context(Ear::default()).map_err(KafkaError::Options)
+        });
+        let consumer = consumer.await.map_err(|_| KafkaError::Interrupted)??;
+        Ok(Kafka { consumer: Arc::new(consumer), bootstrap })
     }
 
     /// Number of partitions of a topic.

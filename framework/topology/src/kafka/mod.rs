@@ -16,7 +16,7 @@ use rdkafka::{
     message::BorrowedMessage,
 };
 
-use crate::settings::{SettingError, resolve};
+use crate::settings::{SettingError, kafka_option};
 
 pub use error::KafkaError;
 pub(crate) use metadata::Kafka;
@@ -33,13 +33,15 @@ const LOG_ENDS_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What every client of the job has in common: bootstrap, and the job's options with secrets resolved.
 ///
-/// The group, the start offset and everything else that Millstream decides itself is added by who consumes; the job-file
-/// parser has refused options of these names.
+/// The group, the start offset and everything else that Millstream decides itself is added by who consumes. Blocks: it reads
+/// files.
 pub fn client_config(source: &KafkaSource) -> Result<ClientConfig, SettingError> {
     let mut config = ClientConfig::new();
     config.set("client.id", "millstream");
     for (name, setting) in &source.options {
-        config.set(name, resolve(setting)?);
+        if let Some(value) = kafka_option(name, setting)? {
+            config.set(name, value);
+        }
     }
     config.set("bootstrap.servers", source.bootstrap.join(","));
     Ok(config)

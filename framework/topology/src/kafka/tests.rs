@@ -37,7 +37,7 @@ async fn log_ends_are_those_of_the_brokers() {
         producer.send(record).map_err(|(error, _)| error).expect("queued");
     }
     producer.flush(Duration::from_secs(10)).expect("produced");
-    let kafka = Kafka::new(&source(mock.bootstrap_servers())).expect("a client");
+    let kafka = Kafka::new(&source(mock.bootstrap_servers())).await.expect("a client");
     let ends = kafka.log_ends("flights", &[0, 1, 2]).await.expect("an answer");
     assert_eq!(ends, BTreeMap::from([(0, 0), (1, 7), (2, 0)]));
 }
@@ -47,7 +47,7 @@ async fn leaders_and_followers() {
     let mock = mock();
     mock.create_topic("flights", 4, 2).expect("a topic");
     mock.partition_leader("flights", 2, Some(3)).expect("a leader");
-    let kafka = Kafka::new(&source(mock.bootstrap_servers())).expect("a client");
+    let kafka = Kafka::new(&source(mock.bootstrap_servers())).await.expect("a client");
     let cluster = kafka.cluster("flights", &Hosts::default()).await.expect("metadata");
     assert_eq!(cluster.partitions.keys().copied().collect::<Vec<_>>(), [0, 1, 2, 3]);
     let leader = cluster.partitions[&2].leader.as_ref().expect("a leader");
@@ -66,7 +66,7 @@ async fn a_refused_topic_says_why() {
     let mock = mock();
     mock.create_topic("flights", 1, 1).expect("a topic");
     mock.topic_error("flights", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED).expect("an error");
-    let kafka = Kafka::new(&source(mock.bootstrap_servers())).expect("a client");
+    let kafka = Kafka::new(&source(mock.bootstrap_servers())).await.expect("a client");
     let error = kafka.partitions("flights").await.expect_err("refused");
     assert!(matches!(&error, KafkaError::TopicRefused { reason, .. } if reason.contains("authorization")), "{error}");
 }
@@ -76,14 +76,14 @@ async fn nobody_there() {
     let mut source = source("127.9.9.9:1".into());
     // Connection errors come at once; what takes long is waiting for a broker that may come up.
     source.options.insert("socket.connection.setup.timeout.ms".into(), Setting::Value("1000".into()));
-    let error = Kafka::new(&source).expect("a client").partitions("flights").await.expect_err("nobody there");
+    let error = Kafka::new(&source).await.expect("a client").partitions("flights").await.expect_err("nobody there");
     let text = error.to_string();
     assert!(text.contains("127.9.9.9:1: Connection refused"), "{text}");
     assert!(error.remedy().contains("source.kafka.bootstrap"));
 }
 
-#[test]
-fn options_and_secrets() {
+#[tokio::test]
+async fn options_and_secrets() {
     let mut with = source("a:1".into());
     with.bootstrap.push("b:2".into());
     with.options.insert("sasl.password".into(), Setting::Env("CARGO_PKG_NAME".into()));
@@ -96,7 +96,7 @@ fn options_and_secrets() {
 
     let mut wrong = source("a:1".into());
     wrong.options.insert("fetch.min.bytes".into(), Setting::Value("many".into()));
-    let error = Kafka::new(&wrong).err().expect("refused");
+    let error = Kafka::new(&wrong).await.err().expect("refused");
     assert!(matches!(error, KafkaError::Options(_)), "{error}");
     assert!(error.remedy().contains("[source.kafka.options]"));
 }

@@ -78,16 +78,7 @@ fn start(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<Start> {
             );
             None
         }
-        Ok(time) => {
-            if time > jiff::Timestamp::now() {
-                r.push(
-                    Diagnostic::warning(entry.span(), "`source.kafka.start` is a time to come")
-                        .note("no record has that time yet, so each partition begins at its log end when the job starts, with records that are older")
-                        .help("deploy the job when that time has come, or write \"latest\""),
-                );
-            }
-            Some(Start::TimestampMs(time.as_millisecond()))
-        }
+        Ok(time) => Some(Start::TimestampMs(time.as_millisecond())),
         Err(error) => {
             let wrong = Diagnostic::error(entry.span(), "`source.kafka.start` is none of its three forms");
             r.push(wrong.note(format!("as a time: {error}")).help(HELP));

@@ -1,4 +1,4 @@
-//! librdkafka properties: which of them a job may set.
+//! `[source.kafka.options]`: the properties that a job sets for its Kafka clients.
 
 use std::collections::BTreeMap;
 
@@ -7,64 +7,14 @@ use super::{
     report::Report,
     setting,
 };
-use crate::{Diagnostic, Setting};
+use crate::{
+    Diagnostic, Setting,
+    kafka_options::{self, Rule},
+    suggest::nearest,
+};
 
 /// Most properties: librdkafka has about this many.
 const MAX_OPTIONS: usize = 200;
-
-/// Properties Millstream sets itself, each with what to do instead.
-const OWNED: &[(&[&str], &str)] = &[
-    (&["bootstrap.servers", "metadata.broker.list"], "set `bootstrap` in [source.kafka]"),
-    (&["group.id"], "set `group` in [source.kafka]"),
-    (
-        &["auto.offset.reset", "enable.auto.offset.reset"],
-        "set `start` in [source.kafka]; a lost offset stops the partition instead of jumping over records",
-    ),
-    (
-        &[
-            "enable.auto.commit",
-            "auto.commit.enable",
-            "auto.commit.interval.ms",
-            "enable.auto.offset.store",
-            "offset.store.method",
-        ],
-        "leave it out: an offset is committed only when its rows are durable in Cassandra",
-    ),
-    (&["client.rack"], "leave it out: it follows from the host a task is placed on"),
-    (&["isolation.level"], "leave it out: it is read_committed, so that records of aborted transactions make no rows"),
-    (
-        &[
-            "partition.assignment.strategy",
-            "group.instance.id",
-            "group.protocol",
-            "group.remote.assignor",
-            "session.timeout.ms",
-            "heartbeat.interval.ms",
-            "max.poll.interval.ms",
-        ],
-        "leave it out: the scheduler assigns partitions, there is no group rebalance",
-    ),
-    (&["enable.partition.eof"], "leave it out: lag is measured by Millstream"),
-    (&["statistics.interval.ms"], "leave it out: Millstream's own metrics say it"),
-    (
-        &["transactional.id", "enable.idempotence", "enable.gapless.guarantee"],
-        "leave it out: Millstream decides how dead letters are written",
-    ),
-    (&["plugin.library.paths"], "leave it out: executors load no foreign code"),
-];
-
-/// Properties of the Java client that librdkafka does not know, each with what to write.
-const JAVA_ONLY: &[(&str, &str)] = &[
-    ("sasl.jaas.config", "set `sasl.username` and `sasl.password = { env = \"…\" }`"),
-    ("max.poll.records", "leave it out: batches follow the memory of a task"),
-    ("key.deserializer", "leave it out: the key is the column `_key`"),
-    ("value.deserializer", "leave it out: `format` says how values are encoded"),
-    ("ssl.truststore.location", "set `ssl.ca.location` to a PEM file"),
-    ("ssl.truststore.password", "set `ssl.ca.location` to a PEM file, which has no password"),
-    ("ssl.truststore.type", "set `ssl.ca.location` to a PEM file"),
-    ("ssl.keystore.type", "set `ssl.keystore.location` to a PKCS#12 file"),
-    ("exclude.internal.topics", "leave it out: a job reads the one topic it names"),
-];
 
 /// Reads `[source.kafka.options]`.
 pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<BTreeMap<String, Setting>> {
@@ -87,17 +37,6 @@ pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<BTreeMap
 }
 
 fn option(name: &str, entry: &Entry<'_>, r: &mut Report<'_>) -> Option<Setting> {
-    if let Some((_, remedy)) = OWNED.iter().find(|(names, _)| names.contains(&name)) {
-        r.push(Diagnostic::error(entry.key.clone(), format!("`{name}` is set by Millstream")).help(*remedy));
-        return None;
-    }
-    if let Some((_, remedy)) = JAVA_ONLY.iter().find(|(java, _)| *java == name) {
-        let error = Diagnostic::error(entry.key.clone(), format!("`{name}` is a property of the Java client"));
-        r.push(error.note("Millstream reads with librdkafka").help(*remedy));
-        // Whatever stands there may be a password.
-        entry.hide(r);
-        return None;
-    }
     if !name.contains('.') && nested(entry) {
         entry.hide(r);
         let error = Diagnostic::error(entry.key.clone(), format!("`{name}` is a table, not a property"));
@@ -108,14 +47,55 @@ fn option(name: &str, entry: &Entry<'_>, r: &mut Report<'_>) -> Option<Setting> 
         );
         return None;
     }
-    if name.is_empty() || !name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"._".contains(&b)) {
-        r.push(
-            Diagnostic::error(entry.key.clone(), format!("`{name}` is not a librdkafka property"))
-                .help("properties are written in lower case with dots, as in \"fetch.min.bytes\""),
-        );
-        return None;
+    let refused = match kafka_options::rule(name) {
+        Rule::Passed => {
+            let setting = setting::read(entry, is_secret(name), r)?;
+            return allowed_value(name, entry, &setting, r).then_some(setting);
+        }
+        Rule::Overruled(why) => {
+            r.push(
+                Diagnostic::warning(entry.key.clone(), format!("`{name}` changes nothing: {why}")).help("leave it out"),
+            );
+            return setting::read(entry, is_secret(name), r);
+        }
+        Rule::Owned(remedy) => {
+            r.push(Diagnostic::error(entry.key.clone(), format!("`{name}` is set by Millstream")).help(remedy));
+            return None;
+        }
+        Rule::Forbidden(remedy) => {
+            Diagnostic::error(entry.key.clone(), format!("`{name}` is not for job files")).help(remedy)
+        }
+        Rule::Java(remedy) => {
+            Diagnostic::error(entry.key.clone(), format!("`{name}` is a property of the Java client"))
+                .note("Millstream reads with librdkafka")
+                .help(remedy)
+        }
+        Rule::Unknown => unknown(name, entry),
+    };
+    // Whatever stands there may be a password.
+    entry.hide(r);
+    r.push(refused);
+    None
+}
+
+fn allowed_value(name: &str, entry: &Entry<'_>, setting: &Setting, r: &mut Report<'_>) -> bool {
+    let refused = match setting {
+        Setting::Value(value) => kafka_options::refused_value(name, value),
+        _ if kafka_options::FILES.contains(&name) => Some("write the path itself"),
+        Setting::Env(_) | Setting::File(_) => None,
+    };
+    if let Some(remedy) = refused {
+        r.push(Diagnostic::error(entry.span(), format!("this value of `{name}` is not for job files")).help(remedy));
     }
-    setting::read(entry, is_secret(name), r)
+    refused.is_none()
+}
+
+fn unknown(name: &str, entry: &Entry<'_>) -> Diagnostic {
+    let error = Diagnostic::error(entry.key.clone(), format!("`{name}` is no librdkafka property that a job may set"));
+    match nearest(name, kafka_options::allowed()) {
+        Some(meant) => error.help(format!("did you mean `{meant}`?")),
+        None => error.help("docs/job-file.md lists those that a job may set"),
+    }
 }
 
 /// A table that is not `{ env = … }` or `{ file = … }`: dots of an unquoted key.
