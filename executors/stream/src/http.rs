@@ -2,26 +2,34 @@
 
 use std::{net::SocketAddr, sync::Arc};
 
-use axum::{Router, extract::State, http::header, response::IntoResponse, routing::get};
+use axum::{Router, extract::State, http::header, middleware, response::IntoResponse, routing::get};
+use millstream_http::{
+    Limits,
+    browser::{Hosts, guard},
+};
 use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
 
 use crate::metrics::Metrics;
 
 /// As OpenMetrics names it.
 const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
+/// A few scrapers, and who looks by hand.
+const CONNECTIONS_MAX: usize = 64;
+
 /// Serves `/metrics` and `/health` on this port of `address`, or on any free one when none is given or it is taken, and
 /// returns the URL. It ends with the runtime.
 pub async fn serve(address: &str, port: Option<u16>, metrics: Arc<Metrics>) -> std::io::Result<String> {
     let listener = listen(address, port).await?;
     let local: SocketAddr = listener.local_addr()?;
-    let router =
-        Router::new().route("/metrics", get(render)).route("/health", get(|| async { "ok\n" })).with_state(metrics);
-    tokio::spawn(async move {
-        if let Err(error) = axum::serve(listener, router).await {
-            tracing::error!(%error, "metrics endpoint ended");
-        }
-    });
+    let router = Router::new()
+        .route("/metrics", get(render))
+        .route("/health", get(|| async { "ok\n" }))
+        .with_state(metrics)
+        .layer(middleware::from_fn_with_state(Hosts::default(), guard));
+    let limits = Limits { connections: CONNECTIONS_MAX, ..Limits::default() };
+    tokio::spawn(millstream_http::serve(listener, router, limits, None, CancellationToken::new()));
     Ok(format!("http://{local}"))
 }
 

@@ -1,6 +1,10 @@
 use std::{future::Future, net::Ipv4Addr, sync::Arc, time::Duration};
 
-use axum::Router;
+use axum::{Router, middleware};
+use millstream_http::{
+    Limits,
+    browser::{Hosts, guard},
+};
 use tokio::{net::TcpListener, task::JoinSet, time::MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 
@@ -164,10 +168,10 @@ async fn listen(address: Ipv4Addr, port: u16) -> Result<(TcpListener, u16), Loca
 }
 
 async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
-    let served = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await;
-    if let Err(error) = served {
-        tracing::error!(%error, "server ended");
-    }
+    let router = router.layer(middleware::from_fn_with_state(Hosts::default(), guard));
+    // Event streams have no end.
+    let limits = Limits { connection: None, ..Limits::default() };
+    millstream_http::serve(listener, router, limits, None, stop).await;
 }
 
 async fn tick(hub: Arc<Hub>, interval: Duration, stop: CancellationToken) {

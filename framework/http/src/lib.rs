@@ -1,0 +1,16 @@
+//! HTTP servers that strangers can reach: the scheduler's, the executors', and those of `millstream local`.
+//!
+//! Map:
+//! * [`serve`]: an accept loop with limits on time, size and number, with TLS or without
+//! * `crowd`: who is connected, and who goes when there are too many
+//! * [`tls`]: certificate and key out of files, read again on demand
+//! * [`browser`]: what a page of another site must not do here
+//!
+//! Invariant: whoever holds connections open without asking anything keeps nobody else from being answered.
+
+pub mod browser;
+mod crowd;
+mod serve;
+pub mod tls;
+
+pub use serve::{Limits, Peer, raise_open_files, serve};
