@@ -4,6 +4,7 @@ use std::{net::SocketAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueHint};
 use clap_complete::Shell;
+use millstream_daemon::access::Role;
 
 /// Where the scheduler's API is when nobody says otherwise.
 pub(crate) const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:7070";
@@ -11,7 +12,9 @@ pub(crate) const DEFAULT_SCHEDULER: &str = "http://127.0.0.1:7070";
 /// Kafka → SQL on Arrow → Cassandra, as a Mesos framework: every task where its bytes are
 #[derive(Debug, Parser)]
 #[command(name = "millstream", version, max_term_width = 100)]
-#[command(after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage.")]
+#[command(
+    after_help = "Exit codes: 0 done, 1 refused or failed, 2 wrong usage.\nMILLSTREAM_TOKEN, or the file that MILLSTREAM_TOKEN_FILE names, holds the token that schedulers are sent."
+)]
 pub(crate) struct Cli {
     /// Print JSON for programs instead of text for people; servers log JSON
     #[arg(long, global = true, display_order = 900)]
@@ -45,6 +48,8 @@ pub(crate) enum Command {
     Scheduler(Scheduler),
     /// Run a Mesos master, agents and a scheduler in one process, for a laptop
     Local(Local),
+    /// Make a token, with which somebody may ask a scheduler
+    Token(Token),
     /// Print the JSON schema of job files, for editors
     Schema,
     /// Print shell completions
@@ -70,6 +75,33 @@ pub(crate) struct Remote {
     /// The scheduler's API; of several, separated by commas, the first that answers
     #[arg(long, value_name = "URL", env = "MILLSTREAM_SCHEDULER", hide_env_values = true, default_value = DEFAULT_SCHEDULER, value_hint = ValueHint::Url)]
     pub(crate) scheduler: String,
+
+    /// PEM file of the authorities that sign the scheduler's certificate [default: the system's]
+    #[arg(long, value_name = "FILE", env = "MILLSTREAM_CA", hide_env_values = true, value_hint = ValueHint::FilePath)]
+    pub(crate) scheduler_ca: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Token {
+    /// Whose it is; for the audit log
+    pub(crate) name: String,
+
+    /// What it is good for: to look, to plan and deploy and stop too, or to delete as well
+    #[arg(long, value_parser = role)]
+    pub(crate) role: Role,
+
+    /// Which jobs it is good for; * stands for any characters [default: all]
+    #[arg(long, value_name = "PATTERN")]
+    pub(crate) jobs: Vec<String>,
+
+    /// File of tokens to add it to; it is printed otherwise
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) file: Option<PathBuf>,
+}
+
+fn role(text: &str) -> Result<Role, String> {
+    let found = Role::ALL.iter().find(|(_, word)| *word == text).map(|(role, _)| *role);
+    found.ok_or_else(|| "roles are read, operate and admin".to_owned())
 }
 
 #[derive(Debug, Args)]
@@ -147,6 +179,18 @@ pub(crate) struct Serve {
     /// The API's URL for other hosts [default: from the address]
     #[arg(long, value_name = "URL", value_hint = ValueHint::Url)]
     pub(crate) url: Option<String>,
+
+    /// File of tokens, which `millstream token` writes [default on loopback: the user's own]
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) tokens: Option<PathBuf>,
+
+    /// PEM file of the API's certificate, with those that lead to its authority
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) cert: Option<PathBuf>,
+
+    /// PEM file of the certificate's private key
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) key: Option<PathBuf>,
 
     /// Mesos role [default: millstream]
     #[arg(long)]

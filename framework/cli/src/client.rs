@@ -4,7 +4,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Response, StatusCode, Uri, body::Incoming, header::LOCATION};
+use hyper::{
+    Method, Request, Response, StatusCode, Uri,
+    body::Incoming,
+    header::{AUTHORIZATION, CONTENT_TYPE, LOCATION},
+};
+use hyper_rustls::HttpsConnector;
 use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
@@ -12,7 +17,7 @@ use hyper_util::{
 use millstream_daemon::api::ErrorBody;
 use serde_json::Value;
 
-use crate::failure::Failure;
+use crate::{failure::Failure, login::Login};
 
 /// Longest wait for an answer: a deployment asks Kafka and Cassandra first, which may time out themselves.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -29,7 +34,8 @@ const REDIRECTS_MAX: usize = 3;
 /// A client of one scheduler, or of several of which one leads.
 pub(crate) struct Client {
     bases: Vec<String>,
-    http: HyperClient<HttpConnector, Full<Bytes>>,
+    http: HyperClient<HttpsConnector<HttpConnector>, Full<Bytes>>,
+    login: Login,
 }
 
 /// Why a scheduler gave no answer.
@@ -42,7 +48,7 @@ struct Silent {
 
 impl Client {
     /// A client of the schedulers at these URLs, separated by commas; nothing is sent yet.
-    pub(crate) fn new(urls: &str) -> Result<Self, Failure> {
+    pub(crate) fn new(urls: &str, login: Login) -> Result<Self, Failure> {
         let urls = urls.split(',').map(str::trim).filter(|url| !url.is_empty());
         let bases = urls.map(base).collect::<Result<Vec<_>, _>>()?;
         if bases.is_empty() {
@@ -50,7 +56,9 @@ impl Client {
         }
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        Ok(Client { bases, http: HyperClient::builder(TokioExecutor::new()).build(connector) })
+        connector.enforce_http(false);
+        let connector = login.https(connector)?;
+        Ok(Client { bases, http: HyperClient::builder(TokioExecutor::new()).build(connector), login })
     }
 
     pub(crate) async fn get(&self, path: &str) -> Result<Value, Failure> {
@@ -106,11 +114,21 @@ impl Client {
         for _ in 0..=REDIRECTS_MAX {
             let base = origin(&url);
             let silent = |why: String, asked| Silent { base: base.clone(), why, asked };
-            let request = Request::builder().method(method).uri(&url).body(Full::from(body.to_owned()));
+            let mut request = Request::builder().method(method).uri(&url).header(CONTENT_TYPE, kind(path, body));
+            if let Some(token) = self.login.token_for(&url) {
+                request = request.header(AUTHORIZATION, format!("Bearer {token}"));
+            }
+            let request = request.body(Full::from(body.to_owned()));
             let request = request.map_err(|error| silent(format!("{url} cannot be called: {error}"), false))?;
             let answered = tokio::time::timeout(TIMEOUT, self.send(request, &base)).await;
             let late = |_| silent(format!("no answer within {} s", TIMEOUT.as_secs()), true);
             match answered.map_err(late)?? {
+                (StatusCode::TEMPORARY_REDIRECT, Some(leader), _)
+                    if url.starts_with("https:") && !leader.starts_with("https:") =>
+                {
+                    let why = format!("it names a leader without TLS ({}), who is not told the token", origin(&leader));
+                    return Err(silent(why, false));
+                }
                 (StatusCode::TEMPORARY_REDIRECT, Some(leader), _) => url = leader,
                 (status, _, body) => return Ok((base, status, body)),
             }
@@ -135,14 +153,19 @@ impl Client {
     }
 }
 
-const FORM: &str = "write it as http://HOST:PORT";
+const FORM: &str = "write it as https://HOST:PORT, or http://HOST:PORT";
+
+/// Job files go as TOML.
+fn kind(path: &str, body: &str) -> &'static str {
+    if body.is_empty() || path.ends_with("/stop") { "application/json" } else { "application/toml" }
+}
 
 fn base(url: &str) -> Result<String, Failure> {
     let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|_| Failure::new(format!("{url} is not a URL"), FORM))?;
     match (uri.scheme_str(), uri.authority()) {
-        (Some("http"), Some(_)) => Ok(with_scheme.trim_end_matches('/').to_owned()),
-        _ => Err(Failure::new(format!("{url} is not the address of a scheduler: it speaks http"), FORM)),
+        (Some("http" | "https"), Some(_)) => Ok(with_scheme.trim_end_matches('/').to_owned()),
+        _ => Err(Failure::new(format!("{url} is not the address of a scheduler: it speaks http or https"), FORM)),
     }
 }
 
@@ -204,9 +227,11 @@ mod tests {
 
     #[test]
     fn schedulers_are_named_with_or_without_a_scheme_and_commas_between() {
-        let bases = |urls: &str| Client::new(urls).map(|client| client.bases).map_err(|failure| failure.0.error);
+        let client = |urls: &str| Client::new(urls, Login::default());
+        let bases = |urls: &str| client(urls).map(|client| client.bases).map_err(|failure| failure.0.error);
         assert_eq!(bases("http://a:7070/, b:7070").unwrap(), ["http://a:7070", "http://b:7070"]);
-        assert!(bases("https://a:7070").unwrap_err().contains("speaks http"));
+        assert_eq!(bases("https://a:7070").unwrap(), ["https://a:7070"]);
+        assert!(bases("ftp://a:7070").unwrap_err().contains("speaks http"));
         assert!(bases(" , ").unwrap_err().contains("no scheduler"));
         assert_eq!(origin("http://a:7070/api/v1/jobs?x=/"), "http://a:7070");
         assert_eq!(origin("http://a:7070"), "http://a:7070");

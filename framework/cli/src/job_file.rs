@@ -41,16 +41,9 @@ fn refused_options(file: &JobFile) -> Vec<Diagnostic> {
             let config = millstream_topology::kafka::client_config(&alone).ok()?;
             let error = config.create_native_config().err()?;
             let help = "names and values are librdkafka's: see its CONFIGURATION.md".to_owned();
-            Some(file.error_at(&format!("source.kafka.options.{name}"), message(name, &error.to_string()), Some(help)))
+            let said = error.to_string();
+            let said = format!("librdkafka refuses `{name}`: {}", said.trim_start_matches("Client config error: "));
+            Some(file.error_at(&format!("source.kafka.options.{name}"), said, Some(help)))
         })
         .collect()
-}
-
-/// librdkafka says most things twice.
-fn message(name: &str, error: &str) -> String {
-    if error.contains("No such configuration property") {
-        format!("librdkafka has no property `{name}`")
-    } else {
-        format!("librdkafka refuses `{name}`: {}", error.trim_start_matches("Client config error: "))
-    }
 }

@@ -3,7 +3,7 @@
 //! Map:
 //! * `args`: what can be typed; `output`, `failure`, `table`: what is printed
 //! * `validate`, `job_file`: job files, here and against their topic and table
-//! * `ask`, `client`: commands that ask a running scheduler over HTTP
+//! * `ask`, `client`: commands that ask a running scheduler over HTTP; `login`, `token`: who asks
 //! * `servers`, `process`: scheduler and local cluster
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
@@ -13,10 +13,12 @@ mod ask;
 mod client;
 mod failure;
 mod job_file;
+mod login;
 mod output;
 mod process;
 mod servers;
 mod table;
+mod token;
 mod validate;
 
 use std::{process::ExitCode, time::Duration};
@@ -63,6 +65,7 @@ async fn run(command: Command, out: Output) -> ExitCode {
         Command::Delete(args) => ask::delete(&args, out).await,
         Command::Scheduler(args) => servers::scheduler(args, out).await,
         Command::Local(args) => servers::local(args, out).await,
+        Command::Token(args) => token::run(&args, out),
         Command::Schema => {
             out.text(&millstream_spec::schema::job_schema());
             Ok(())

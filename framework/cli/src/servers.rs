@@ -1,8 +1,8 @@
 //! `millstream scheduler` and `millstream local`
 
-use std::path::PathBuf;
+use std::{io::IsTerminal as _, path::PathBuf};
 
-use millstream_daemon::{Config, Overrides, config::is_meant_for_zookeeper};
+use millstream_daemon::{Config, Overrides, access, config::is_meant_for_zookeeper};
 use millstream_local::{Local, LocalError, LocalOptions};
 
 use crate::{args, failure::Failure, output::Output, process};
@@ -52,13 +52,27 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         let state = Some(dir.join("scheduler").display().to_string());
         let overrides = Overrides { masters: vec![cluster.master.clone()], state, ..overrides(args.serve) };
         match Config::load(None, overrides) {
-            Ok(config) => millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e)),
+            Ok(config) => {
+                show_link(&config, out);
+                millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e))
+            }
             Err(error) => Err(Failure::of(&error)),
         }
     };
     tracing::info!("master, agents and their tasks end");
     cluster.stop().await;
     ended
+}
+
+/// A link that logs in, for whoever started the cluster. Only a terminal gets it: a log is read by others.
+fn show_link(config: &Config, out: Output) {
+    if !std::io::stderr().is_terminal() || !config.http.tokens.as_os_str().is_empty() {
+        return;
+    }
+    let token = access::own_file().map(|file| access::own(&file));
+    if let (Some(Ok(token)), Ok(url)) = (token, config.url(config.http.listen)) {
+        out.note(&format!("status page: {url}/#token={token}\n"));
+    }
 }
 
 fn not_started(error: LocalError) -> Failure {
@@ -77,8 +91,8 @@ fn masters(text: &str) -> Vec<String> {
 }
 
 fn overrides(serve: args::Serve) -> Overrides {
-    let args::Serve { listen, url, role, user, executor, serve_executor } = serve;
-    Overrides { listen, url, role, user, executor, serve_executor, ..Overrides::default() }
+    let args::Serve { listen, url, tokens, cert, key, role, user, executor, serve_executor } = serve;
+    Overrides { listen, url, tokens, cert, key, role, user, executor, serve_executor, ..Overrides::default() }
 }
 
 #[cfg(test)]

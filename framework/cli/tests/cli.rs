@@ -130,7 +130,7 @@ fn without_a_scheduler_the_remedy_says_how_to_start_one() {
     let here = Path::new(TESTS);
     let mut text = run(here, &["jobs", "--scheduler", "http://127.0.0.1:1"]);
     text.push_str(&run(here, &["jobs", "--json", "--scheduler", "http://127.0.0.1:1"]));
-    text.push_str(&run(here, &["lag", "flights", "--scheduler", "https://example.org"]));
+    text.push_str(&run(here, &["lag", "flights", "--scheduler", "ftp://example.org"]));
     text.push_str(&run(
         here,
         &["deploy", "../../../jobs/spec/tests/bad/12-unknown-key.toml", "--scheduler", "http://127.0.0.1:1"],

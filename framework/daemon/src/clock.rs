@@ -4,6 +4,11 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use millstream_scheduler::Now;
 
+/// Milliseconds since 1970; a wall clock before that is as good as none, for it is only shown.
+pub(crate) fn wall_ms() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}
+
 /// Counts from its start.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Clock(Instant);
@@ -14,8 +19,6 @@ impl Clock {
     }
 
     pub(crate) fn now(self) -> Now {
-        // A wall clock before 1970 is as good as none: it is only shown.
-        let wall = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        Now { mono_ms: self.0.elapsed().as_millis() as u64, wall_ms: wall.as_millis() as u64 }
+        Now { mono_ms: self.0.elapsed().as_millis() as u64, wall_ms: wall_ms() }
     }
 }

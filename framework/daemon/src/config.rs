@@ -97,6 +97,18 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The same for other hosts; empty to make it from the address.
     pub url: String,
+    /// File of tokens; empty for the user's own token, which is enough on loopback.
+    pub tokens: PathBuf,
+    /// PEM file of the certificate, and those that lead to its authority; empty for none.
+    pub cert: PathBuf,
+    /// PEM file of its private key.
+    pub key: PathBuf,
+    /// TLS ends in front of it: off loopback it then speaks plain HTTP.
+    pub behind_proxy: bool,
+    /// Further names by which it is asked.
+    pub hosts: Vec<String>,
+    /// File of the audit log; empty for one beside the state.
+    pub audit: PathBuf,
 }
 
 /// `[executor]`
@@ -155,6 +167,12 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
     /// `--url`
     pub url: Option<String>,
+    /// `--tokens`
+    pub tokens: Option<PathBuf>,
+    /// `--cert`
+    pub cert: Option<PathBuf>,
+    /// `--key`
+    pub key: Option<PathBuf>,
     /// `--role`
     pub role: Option<String>,
     /// `--user`

@@ -2,9 +2,15 @@
 
 mod deploy;
 mod jobs;
+mod journal;
+mod login;
+mod page;
+mod problem;
 mod role;
 
 pub(crate) use deploy::{Named, refused, refused_here};
+pub(crate) use journal::Journal;
+pub(crate) use login::{Gate, Who};
 pub(crate) use role::{Leading, Role};
 
 use std::{
@@ -18,12 +24,18 @@ use axum::{
     extract::{DefaultBodyLimit, Path, State as Shared},
     http::{StatusCode, header},
     middleware,
-    response::{Html, IntoResponse, Response},
+    response::{IntoResponse, Response},
     routing::{get, post},
+};
+use millstream_http::{
+    Limits,
+    browser::{Hosts, guard},
+    tls::Certificate,
 };
 use millstream_mesos::scheduler::Config as SessionConfig;
 use millstream_scheduler::{Change, Input, Reply, Settings, views};
 use millstream_spec::JobSpec;
+use serde_json::json;
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -41,8 +53,6 @@ use crate::{
 
 /// The driver answers in microseconds; after this time it is stuck on its store.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
-
-const PAGE: &str = include_str!("page.html");
 
 /// What handlers need.
 #[derive(Clone)]
@@ -83,12 +93,6 @@ impl Failure {
     }
 }
 
-impl IntoResponse for Failure {
-    fn into_response(self) -> Response {
-        (self.status, Json(self.body)).into_response()
-    }
-}
-
 type Answer<T> = Result<Json<T>, Failure>;
 
 impl Api {
@@ -100,6 +104,11 @@ impl Api {
         program: Option<Program>,
     ) -> Self {
         Api { roles, url, metrics, session, program, room: Room::default() }
+    }
+
+    /// Path of the executor's program, when it is served.
+    pub(crate) fn program_path(&self) -> Option<String> {
+        self.program.as_ref().map(Program::url_path)
     }
 
     pub(crate) fn session(&self) -> &SessionConfig {
@@ -161,10 +170,17 @@ impl Api {
     }
 }
 
+/// Who may ask, by which name, and how.
+pub(crate) struct Door {
+    pub(crate) gate: Gate,
+    pub(crate) hosts: Hosts,
+    pub(crate) certificate: Option<Certificate>,
+}
+
 /// Serves until `stop`.
-pub(crate) async fn serve(listener: TcpListener, api: Api, stop: CancellationToken) -> std::io::Result<()> {
+pub(crate) async fn serve(listener: TcpListener, api: Api, door: Door, stop: CancellationToken) {
     let of_leader = Router::new()
-        .route("/", get(async || Html(PAGE)))
+        .route(login::PAGE, get(page::page))
         .route("/api/v1/jobs", get(jobs::jobs))
         .route("/api/v1/jobs/{name}", get(jobs::job).put(deploy::put).delete(jobs::delete))
         .route("/api/v1/jobs/{name}/why", get(jobs::why))
@@ -174,13 +190,31 @@ pub(crate) async fn serve(listener: TcpListener, api: Api, stop: CancellationTok
         .route("/api/v1/sd", get(jobs::targets))
         .route_layer(middleware::from_fn_with_state(api.clone(), role::only_leader));
     let router = Router::new()
+        .route(login::LIVE, get(async || Json(json!({ "status": "live" }))))
         .route("/health", get(health))
+        .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
         .route(program::ROUTE, get(executor))
         .merge(of_leader)
+        .fallback(async || {
+            Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path", "see docs/operating.md")
+        })
         .layer(DefaultBodyLimit::max(millstream_spec::MAX_FILE_BYTES))
+        .layer(middleware::from_fn_with_state(door.gate, login::login))
+        .layer(middleware::from_fn(problem::uniform))
+        .layer(middleware::from_fn_with_state(door.hosts, guard))
         .with_state(api);
-    axum::serve(listener, router).with_graceful_shutdown(async move { stop.cancelled().await }).await
+    millstream_http::serve(listener, router, Limits::default(), door.certificate, stop).await;
+}
+
+/// Whether it can do its part now: lead, or send to who leads. Unlike [`health`] it says nothing of masters and jobs.
+async fn ready(Shared(api): Shared<Api>) -> Result<Json<serde_json::Value>, Failure> {
+    match api.role().await {
+        Role::Starting => Err(Failure::stuck()),
+        Role::Standby { leader } => api.other(&leader).map(drop).ok_or_else(Failure::no_leader),
+        Role::Leading(_) => api.read(|_| ()).await,
+    }?;
+    Ok(Json(json!({ "status": "ready" })))
 }
 
 async fn health(Shared(api): Shared<Api>) -> Response {

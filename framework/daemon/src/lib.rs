@@ -7,6 +7,7 @@
 //!   election and records there
 //! * [`config`]: settings; [`api`]: the JSON of the HTTP API; `http`: its routes and the status page; `plan`: what would
 //!   be placed where
+//! * [`access`]: tokens, roles, and whose jobs they are good for
 //! * [`check`]: is a job right, alone and against its live topic and table
 //! * `driver`: one input, one [`millstream_scheduler::step`], one frame: store, then send (`driver/calls`), then tell
 //!   (`audit`); `watchers`: topologies of the jobs
@@ -16,6 +17,7 @@
 //! Invariant: records are durable before any call of their step leaves; while the store fails, nothing is decided; a
 //! scheduler that does not lead any more cannot write.
 
+pub mod access;
 pub mod api;
 mod audit;
 mod change;

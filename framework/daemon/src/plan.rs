@@ -8,7 +8,7 @@ pub(crate) use room::{Room, lacks_now};
 use std::{collections::BTreeMap, fmt::Write as _};
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Query, State as Shared},
     http::StatusCode,
 };
@@ -25,16 +25,18 @@ use crate::{
     chain,
     change::{self, Standing},
     check,
-    http::{Api, Failure, Named, refused, refused_here},
+    http::{Api, Failure, Named, Who, refused, refused_here},
 };
 
 pub(crate) async fn post(
     Shared(api): Shared<Api>,
     Query(named): Query<Named>,
+    Extension(who): Extension<Who>,
     toml: String,
 ) -> Result<Json<PlanView>, Failure> {
     let shown = named.or("job.toml");
     let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
+    who.check(&checked.file.spec.name.0)?;
     check::live(&checked).await.map_err(|found| refused(&found))?;
     let unreadable = |error: &dyn std::error::Error| {
         Failure::new(StatusCode::BAD_GATEWAY, chain(error), "try again when it answers")

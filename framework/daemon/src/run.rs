@@ -3,16 +3,27 @@
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
+use millstream_http::{
+    browser::Hosts,
+    raise_open_files,
+    tls::{Certificate, CertificateError},
+};
 use millstream_mesos::scheduler::{Config as SessionConfig, Credentials, DisconnectReason};
 use millstream_scheduler::RestoreError;
 use millstream_topology::{SettingError, settings};
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     Config, ConfigError,
+    access::{self, TokenError, Tokens},
+    chain,
     election::{Alone, Election},
-    http::{self, Api, Role},
+    http::{self, Api, Door, Gate, Journal, Role},
     metrics::Metrics,
     program::Program,
     store::{Redb, StateStore, StoreError},
@@ -53,9 +64,27 @@ pub enum RunError {
         #[source]
         source: std::io::Error,
     },
-    /// The API has broken down.
+    /// The API cannot say where it listens.
     #[error("the HTTP API has broken down")]
     Http(#[source] std::io::Error),
+    /// Nobody could log in.
+    #[error("the tokens cannot be used")]
+    Tokens(#[from] TokenError),
+    /// Nobody's home, so there is no place for a token.
+    #[error("there is no place for a token: set HOME or MILLSTREAM_TOKEN_FILE, or name a file of tokens with --tokens")]
+    NoTokenPlace,
+    /// TLS cannot be spoken.
+    #[error("the certificate cannot be used")]
+    Certificate(#[from] CertificateError),
+    /// What is done could not be written down.
+    #[error("the audit log {} cannot be written", path.display())]
+    Audit {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: std::io::Error,
+    },
     /// The master has ended the subscription for good, for example because another scheduler took over.
     #[error(
         "the scheduler's session at the Mesos master is over; only one scheduler may use a state folder's framework"
@@ -69,6 +98,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let address = config.http.listen;
     // What is wrong with the settings is said before anything is opened.
     config.check_at(address)?;
+    raise_open_files();
     let Some(zookeeper) = config.state.zookeeper.clone() else {
         let store = Redb::open(&config.state.dir)?;
         return serve(config, Arc::new(store), listen(address).await?, shutdown).await;
@@ -131,15 +161,62 @@ async fn life(
     let (roles, role) = watch::channel(Role::Starting);
     let api = Api::new(role, config.url(address).ok(), metrics.clone(), session.clone(), program);
     let stop = CancellationToken::new();
-    let server = http::serve(listener, api, stop.clone());
+    let door = door(&config, address, api.program_path()).await?;
+    let reload = reload(door.gate.clone(), door.certificate.clone());
+    let server = http::serve(listener, api, door, stop.clone());
     let terms = Terms { settings, session, metrics, roles, election };
     let ended = tokio::select! {
         ended = terms.run(shutdown) => ended,
-        ended = server => ended.map_err(RunError::Http),
+        () = server => Ok(()),
+        () = reload => Ok(()),
     };
     stop.cancel();
     tracing::info!("scheduler ends");
     ended
+}
+
+/// Who may ask, by which name, and how.
+async fn door(config: &Config, address: SocketAddr, program: Option<String>) -> Result<Door, RunError> {
+    let http = config.http.clone();
+    let journal = config.audit_file();
+    let names = config.url(address).ok().and_then(|url| Some(url.parse::<axum::http::Uri>().ok()?.host()?.to_owned()));
+    let opened = tokio::task::spawn_blocking(move || {
+        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
+        let (tokens, file) = match is_set(&http.tokens) {
+            true => (Tokens::read(&http.tokens)?, Some(http.tokens)),
+            false => {
+                let place = access::own_file().ok_or(RunError::NoTokenPlace)?;
+                (Tokens::of_admin(&access::own(&place)?), None)
+            }
+        };
+        let certificate = is_set(&http.cert).then(|| Certificate::read(&http.cert, &http.key)).transpose()?;
+        let journal = match journal {
+            Some(path) => Journal::open(&path).map_err(|source| RunError::Audit { path, source })?,
+            None => Journal::log(),
+        };
+        let hosts = Hosts::new(http.hosts.into_iter().chain(names));
+        Ok(Door { gate: Gate::new(tokens, file, journal, program), hosts, certificate })
+    });
+    opened.await.expect("reading files does not panic")
+}
+
+/// Reads tokens and certificate again at each SIGHUP; what cannot be used changes nothing.
+async fn reload(gate: Gate, certificate: Option<Certificate>) {
+    let Ok(mut hangups) = signal(SignalKind::hangup()) else { return std::future::pending().await };
+    while hangups.recv().await.is_some() {
+        let (gate, certificate) = (gate.clone(), certificate.clone());
+        let renewed = tokio::task::spawn_blocking(move || -> Result<(), RunError> {
+            gate.renew()?;
+            certificate.map_or(Ok(()), |certificate| certificate.renew()).map_err(RunError::from)
+        });
+        match renewed.await {
+            Ok(Ok(())) => tracing::info!("tokens and certificate read again"),
+            Ok(Err(error)) => {
+                tracing::error!(error = chain(&error), "nothing is changed: see the file and send SIGHUP again")
+            }
+            Err(_) => return,
+        }
+    }
 }
 
 /// The executor's program, if agents fetch it from here.

@@ -3,6 +3,8 @@
 
 #[path = "against_local/elected.rs"]
 mod elected;
+#[path = "against_local/strangers.rs"]
+mod strangers;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -11,13 +13,14 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::Request;
 use hyper_util::{client::legacy::Client, rt::TokioExecutor};
 use millstream_daemon::{
-    Config, Overrides, RunError,
+    Config, Overrides, RunError, access,
     store::{Memory, StateStore},
 };
 use millstream_local::{Local, LocalOptions};
 use millstream_placement::{JobTopology, Replicas};
 use millstream_scheduler::{Input, Now, State, step};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::oneshot, task::JoinHandle};
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -26,6 +29,7 @@ struct Scheduler {
     url: String,
     stop: oneshot::Sender<()>,
     running: JoinHandle<Result<(), RunError>>,
+    settings: TempDir,
 }
 
 impl Scheduler {
@@ -36,17 +40,17 @@ impl Scheduler {
 
     async fn start_with(master: &str, overrides: Overrides, store: Arc<dyn StateStore>) -> Scheduler {
         let overrides = Overrides { masters: vec![master.to_owned()], user: Some("root".into()), ..overrides };
-        let config = Config::load(None, overrides).unwrap();
+        let (config, settings) = config(overrides);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
         let running = tokio::spawn(millstream_daemon::serve(config, store, listener, async { drop(stopped.await) }));
-        Scheduler { url, stop, running }
+        Scheduler { url, stop, running, settings }
     }
 
     async fn ask(&self, method: &str, path: &str, body: &str) -> (u16, String) {
         let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-        let request = Request::builder().method(method).uri(format!("{}{path}", self.url));
+        let request = asked(method, &format!("{}{path}", self.url));
         let response = client.request(request.body(Full::from(body.to_owned())).unwrap()).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();
@@ -76,6 +80,29 @@ impl Scheduler {
         self.stop.send(()).unwrap();
         self.running.await.unwrap().unwrap();
     }
+}
+
+/// Good for everything.
+const TOKEN: &str = "mst_the-token-of-these-tests-and-of-nobody-else";
+
+/// Settings with one known token, and nothing written where the tests run.
+fn config(overrides: Overrides) -> (Config, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut config = Config::load(None, overrides).unwrap();
+    config.http.tokens = folder.path().join("tokens.toml");
+    config.http.audit = folder.path().join("audit.jsonl");
+    add_token(&config.http.tokens, "tests", TOKEN, access::Role::Admin, "*");
+    (config, folder)
+}
+
+fn add_token(file: &Path, name: &str, token: &str, role: access::Role, jobs: &str) {
+    let (sha256, jobs) = (access::hash(token), vec![access::JobPattern::new(jobs)]);
+    access::add(file, &access::Token { name: name.into(), sha256, role, jobs }).unwrap();
+}
+
+fn asked(method: &str, url: &str) -> hyper::http::request::Builder {
+    let request = Request::builder().method(method).uri(url).header("Authorization", format!("Bearer {TOKEN}"));
+    request.header("Content-Type", "application/toml")
 }
 
 async fn cluster(folder: &Path) -> Local {

@@ -11,7 +11,7 @@ use clap::Parser;
 use millstream_bench::meter;
 use millstream_testbed::{
     Cassandra, CassandraOptions, Kafka, KafkaOptions, Mesos, MesosOptions, Millstream, SchedulerOptions, eventually,
-    http, start_both,
+    start_both,
 };
 use serde_json::Value;
 
@@ -176,7 +176,7 @@ async fn calls(stack: &Stack) -> Result<BTreeMap<String, u64>> {
 
 /// Tasks that were launched, and ends of tasks by cause: on a busy machine more are launched than are wanted.
 async fn lives(stack: &Stack) -> Result<BTreeMap<String, u64>> {
-    let text = http::text(&format!("{}/metrics", stack.millstream.api().url())).await?;
+    let text = stack.millstream.api().text("/metrics").await?;
     let lives = text.lines().filter_map(|line| {
         let (name, value) = line.strip_prefix("millstream_scheduler_")?.rsplit_once(' ')?;
         let what = match name.split_once('{')? {

@@ -1,6 +1,9 @@
 //! A small client of the scheduler's HTTP API: JSON as it comes, the way a stranger's script sees it.
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use anyhow::{Context, Result, bail};
 use hyper::Method;
@@ -12,12 +15,19 @@ use crate::{http, process::eventually};
 #[derive(Debug, Clone)]
 pub struct Api {
     url: String,
+    /// File of the token.
+    token: PathBuf,
 }
 
 impl Api {
-    /// At `http://host:port`.
-    pub fn new(url: String) -> Self {
-        Api { url }
+    /// At `http://host:port`, with the token in this file, which may be there only once the scheduler runs.
+    pub fn new(url: String, token: PathBuf) -> Self {
+        Api { url, token }
+    }
+
+    /// File of the token.
+    pub fn token_file(&self) -> &Path {
+        &self.token
     }
 
     /// `http://host:port`
@@ -27,7 +37,18 @@ impl Api {
 
     /// GET of a path, as JSON.
     pub async fn get(&self, path: &str) -> Result<Value> {
-        http::get(&format!("{}{path}", self.url)).await
+        let text = self.text(path).await?;
+        serde_json::from_str(&text).with_context(|| format!("{path} does not answer in JSON: {text}"))
+    }
+
+    /// GET of a path, as it comes.
+    pub async fn text(&self, path: &str) -> Result<String> {
+        self.send(Method::GET, path).await
+    }
+
+    async fn send(&self, method: Method, path: &str) -> Result<String> {
+        let token = std::fs::read_to_string(&self.token).with_context(|| self.token.display().to_string())?;
+        http::send_as(token.trim(), method, &format!("{}{path}", self.url), "").await
     }
 
     /// One job at a glance.
@@ -47,7 +68,7 @@ impl Api {
 
     /// Drains the job; returns at once.
     pub async fn stop(&self, job: &str) -> Result<()> {
-        http::send(Method::POST, &format!("{}/api/v1/jobs/{job}/stop", self.url), "").await.map(drop)
+        self.send(Method::POST, &format!("/api/v1/jobs/{job}/stop")).await.map(drop)
     }
 
     /// Waits until all tasks of the job run.

@@ -29,6 +29,13 @@ pub async fn send(method: Method, url: &str, body: &str) -> Result<String> {
     answer(request).await
 }
 
+/// The same with a token, and the body as JSON.
+pub async fn send_as(token: &str, method: Method, url: &str, body: &str) -> Result<String> {
+    let request = Request::builder().method(&method).uri(url);
+    let request = request.header("Authorization", format!("Bearer {token}")).header("Content-Type", "application/json");
+    answer(request.body(Full::new(Bytes::from(body.to_owned())))?).await
+}
+
 /// POST of a JSON document, as [`send`].
 pub async fn post_json(url: &str, body: &Value) -> Result<String> {
     let request = Request::post(url).header("Content-Type", "application/json").header("Accept", "application/json");

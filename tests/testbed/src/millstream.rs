@@ -1,6 +1,9 @@
 //! Millstream itself, as a user starts it: the scheduler against a Mesos, or `millstream local` with agents of its own.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -64,6 +67,22 @@ pub struct Millstream {
     /// Where its executors' sandboxes are.
     sandboxes: PathBuf,
     dir: ClusterDir,
+}
+
+/// All schedulers of the testbed know it: several may stand in for one another.
+const TOKEN: &str = "mst_the-token-of-all-schedulers-of-the-testbed";
+
+fn token_in(dir: &ClusterDir) -> Result<PathBuf> {
+    let file = dir.path().join("token");
+    OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&file)?.write_all(TOKEN.as_bytes())?;
+    Ok(file)
+}
+
+fn own_token() -> PathBuf {
+    let set = |name| std::env::var_os(name).filter(|value| !value.is_empty()).map(PathBuf::from);
+    let settings = || set("XDG_CONFIG_HOME").or_else(|| set("HOME").map(|home| home.join(".config")));
+    let file = set("MILLSTREAM_TOKEN_FILE").or_else(|| settings().map(|settings| settings.join("millstream/token")));
+    file.unwrap_or_else(|| PathBuf::from("millstream-token"))
 }
 
 /// Where a scheduler and what belongs to it are.
@@ -134,7 +153,13 @@ impl Millstream {
         for (variable, value) in env {
             process = process.env(&variable, value);
         }
-        let api = Api::new(format!("http://127.0.0.1:{}", place.listen));
+        let token = match place.listen {
+            // Where people ask as well, it is their own.
+            7070 => own_token(),
+            _ => token_in(&dir)?,
+        };
+        process = process.env("MILLSTREAM_TOKEN_FILE", token.display().to_string());
+        let api = Api::new(format!("http://127.0.0.1:{}", place.listen), token);
         Ok(Millstream { process, api, master: place.master, sandboxes: place.sandboxes, dir })
     }
 
@@ -185,6 +210,7 @@ impl Millstream {
     pub async fn cli(&self, args: &[&str]) -> Result<String> {
         let mut command = Command::new(program("millstream")?);
         command.args(args).env("MILLSTREAM_SCHEDULER", self.api.url());
+        command.env("MILLSTREAM_TOKEN_FILE", self.api.token_file());
         tokio::task::spawn_blocking(move || tools::run(&mut command)).await?
     }
 

@@ -12,12 +12,16 @@ use millstream_daemon::api::{
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::{args, client::Client, failure::Failure, job_file, output::Output};
+use crate::{args, client::Client, failure::Failure, job_file, login::Login, output::Output};
+
+fn client(remote: &args::Remote) -> Result<Client, Failure> {
+    Client::new(&remote.scheduler, Login::new(remote.scheduler_ca.clone())?)
+}
 
 pub(crate) async fn plan(args: &args::File, out: Output) -> Result<(), Failure> {
     let (_, text) = checked(&args.file)?;
     let path = format!("/api/v1/plan?{}", named(&args.file));
-    let answer = Client::new(&args.remote.scheduler)?.post(&path, text).await?;
+    let answer = client(&args.remote)?.post(&path, text).await?;
     print(out, answer, |plan: PlanView| would_change(plan.change.as_ref()) + plan.text.trim_end() + "\n")
 }
 
@@ -26,7 +30,7 @@ pub(crate) async fn deploy(args: &args::Deploy, out: Output) -> Result<(), Failu
     let (job, text) = checked(file)?;
     let force = if *force { "&force=true" } else { "" };
     let path = format!("/api/v1/jobs/{job}?{}{force}", named(file));
-    let answer = Client::new(&remote.scheduler)?.put(&path, text).await?;
+    let answer = client(remote)?.put(&path, text).await?;
     print(out, answer, |deployed: Deployed| {
         let what = match deployed.outcome {
             DeployOutcome::Started => "starts",
@@ -45,13 +49,13 @@ pub(crate) async fn deploy(args: &args::Deploy, out: Output) -> Result<(), Failu
 }
 
 pub(crate) async fn jobs(args: &args::Remote, out: Output) -> Result<(), Failure> {
-    let answer = Client::new(&args.scheduler)?.get("/api/v1/jobs").await?;
+    let answer = client(args)?.get("/api/v1/jobs").await?;
     print(out, answer, |jobs: Jobs| jobs::text(&jobs))
 }
 
 /// The file as text that can be deployed again, and nothing else.
 pub(crate) async fn show(args: &args::Show, out: Output) -> Result<(), Failure> {
-    let answer = Client::new(&args.job.remote.scheduler)?.get(&format!("/api/v1/jobs/{}", args.job.job)).await?;
+    let answer = client(&args.job.remote)?.get(&format!("/api/v1/jobs/{}", args.job.job)).await?;
     if out.json {
         out.value(&answer);
         return Ok(());
@@ -66,18 +70,18 @@ pub(crate) async fn show(args: &args::Show, out: Output) -> Result<(), Failure> 
 }
 
 pub(crate) async fn why(args: &args::Job, out: Output) -> Result<(), Failure> {
-    let answer = Client::new(&args.remote.scheduler)?.get(&format!("/api/v1/jobs/{}/why", args.job)).await?;
+    let answer = client(&args.remote)?.get(&format!("/api/v1/jobs/{}/why", args.job)).await?;
     print(out, answer, |why: WhyView| why::text(&why))
 }
 
 pub(crate) async fn lag(args: &args::Job, out: Output) -> Result<(), Failure> {
-    let answer = Client::new(&args.remote.scheduler)?.get(&format!("/api/v1/jobs/{}/lag", args.job)).await?;
+    let answer = client(&args.remote)?.get(&format!("/api/v1/jobs/{}/lag", args.job)).await?;
     print(out, answer, |lag: LagView| lag::text(&lag))
 }
 
 pub(crate) async fn stop(args: &args::Job, out: Output) -> Result<(), Failure> {
     let path = format!("/api/v1/jobs/{}/stop", args.job);
-    let answer = Client::new(&args.remote.scheduler)?.post(&path, String::new()).await?;
+    let answer = client(&args.remote)?.post(&path, String::new()).await?;
     print(out, answer, |stopped: Stopped| match stopped.changed {
         true => format!("{0}: drains: flushes, commits, leaves\nsee `millstream why {0}`\n", stopped.job),
         false => format!("{}: is stopped, or on its way, already\n", stopped.job),
@@ -85,7 +89,7 @@ pub(crate) async fn stop(args: &args::Job, out: Output) -> Result<(), Failure> {
 }
 
 pub(crate) async fn delete(args: &args::Job, out: Output) -> Result<(), Failure> {
-    Client::new(&args.remote.scheduler)?.delete(&format!("/api/v1/jobs/{}", args.job)).await?;
+    client(&args.remote)?.delete(&format!("/api/v1/jobs/{}", args.job)).await?;
     if out.json {
         out.value(&serde_json::json!({ "job": args.job, "deleted": true }));
     } else {

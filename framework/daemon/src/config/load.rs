@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::Path};
 
-use super::{Config, ConfigError, DEFAULTS, Overrides};
+use super::{Config, ConfigError, DEFAULTS, Http, Overrides};
 use crate::zookeeper::address;
 
 /// Shorter ones end at every pause of a virtual machine, longer ones leave tasks without a scheduler.
@@ -50,6 +50,9 @@ impl Config {
             None => {}
         }
         self.http.listen = overrides.listen.unwrap_or(self.http.listen);
+        self.http.tokens = overrides.tokens.unwrap_or_else(|| std::mem::take(&mut self.http.tokens));
+        self.http.cert = overrides.cert.unwrap_or_else(|| std::mem::take(&mut self.http.cert));
+        self.http.key = overrides.key.unwrap_or_else(|| std::mem::take(&mut self.http.key));
         self.http.url = overrides.url.unwrap_or_else(|| std::mem::take(&mut self.http.url));
         self.mesos.role = overrides.role.unwrap_or_else(|| std::mem::take(&mut self.mesos.role));
         self.mesos.user = overrides.user.unwrap_or_else(|| std::mem::take(&mut self.mesos.user));
@@ -95,10 +98,36 @@ impl Config {
 
     /// What else must be right for a scheduler whose API listens at `address`.
     pub fn check_at(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        self.check_door(address)?;
         if self.executor.serve || self.state.zookeeper.is_some() {
             self.url(address)?;
         }
         self.executor_path().map(drop)
+    }
+
+    /// Off loopback strangers ask: nothing is told to who has no token, and no token goes over a wire that others read.
+    fn check_door(&self, address: SocketAddr) -> Result<(), ConfigError> {
+        let Http { tokens, cert, key, behind_proxy, .. } = &self.http;
+        let refuse = |key, problem: String| Err(ConfigError::Value { key, problem });
+        let is_set = |path: &Path| !path.as_os_str().is_empty();
+        if is_set(cert) != is_set(key) {
+            return refuse(
+                "http.cert",
+                "certificate and key go together: say `cert` and `key`, or --cert and --key".into(),
+            );
+        }
+        if address.ip().is_loopback() {
+            return Ok(());
+        }
+        if !is_set(tokens) {
+            let how = "others can ask there, so it needs a file of tokens: `millstream token NAME --role admin --file FILE` makes one, then say --tokens FILE, or `tokens` in [http]";
+            return refuse("http.listen", format!("{address} is not loopback; {how}"));
+        }
+        if !is_set(cert) && !behind_proxy {
+            let how = "others can read along, so it needs TLS: say --cert FILE and --key FILE (PEM), or `behind_proxy = true` in [http] when TLS ends at a proxy in front";
+            return refuse("http.listen", format!("{address} is not loopback; {how}"));
+        }
+        Ok(())
     }
 }
 

@@ -51,6 +51,12 @@ impl Config {
         })
     }
 
+    /// File of the audit log; none for the process's log.
+    pub fn audit_file(&self) -> Option<PathBuf> {
+        let beside = || self.state.zookeeper.is_none().then(|| self.state.dir.join("audit.jsonl"));
+        Some(self.http.audit.clone()).filter(|path| !path.as_os_str().is_empty()).or_else(beside)
+    }
+
     /// URL of the API for other hosts, without a slash at its end.
     pub fn url(&self, address: SocketAddr) -> Result<String, ConfigError> {
         match self.http.url.trim_end_matches('/') {
@@ -60,7 +66,8 @@ impl Config {
                                elsewhere; say `url` or --url";
                 Err(ConfigError::Value { key: "http.url", problem: problem.into() })
             }
-            "" => Ok(format!("http://{address}")),
+            "" if self.http.cert.as_os_str().is_empty() => Ok(format!("http://{address}")),
+            "" => Ok(format!("https://{address}")),
             url => Ok(url.to_owned()),
         }
     }

@@ -3,17 +3,18 @@
 use std::collections::BTreeMap;
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, State as Shared},
     http::StatusCode,
 };
 use millstream_scheduler::{Input, Reply, views};
 
-use super::{Answer, Api, Failure};
+use super::{Answer, Api, Failure, Who};
 use crate::api::{JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView};
 
-pub(super) async fn jobs(Shared(api): Shared<Api>) -> Answer<Jobs> {
-    let jobs = api.read(|seen| views::jobs(seen.state)).await?;
+pub(super) async fn jobs(Shared(api): Shared<Api>, Extension(who): Extension<Who>) -> Answer<Jobs> {
+    let mut jobs = api.read(|seen| views::jobs(seen.state)).await?;
+    jobs.retain(|job| who.0.may_see(&job.name));
     Ok(Json(Jobs { jobs, note: api.without_master().await }))
 }
 

@@ -97,19 +97,19 @@ async fn compete(master: &str, executor: &Path, seat: &Arc<Seat>) -> Scheduler {
         serve_executor: true,
         ..Overrides::default()
     };
-    let config = Config::load(None, overrides).unwrap();
+    let (config, settings) = config(overrides);
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     let election = Arc::new(Competitor { url: url.clone(), seat: seat.clone() });
     let (stop, stopped) = oneshot::channel();
     let ended = millstream_daemon::serve_elected(config, election, listener, async { drop(stopped.await) });
-    Scheduler { url, stop, running: tokio::spawn(ended) }
+    Scheduler { url, stop, running: tokio::spawn(ended), settings }
 }
 
 /// Where a scheduler leads with a request.
 async fn location(scheduler: &Scheduler, method: &str, path: &str) -> Option<String> {
     let client = Client::builder(TokioExecutor::new()).build_http::<Full<Bytes>>();
-    let request = Request::builder().method(method).uri(format!("{}{path}", scheduler.url));
+    let request = asked(method, &format!("{}{path}", scheduler.url));
     let response = client.request(request.body(Full::default()).unwrap()).await.unwrap();
     let location = response.headers().get("location").map(|to| to.to_str().unwrap().to_owned());
     assert_eq!(response.status() == 307, location.is_some(), "{method} {path}: {}", response.status());

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Servers, Shape, beside, figure, observer::MILLSTREAM};
-use millstream_testbed::{MesosOptions, http};
+use millstream_testbed::MesosOptions;
 use serde_json::Value;
 
 use crate::run::{Run, framework_id};
@@ -29,7 +29,7 @@ fn a_job_that_may_runs_on_revocable_resources_and_outlives_their_revocation() ->
         ensure!(revocable_tasks(servers).await? == 3);
         let why = servers.millstream.api().why(&run.job).await?;
         ensure!(why["backoff"].is_null(), "a revocation counts as a failure: {why}");
-        let metrics = http::text(&format!("{}/metrics", servers.millstream.api().url())).await?;
+        let metrics = servers.millstream.api().text("/metrics").await?;
         let preempted = |line: &str| line.contains("task_ends_total") && line.contains("cause=\"preempted\"");
         ensure!(metrics.lines().any(preempted), "Mesos did not say that the task was preempted:\n{metrics}");
         run.exact(servers).await.map(drop)

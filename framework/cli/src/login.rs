@@ -1,0 +1,119 @@
+//! The token that is sent to a scheduler, and whose certificate is believed.
+
+use std::{
+    fs,
+    net::IpAddr,
+    path::{Path, PathBuf},
+};
+
+use hyper::Uri;
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use millstream_daemon::access;
+use tokio_rustls::rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::{CertificateDer, pem::PemObject as _},
+};
+
+use crate::failure::Failure;
+
+/// How a person is known to schedulers, and schedulers to the person.
+#[derive(Debug, Default)]
+pub(crate) struct Login {
+    /// Said for this command: it is sent wherever the command asks.
+    said: Option<String>,
+    /// The user's own, for schedulers on this machine.
+    own: Option<String>,
+    ca: Option<PathBuf>,
+}
+
+impl Login {
+    /// As MILLSTREAM_TOKEN says, else the file that MILLSTREAM_TOKEN_FILE names, else the user's own, if there is one.
+    pub(crate) fn new(ca: Option<PathBuf>) -> Result<Login, Failure> {
+        if let Some(token) = std::env::var("MILLSTREAM_TOKEN").ok().filter(|token| !token.is_empty()) {
+            return Ok(Login { said: Some(token), own: None, ca });
+        }
+        let is_named = std::env::var_os("MILLSTREAM_TOKEN_FILE").is_some_and(|name| !name.is_empty());
+        let file = access::own_file().filter(|file| is_named || file.exists());
+        let own = file.map(|file| access::read_own(&file)).transpose().map_err(|error| Failure::of(&error))?;
+        Ok(Login { said: own.clone().filter(|_| is_named), own, ca })
+    }
+
+    /// The token for a URL. The user's own is for this machine: nobody else is told it.
+    pub(crate) fn token_for(&self, url: &str) -> Option<&str> {
+        let is_here = url.parse::<Uri>().is_ok_and(|uri| uri.host().is_some_and(is_loopback));
+        self.said.as_deref().or_else(|| self.own.as_deref().filter(|_| is_here))
+    }
+
+    /// Speaks TLS with those whose certificate the authorities in the file have signed; without one, the system's.
+    pub(crate) fn https(&self, connector: HttpConnector) -> Result<HttpsConnector<HttpConnector>, Failure> {
+        let builder = ClientConfig::builder_with_provider(ring::default_provider().into())
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Failure::of(&error))?;
+        let config = match &self.ca {
+            Some(ca) => builder.with_root_certificates(authorities(ca)?),
+            None => match builder.with_native_roots() {
+                Ok(builder) => builder,
+                // Plain HTTP needs none; whoever asks by https is told that nobody is believed.
+                Err(_) => return Ok(without_authorities(connector)),
+            },
+        };
+        let config = config.with_no_client_auth();
+        Ok(HttpsConnectorBuilder::new()
+            .with_tls_config(config)
+            .https_or_http()
+            .enable_http1()
+            .wrap_connector(connector))
+    }
+}
+
+fn without_authorities(connector: HttpConnector) -> HttpsConnector<HttpConnector> {
+    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
+        .with_safe_default_protocol_versions()
+        .expect("ring speaks the default versions")
+        .with_root_certificates(RootCertStore::empty())
+        .with_no_client_auth();
+    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector)
+}
+
+fn authorities(ca: &Path) -> Result<RootCertStore, Failure> {
+    let remedy = "name the PEM file of the authority that signed the scheduler's certificate";
+    let refused = |why: &str| Failure::new(format!("{} {why}", ca.display()), remedy);
+    let pem = fs::read(ca).map_err(|error| refused(&format!("cannot be read: {error}")))?;
+    let mut roots = RootCertStore::empty();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let added =
+            certificate.map_err(|error| error.to_string()).and_then(|one| roots.add(one).map_err(|e| e.to_string()));
+        added.map_err(|error| refused(&format!("holds a certificate that cannot be used: {error}")))?;
+    }
+    if roots.is_empty() { Err(refused("holds no certificate in PEM")) } else { Ok(roots) }
+}
+
+fn is_loopback(host: &str) -> bool {
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_own_token_stays_on_this_machine_and_a_said_one_goes_where_it_is_said() {
+        let own = Login { own: Some("own".into()), ..Login::default() };
+        for here in ["http://127.0.0.1:7070/x", "http://localhost:1", "http://[::1]:7070", "https://127.0.1.3:7070"] {
+            assert_eq!(own.token_for(here), Some("own"), "{here}");
+        }
+        for there in [
+            "http://127.0.0.1.evil.example/",
+            "https://s.example:7070",
+            "http://10.0.0.1",
+            "http://localhost@evil.example/",
+        ] {
+            assert_eq!(own.token_for(there), None, "{there}");
+        }
+        let said = Login { said: Some("said".into()), ..Login::default() };
+        assert_eq!(said.token_for("https://s.example:7070"), Some("said"));
+    }
+}

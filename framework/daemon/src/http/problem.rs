@@ -1,0 +1,67 @@
+//! Every answer that is no success has one form: `application/problem+json` (RFC 9457), with our own members besides.
+
+use axum::{
+    body::to_bytes,
+    extract::Request,
+    http::{HeaderValue, StatusCode, header},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+use serde::Serialize;
+
+use super::Failure;
+use crate::api::ErrorBody;
+
+const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+
+/// Longest text of a library's own answer.
+const TEXT_BYTES_MAX: usize = 4 << 10;
+
+#[derive(Serialize)]
+struct Problem<'a> {
+    #[serde(rename = "type")]
+    kind: &'static str,
+    title: &'static str,
+    status: u16,
+    detail: &'a str,
+    #[serde(flatten)]
+    body: &'a ErrorBody,
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        let Failure { status, body } = self;
+        let title = status.canonical_reason().unwrap_or("error");
+        let problem = Problem { kind: "about:blank", title, status: status.as_u16(), detail: &body.error, body: &body };
+        let text = serde_json::to_string(&problem).unwrap_or_default();
+        (status, [(header::CONTENT_TYPE, PROBLEM)], text).into_response()
+    }
+}
+
+/// Gives answers of libraries (a body that is too large, a query that cannot be read) the same form.
+pub(super) async fn uniform(request: Request, next: Next) -> Response {
+    let response = next.run(request).await;
+    let status = response.status();
+    let is_problem = response.headers().get(header::CONTENT_TYPE) == Some(&PROBLEM);
+    if is_problem || !(status.is_client_error() || status.is_server_error()) {
+        return response;
+    }
+    let (head, body) = response.into_parts();
+    // What health says with 503 is an answer of its own.
+    if head.headers.get(header::CONTENT_TYPE).is_some_and(|kind| kind == "application/json") {
+        return Response::from_parts(head, body);
+    }
+    let text = to_bytes(body, TEXT_BYTES_MAX).await.unwrap_or_default();
+    let text = String::from_utf8_lossy(&text).trim().to_owned();
+    let error = if text.is_empty() { status.canonical_reason().unwrap_or("error").to_owned() } else { text };
+    let remedy = match status {
+        StatusCode::PAYLOAD_TOO_LARGE => "a job file has at most 1 MiB",
+        StatusCode::METHOD_NOT_ALLOWED => "see docs/operating.md for what can be asked",
+        _ => "mend the request",
+    };
+    let mut uniform = Failure::new(status, error, remedy).into_response();
+    if let Some(allowed) = head.headers.get(header::ALLOW) {
+        uniform.headers_mut().insert(header::ALLOW, allowed.clone());
+    }
+    uniform
+}
