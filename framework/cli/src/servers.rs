@@ -2,7 +2,7 @@
 
 use std::{io::IsTerminal as _, path::PathBuf};
 
-use millstream_daemon::{Config, Overrides, access, config::is_meant_for_zookeeper};
+use millstream_daemon::{Config, Overrides, access, config::is_meant_for_zookeeper, reach::Reach};
 use millstream_local::{Local, LocalError, LocalOptions};
 
 use crate::{args, failure::Failure, output::Output, process};
@@ -53,6 +53,7 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         let overrides = Overrides { masters: vec![cluster.master.clone()], state, ..overrides(args.serve) };
         match Config::load(None, overrides) {
             Ok(config) => {
+                let config = Config { jobs: Reach::of_oneself(), ..config };
                 show_link(&config, out);
                 millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e))
             }

@@ -11,6 +11,7 @@ use millstream_placement::Distances;
 use millstream_spec::Setting;
 use serde::Deserialize;
 
+use crate::reach::Reach;
 pub use load::is_meant_for_zookeeper;
 use read::{duration, secret, size, zookeeper};
 
@@ -32,6 +33,8 @@ pub struct Config {
     pub http: Http,
     /// The program Mesos starts.
     pub executor: Executor,
+    /// What jobs may reach.
+    pub jobs: Reach,
     /// Manners.
     pub offers: Offers,
     /// Cost of a byte by tier.

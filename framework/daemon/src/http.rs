@@ -45,10 +45,12 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     api::{ErrorBody, Health, HealthStatus},
     change::{self, Standing},
+    check::Checked,
     driver::{Ask, Seen, Vitals},
     metrics::Metrics,
     plan::{self, Room},
     program::{self, Program},
+    reach::Reach,
 };
 
 /// The driver answers in microseconds; after this time it is stuck on its store.
@@ -63,6 +65,7 @@ pub(crate) struct Api {
     metrics: Arc<Metrics>,
     session: SessionConfig,
     program: Option<Program>,
+    reach: Arc<Reach>,
     room: Room,
 }
 
@@ -102,8 +105,15 @@ impl Api {
         metrics: Arc<Metrics>,
         session: SessionConfig,
         program: Option<Program>,
+        reach: Reach,
     ) -> Self {
-        Api { roles, url, metrics, session, program, room: Room::default() }
+        Api { roles, url, metrics, session, program, reach: Arc::new(reach), room: Room::default() }
+    }
+
+    /// Refuses a job that names what it may not.
+    pub(crate) async fn within_reach(&self, checked: &Checked) -> Result<(), Failure> {
+        let found = self.reach.refused(&checked.file).await;
+        if found.is_empty() { Ok(()) } else { Err(refused(&checked.file.diagnostics(found))) }
     }
 
     /// Path of the executor's program, when it is served.

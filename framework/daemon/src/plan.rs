@@ -37,6 +37,7 @@ pub(crate) async fn post(
     let shown = named.or("job.toml");
     let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
     who.check(&checked.file.spec.name.0)?;
+    api.within_reach(&checked).await?;
     check::live(&checked).await.map_err(|found| refused(&found))?;
     let unreadable = |error: &dyn std::error::Error| {
         Failure::new(StatusCode::BAD_GATEWAY, chain(error), "try again when it answers")

@@ -159,7 +159,8 @@ async fn life(
 
     let metrics = Arc::new(Metrics::new());
     let (roles, role) = watch::channel(Role::Starting);
-    let api = Api::new(role, config.url(address).ok(), metrics.clone(), session.clone(), program);
+    let reach = config.jobs.clone();
+    let api = Api::new(role, config.url(address).ok(), metrics.clone(), session.clone(), program, reach);
     let stop = CancellationToken::new();
     let door = door(&config, address, api.program_path()).await?;
     let reload = reload(door.gate.clone(), door.certificate.clone());

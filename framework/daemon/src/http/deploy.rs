@@ -61,6 +61,7 @@ pub(super) async fn put(
         let error = format!("the file describes the job {}, not {name}", spec.name);
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error, "deploy it under its own name"));
     }
+    api.within_reach(&checked).await?;
     check::live(&checked).await.map_err(|found| refused(&found))?;
     let lacks = plan::lacks_now(api.session(), &spec, &api.settings().await?).await;
     let begun = begun(&spec).await.map_err(|error| {

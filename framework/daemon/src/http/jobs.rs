@@ -10,7 +10,10 @@ use axum::{
 use millstream_scheduler::{Input, Reply, views};
 
 use super::{Answer, Api, Failure, Who};
-use crate::api::{JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView};
+use crate::{
+    access::Role,
+    api::{JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView},
+};
 
 pub(super) async fn jobs(Shared(api): Shared<Api>, Extension(who): Extension<Who>) -> Answer<Jobs> {
     let mut jobs = api.read(|seen| views::jobs(seen.state)).await?;
@@ -27,12 +30,19 @@ pub(super) async fn job(Shared(api): Shared<Api>, Path(name): Path<String>) -> A
     detail.await?.map(Json).ok_or_else(|| Failure::no_such_job(&name))
 }
 
-pub(super) async fn why(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<WhyView> {
+pub(super) async fn why(
+    Shared(api): Shared<Api>,
+    Extension(who): Extension<Who>,
+    Path(name): Path<String>,
+) -> Answer<WhyView> {
     let asked = name.clone();
+    // Which ports are open somewhere is for those who may make the scheduler ask.
+    let tells_cause = who.0.role >= Role::Operate;
     let view = api.read(move |seen| {
         let mut view = views::why(seen.state, &asked)?;
         if let Some(error) = seen.topology_errors.get(&asked) {
-            view.note = Some(format!("its topic or ring cannot be read: {error}"));
+            let cause = if tells_cause { format!(": {error}") } else { String::new() };
+            view.note = Some(format!("its topic or ring cannot be read{cause}"));
         }
         Some((view, views::without_room(seen.state, &asked)))
     });

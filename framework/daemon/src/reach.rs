@@ -1,0 +1,245 @@
+//! What a job's author can reach: which files and variables of this host a job may name, and which addresses. Whoever may
+//! deploy must not be able to have the scheduler's or an executor's secrets sent to a server of their choice.
+
+use std::{
+    net::IpAddr,
+    path::{Component, Path},
+};
+
+use millstream_spec::{Diagnostic, JobFile, JobSpec, Setting, kafka_options};
+use serde::Deserialize;
+use tokio::net::lookup_host;
+
+use crate::access::JobPattern;
+
+/// Stands for the job's name in a root, and for the same in capitals and underscores in a prefix.
+const JOB: &str = "{job}";
+
+/// Property that holds a URL.
+const TOKEN_ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+
+/// `[jobs]`
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reach {
+    /// Who may name which secrets; each rule that fits a job adds to what it may.
+    pub secrets: Vec<Secrets>,
+    /// `host:port`, `host` or patterns of them that jobs may speak to. Link-local addresses are never among them.
+    pub addresses: Vec<JobPattern>,
+}
+
+/// Secrets of some jobs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Secrets {
+    /// The jobs, by name.
+    pub jobs: JobPattern,
+    /// Folders whose files they may name.
+    #[serde(default)]
+    pub files: Vec<String>,
+    /// Beginnings of the environment variables they may name.
+    #[serde(default)]
+    pub env: Vec<String>,
+}
+
+impl Reach {
+    /// Of `millstream local`, whose jobs are those of the user who started it.
+    pub fn of_oneself() -> Reach {
+        let all = Secrets { jobs: JobPattern::new("*"), files: vec!["/".into()], env: vec![String::new()] };
+        Reach { secrets: vec![all], addresses: vec![JobPattern::new("*")] }
+    }
+
+    /// What the file names and may not. Names of hosts are looked up: what they lead to counts.
+    pub(crate) async fn refused(&self, file: &JobFile) -> Vec<Diagnostic> {
+        let spec = &file.spec;
+        let mut refused: Vec<Diagnostic> =
+            self.secrets(spec).map(|(at, error, help)| file.error_at(&at, error, Some(help))).collect();
+        for (at, address) in addresses(spec) {
+            if let Some(error) = self.refused_address(&address).await {
+                let help = "ask whoever runs the scheduler: `addresses` in [jobs] of its settings lists what jobs may speak to";
+                refused.push(file.error_at(&at, error, Some(help.into())));
+            }
+        }
+        refused
+    }
+
+    fn secrets<'a>(&'a self, spec: &'a JobSpec) -> impl Iterator<Item = (String, String, String)> + 'a {
+        let job = spec.name.0.as_str();
+        named(spec).filter_map(move |(at, secret)| {
+            let (is_allowed, what, places) = match secret {
+                Named::File(path) => (self.may_read(job, path), format!("the file `{}`", path.display()), self.places(job, |s| &s.files)),
+                Named::Env(name) => (self.may_ask(job, name), format!("the variable `{name}`"), self.places(job, |s| &s.env)),
+            };
+            let allowed = if places.is_empty() { "none".to_owned() } else { places.join(", ") };
+            let help = format!("job {job} may name what begins with: {allowed}; `secrets` in [jobs] of the scheduler's settings says so");
+            (!is_allowed).then(|| (at, format!("job {job} may not name {what}"), help))
+        })
+    }
+
+    fn rules<'a>(&'a self, job: &'a str) -> impl Iterator<Item = &'a Secrets> {
+        self.secrets.iter().filter(move |rule| rule.jobs.matches(job))
+    }
+
+    fn places(&self, job: &str, of: impl Fn(&Secrets) -> &Vec<String>) -> Vec<String> {
+        self.rules(job).flat_map(|rule| of(rule).clone()).map(|place| place.replace(JOB, job)).collect()
+    }
+
+    fn may_read(&self, job: &str, path: &Path) -> bool {
+        let is_plain = path.is_absolute() && path.components().all(|part| !matches!(part, Component::ParentDir));
+        is_plain && self.places(job, |rule| &rule.files).iter().any(|root| path.starts_with(root))
+    }
+
+    fn may_ask(&self, job: &str, name: &str) -> bool {
+        let in_capitals = job.to_ascii_uppercase().replace('-', "_");
+        let prefixes = self.rules(job).flat_map(|rule| &rule.env);
+        prefixes.map(|prefix| prefix.replace(JOB, &in_capitals)).any(|prefix| name.starts_with(&prefix))
+    }
+
+    async fn refused_address(&self, address: &str) -> Option<String> {
+        let host = host_of(address);
+        if !self.addresses.iter().any(|pattern| pattern.matches(address) || pattern.matches(host)) {
+            return Some(format!("jobs may not speak to {address}"));
+        }
+        // What is not found is said by the live check, as ever.
+        let found = lookup_host((host, 0)).await.ok()?;
+        found
+            .map(|found| found.ip())
+            .any(is_link_local)
+            .then(|| format!("{address} is link-local: jobs may not speak to it"))
+    }
+}
+
+enum Named<'a> {
+    File(&'a Path),
+    Env(&'a str),
+}
+
+/// All secrets and files that a job names, with where it does.
+fn named(spec: &JobSpec) -> impl Iterator<Item = (String, Named<'_>)> {
+    let options = spec
+        .source
+        .options
+        .iter()
+        .map(|(name, setting)| (format!("source.kafka.options.{name}"), name.as_str(), setting));
+    let login = [("username", &spec.sink.username), ("password", &spec.sink.password)];
+    let login = login
+        .into_iter()
+        .filter_map(|(name, setting)| Some((format!("sink.cassandra.{name}"), name, setting.as_ref()?)));
+    options.chain(login).filter_map(|(at, name, setting)| match setting {
+        Setting::File(path) => Some((at, Named::File(path))),
+        Setting::Env(name) => Some((at, Named::Env(name))),
+        // librdkafka looks for the system's authorities itself.
+        Setting::Value(path) if kafka_options::FILES.contains(&name) && path != "probe" => {
+            Some((at, Named::File(Path::new(path))))
+        }
+        Setting::Value(_) => None,
+    })
+}
+
+/// All addresses that a job names, with where it does.
+fn addresses(spec: &JobSpec) -> Vec<(String, String)> {
+    let of = |at: &str, all: &[String]| all.iter().map(|address| (at.to_owned(), address.clone())).collect::<Vec<_>>();
+    let mut found = of("source.kafka.bootstrap", &spec.source.bootstrap);
+    found.extend(of("sink.cassandra.contact_points", &spec.sink.contact_points));
+    if let Some(Setting::Value(url)) = spec.source.options.get(TOKEN_ENDPOINT) {
+        let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
+        let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+        found.push((format!("source.kafka.options.{TOKEN_ENDPOINT}"), address.to_owned()));
+    }
+    found
+}
+
+fn host_of(address: &str) -> &str {
+    let host = match address.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (host.ends_with(']') || !host.contains(':')) =>
+        {
+            host
+        }
+        _ => address,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
+}
+
+/// Where clouds tell machines their secrets, among others.
+fn is_link_local(address: IpAddr) -> bool {
+    match address.to_canonical() {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn reach() -> Reach {
+        crate::Config::parse("").expect("defaults").jobs
+    }
+
+    fn job(options: &str, point: &str) -> JobFile {
+        let text = format!(
+            "name = \"orders-eu\"\n[source.kafka]\nbootstrap = [\"127.0.0.1:9092\"]\ntopic = \"a\"\n[source.kafka.options]\n{options}\n\
+             [source.columns]\nid = \"int\"\n[transform]\nsql = \"SELECT id FROM input\"\n\
+             [sink.cassandra]\ncontact_points = [\"{point}\"]\nkeyspace = \"k\"\ntable = \"t\"\n"
+        );
+        millstream_spec::parse("orders.toml", &text).expect("a job")
+    }
+
+    async fn said(reach: &Reach, options: &str, point: &str) -> String {
+        let file = job(options, point);
+        file.diagnostics(reach.refused(&file).await).to_string()
+    }
+
+    #[tokio::test]
+    async fn only_what_is_meant_for_the_job_may_be_named() {
+        let reach = reach();
+        for allowed in [
+            "\"sasl.password\" = { file = \"/etc/millstream/secrets/orders-eu/kafka\" }",
+            "\"sasl.password\" = { file = \"/run/secrets/kafka\" }",
+            "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_KAFKA\" }",
+            "\"ssl.ca.location\" = \"/etc/ssl/certs/ca-certificates.crt\"",
+            "\"ssl.ca.location\" = \"probe\"",
+        ] {
+            assert_eq!(said(&reach, allowed, "127.0.0.1:9042").await, "", "{allowed}");
+        }
+        for (refused, part) in [
+            ("\"sasl.password\" = { file = \"/etc/shadow\" }", "the file `/etc/shadow`"),
+            ("\"sasl.password\" = { file = \"/etc/millstream/secrets/orders-us/kafka\" }", "orders-us"),
+            ("\"sasl.password\" = { file = \"/etc/millstream/secrets/orders-eu/../orders-us/kafka\" }", "may not name"),
+            ("\"sasl.password\" = { file = \"/run/secrets-of-others/x\" }", "may not name"),
+            ("\"sasl.username\" = { env = \"HOME\" }", "the variable `HOME`"),
+            ("\"ssl.key.location\" = \"/root/.ssh/id_rsa\"", "id_rsa"),
+            ("\"ssl.key.location\" = \"../key.pem\"", "may not name"),
+        ] {
+            let said = said(&reach, refused, "127.0.0.1:9042").await;
+            assert!(
+                said.contains(part) && said.contains("[jobs]") && said.contains("orders.toml:"),
+                "{refused}: {said}"
+            );
+        }
+        let oneself = Reach::of_oneself();
+        assert_eq!(said(&oneself, "\"sasl.password\" = { file = \"/home/me/kafka\" }", "127.0.0.1:1").await, "");
+        assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"PASSWORD\" }", "127.0.0.1:1").await, "");
+    }
+
+    #[tokio::test]
+    async fn addresses_are_those_that_are_listed_and_never_link_local() {
+        let any = reach();
+        for point in
+            ["169.254.169.254:80", "[fe80::1]:9042", "[::ffff:169.254.169.254]:80", "2852039166:80", "0xa9fea9fe:80"]
+        {
+            let said = said(&any, "", point).await;
+            assert!(said.contains("link-local"), "{point}: {said}");
+        }
+        let url = "\"sasl.oauthbearer.token.endpoint.url\" = \"http://user@169.254.169.254/latest\"";
+        assert!(said(&any, url, "127.0.0.1:9042").await.contains("link-local"));
+        let few = Reach { addresses: vec![JobPattern::new("127.0.0.*"), JobPattern::new("local*:9042")], ..any };
+        assert_eq!(said(&few, "", "127.0.0.1:9042").await, "");
+        assert_eq!(said(&few, "", "localhost:9042").await, "");
+        for point in ["10.0.0.1:9042", "localhost:22", "[::1]:9042"] {
+            assert!(said(&few, "", point).await.contains("may not speak to"), "{point}");
+        }
+    }
+}
