@@ -22,6 +22,7 @@ const LOG: &str = "info,scylla=warn,scylla::policies::load_balancing=error,scyll
 const RUNTIME_THREADS: usize = 2;
 
 fn main() -> ExitCode {
+    millstream_http::process::harden();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOG));
     tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(false).init();
     let arguments: Vec<String> = std::env::args().skip(1).collect();

@@ -1,7 +1,9 @@
 //! The same engine without Mesos: for benchmarks, tests, and a look at a job on one's own machine.
 
 use std::{
+    io::Write as _,
     path::{Path, PathBuf},
+    pin::pin,
     sync::Arc,
     time::Duration,
 };
@@ -142,7 +144,18 @@ async fn run_job(options: Options) -> anyhow::Result<()> {
             _ = terminate.recv() => break,
         }
     }
-    let drained = engine.drain_task(TASK, Instant::now() + DRAIN_WITHIN).await;
+    // After a failure no write will be acknowledged any more; under Mesos tasks fail at once, too.
+    let within = if failure.is_none() { DRAIN_WITHIN } else { Duration::ZERO };
+    let mut draining = pin!(engine.drain_task(TASK, Instant::now() + within));
+    let drained = loop {
+        tokio::select! {
+            drained = &mut draining => break drained,
+            _ = ticks.tick() => {
+                print(sequence, &metrics_url, engine.reports());
+                sequence += 1;
+            }
+        }
+    };
     engine.close().await;
     tracing::info!(?drained, records = metrics.records_so_far(), "standalone ends");
     match failure {
@@ -188,7 +201,8 @@ fn is_over(task: &TaskReport) -> bool {
 fn print(sequence: u64, metrics_url: &str, tasks: Vec<TaskReport>) {
     let report = Report { version: VERSION, sequence, metrics_url: metrics_url.to_owned(), tasks };
     if let Ok(line) = serde_json::to_string(&report) {
-        println!("{line}");
+        // Whoever read it may have gone.
+        let _ = writeln!(std::io::stdout(), "{line}");
     }
 }
 

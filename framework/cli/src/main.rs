@@ -32,6 +32,7 @@ use output::Output;
 const END_WITHIN: Duration = Duration::from_millis(500);
 
 fn main() -> ExitCode {
+    millstream_http::process::harden();
     let cli = Cli::parse();
     let out = Output { json: cli.json };
     match runtime() {

@@ -50,7 +50,10 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         Ok(())
     } else {
         let state = Some(dir.join("scheduler").display().to_string());
-        let overrides = Overrides { masters: vec![cluster.master.clone()], state, ..overrides(args.serve) };
+        let masters = vec![cluster.master.clone()];
+        let overrides = Overrides { masters, state, ..overrides(args.serve) };
+        // Its executors are processes of this user, whatever is said.
+        let overrides = Overrides { user: overrides.user.or_else(own_user), ..overrides };
         match Config::load(None, overrides) {
             Ok(config) => {
                 let config = Config { jobs: Reach::of_oneself(), ..config };
@@ -63,6 +66,11 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
     tracing::info!("master, agents and their tasks end");
     cluster.stop().await;
     ended
+}
+
+fn own_user() -> Option<String> {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    user.map(|user| user.name)
 }
 
 /// A link that logs in, for whoever started the cluster. Only a terminal gets it: a log is read by others.

@@ -43,9 +43,10 @@ pub struct Secrets {
 }
 
 impl Reach {
-    /// Of `millstream local`, whose jobs are those of the user who started it.
+    /// Of `millstream local`, whose jobs are those of the user who started it: any file, and the variables that executors get.
     pub fn of_oneself() -> Reach {
-        let all = Secrets { jobs: JobPattern::new("*"), files: vec!["/".into()], env: vec![String::new()] };
+        let env = vec!["MILLSTREAM_SECRET_".into()];
+        let all = Secrets { jobs: JobPattern::new("*"), files: vec!["/".into()], env };
         Reach { secrets: vec![all], addresses: vec![JobPattern::new("*")] }
     }
 
@@ -221,7 +222,7 @@ mod tests {
         }
         let oneself = Reach::of_oneself();
         assert_eq!(said(&oneself, "\"sasl.password\" = { file = \"/home/me/kafka\" }", "127.0.0.1:1").await, "");
-        assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"PASSWORD\" }", "127.0.0.1:1").await, "");
+        assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_A\" }", "127.0.0.1:1").await, "");
     }
 
     #[tokio::test]

@@ -5,7 +5,7 @@ use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Durat
 use futures_util::{FutureExt as _, future::BoxFuture};
 use millstream_http::{
     browser::Hosts,
-    raise_open_files,
+    process::raise_open_files,
     tls::{Certificate, CertificateError},
 };
 use millstream_mesos::scheduler::{Config as SessionConfig, Credentials, DisconnectReason};

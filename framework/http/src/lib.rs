@@ -4,13 +4,15 @@
 //! * [`serve`]: an accept loop with limits on time, size and number, with TLS or without
 //! * `crowd`: who is connected, and who goes when there are too many
 //! * [`tls`]: certificate and key out of files, read again on demand
+//! * [`process`]: what a process does at its start
 //! * [`browser`]: what a page of another site must not do here
 //!
 //! Invariant: whoever holds connections open without asking anything keeps nobody else from being answered.
 
 pub mod browser;
 mod crowd;
+pub mod process;
 mod serve;
 pub mod tls;
 
-pub use serve::{Limits, Peer, raise_open_files, serve};
+pub use serve::{Limits, Peer, serve};

@@ -142,6 +142,10 @@ impl Millstream {
         args.extend(["--master".to_owned(), master.clone(), "--state".to_owned(), state]);
         args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
         args.extend(["--executor".to_owned(), program("millstream-executor")?.display().to_string()]);
+        // The tests' machines have no other user.
+        if nix::unistd::geteuid().is_root() && !options.args.iter().any(|arg| arg == "--user") {
+            args.extend(["--user".to_owned(), "root".to_owned()]);
+        }
         args.extend(options.args);
         let place = Place { master, listen, sandboxes: mesos.path().to_owned() };
         Self::new(dir, "scheduler", args, options.env, place)

@@ -136,13 +136,20 @@ pub async fn append<L: List>(
     }
     let number = last.map_or(1, |last| last.number + 1);
     let epoch = Epoch { number, life: life.clone(), why, block };
-    match list.append(last, &epoch).await {
+    let unclear = match list.append(last, &epoch).await {
         Ok(true) => return Ok((epoch, clocks)),
-        Ok(false) => {}
+        Ok(false) => None,
         // A conditional write that timed out may have happened, or still happen: what a SERIAL read sees stays (fault C9).
-        Err(error) => tracing::warn!(%error, number, "append of a timestamp block has no clear answer"),
+        Err(error) => {
+            tracing::warn!(%error, number, "append of a timestamp block has no clear answer");
+            Some(error)
+        }
+    };
+    match (after(list, last, number).await, unclear) {
+        // It has not happened, and the answer says why.
+        (Err(KeeperError::Early { .. }), Some(error)) => Err(KeeperError::Store(error)),
+        (found, _) => found.map(|there| (there, clocks)),
     }
-    after(list, last, number).await.map(|there| (there, clocks))
 }
 
 /// The epoch of this number, when the list is the one we know.

@@ -21,6 +21,8 @@ struct Fake {
     now_us: AtomicI64,
     coordinator_us: Option<i64>,
     fail_every: u64,
+    /// What fails has not happened.
+    refuses: bool,
     appends: AtomicU64,
 }
 
@@ -35,6 +37,7 @@ impl Fake {
             now_us: AtomicI64::new(NOW_US),
             coordinator_us: None,
             fail_every: u64::MAX,
+            refuses: false,
             appends: AtomicU64::new(0),
         }
     }
@@ -68,7 +71,7 @@ impl List for Fake {
 
     async fn append(&self, last: Option<&Epoch>, epoch: &Epoch) -> Result<bool, Timeout> {
         let mut all = self.epochs.lock().unwrap();
-        let happens = all.last() == last;
+        let happens = all.last() == last && !self.refuses;
         if happens {
             all.push(epoch.clone());
         }
@@ -231,6 +234,16 @@ fn a_short_block_inside_a_long_one_reaches_to_its_end() {
     assert_eq!(short, Block { from: 10, len: 90, anchor_us: NOW_US + 10 });
     let beyond = propose(Some(&epoch(2, 10, 90, NOW_US + 10)), Why::Next, 1_000, 16, NOW_US, i64::MIN);
     assert_eq!(beyond, Block { from: 1_000, len: 16, anchor_us: NOW_US + 100 });
+}
+
+/// A right that is missing, a guardrail: not a clock that is waited for.
+#[test]
+fn an_append_that_is_refused_says_why() {
+    let mut fake = Fake::new();
+    let first = begin(&fake, 1, 0, 10);
+    (fake.refuses, fake.fail_every) = (true, 1);
+    let error = now(extend(&fake, &life(1), first, 10, 10, false)).unwrap_err();
+    assert!(matches!(error, KeeperError::Store(Timeout)) && error.is_transient(), "{error}");
 }
 
 #[test]

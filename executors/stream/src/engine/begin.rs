@@ -87,10 +87,11 @@ pub(super) async fn try_begin(
     if position.begins.is_none() {
         position = checked(ready, partition, facts, position, why).await?;
     }
+    let dropped_us = dropped_us(ready, &list).await?;
     // An epoch that begins for another cause says itself from where on rows are written again.
     let asked = state.repair_from();
     if matches!(position.begins, None | Some(Why::Generation)) {
-        let hidden = hidden_from(ready, &epochs, mark, position.offset).await?;
+        let hidden = dropped_us.and_then(|dropped_us| hidden_from(dropped_us, &epochs, mark, position.offset));
         if let Some(from) = hidden.into_iter().chain(asked).min() {
             position = repaired(position, from.max(facts.log_start));
         }
@@ -221,18 +222,28 @@ fn repaired(Position { offset, leader, begins }: Position, from: i64) -> Positio
 
 /// From where on rows have timestamps that lie before the last drop of a column: their cells are hidden. What the mark
 /// says was in the table before that; what came after it may have been on its way.
-async fn hidden_from(
-    ready: &Ready,
-    epochs: &[Epoch],
-    mark: Option<Mark>,
-    position: i64,
-) -> Result<Option<i64>, BeginError> {
-    let Some(dropped_us) = ready.schema.dropped_us().await.map_err(|error| BeginError::Later(causes(&error)))? else {
-        return Ok(None);
-    };
+fn hidden_from(dropped_us: i64, epochs: &[Epoch], mark: Option<Mark>, position: i64) -> Option<i64> {
     let from = mark.map_or(position, |mark| mark.offset.min(position));
     let stamps = Window::new(epochs.iter().cloned(), Instant::now(), 0);
-    Ok(stamps.oldest_us(from).filter(|oldest_us| *oldest_us <= dropped_us).map(|_| from))
+    stamps.oldest_us(from).filter(|oldest_us| *oldest_us <= dropped_us).map(|_| from)
+}
+
+/// When one of the columns was dropped last. What is dropped with a timestamp that is yet to come (USING TIMESTAMP) hides
+/// whatever is written until then: nothing begins before.
+async fn dropped_us(ready: &Ready, list: &CassandraList) -> Result<Option<i64>, BeginError> {
+    let dropped = ready.schema.dropped().await.map_err(|error| BeginError::Later(causes(&error)))?;
+    let Some((column, dropped_us)) = dropped else { return Ok(None) };
+    let ahead_us = dropped_us.saturating_sub(list.clocks_us().await?.coordinator_us);
+    if ahead_us > 0 { Err(BeginError::Later(dropped_later(ready, &column, ahead_us))) } else { Ok(Some(dropped_us)) }
+}
+
+/// For people.
+fn dropped_later(ready: &Ready, column: &str, ahead_us: i64) -> String {
+    let millstream_spec::CassandraSink { keyspace, table, .. } = ready.schema.sink();
+    format!(
+        "column `{column}` of {keyspace}.{table} was dropped with a timestamp that lies {} s ahead: Cassandra hides what is written to it before that time. It is waited for; to go on at once, make the table again, or write to a column of another name",
+        ahead_us / 1_000_000 + 1
+    )
 }
 
 /// Appends the epoch with which a partition begins to be read at an offset.

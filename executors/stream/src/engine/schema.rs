@@ -100,14 +100,21 @@ impl Schema {
         Schema { session, sink: sink.clone(), transform, binding, before }
     }
 
-    /// When one of our columns was dropped last, in microseconds since the epoch: cells up to then are hidden. None when
-    /// none ever was.
-    pub(super) async fn dropped_us(&self) -> Result<Option<i64>, SchemaError> {
+    /// Where rows go.
+    pub(super) fn sink(&self) -> &CassandraSink {
+        &self.sink
+    }
+
+    /// The one of our columns that was dropped last, and when, in microseconds since the epoch: its cells up to then are
+    /// hidden. None when none ever was.
+    pub(super) async fn dropped(&self) -> Result<Option<(String, i64)>, SchemaError> {
         Ok(self.newest(&dropped(&self.session, &self.sink).await?))
     }
 
-    fn newest(&self, dropped: &BTreeMap<String, i64>) -> Option<i64> {
-        self.binding.columns().iter().filter_map(|column| dropped.get(&column.name)).max().copied()
+    fn newest(&self, dropped: &BTreeMap<String, i64>) -> Option<(String, i64)> {
+        let ours = self.binding.columns().iter().map(|column| &column.name);
+        let dropped = ours.filter_map(|name| Some((name.clone(), *dropped.get(name)?)));
+        dropped.max_by_key(|(_, dropped_us)| *dropped_us)
     }
 
     /// What only a new start mends.
@@ -171,8 +178,9 @@ pub(super) async fn watch(mut looks: Looks) {
             Ok(_) => slot.clear(),
             Err(trouble) => slot.set(trouble),
         }
-        let dropped = schema.newest(&seen.dropped);
-        if known.replace(dropped).unwrap_or_else(|| schema.newest(&schema.before.dropped)) < dropped {
+        let newest_us = |of: &Seen| schema.newest(&of.dropped).map(|(_, dropped_us)| dropped_us);
+        let dropped_us = newest_us(&seen);
+        if known.replace(dropped_us).unwrap_or_else(|| newest_us(&schema.before)) < dropped_us {
             for state in &states {
                 let Some(from) = durable.before_change(state) else { continue };
                 let reason = format!(
@@ -203,11 +211,21 @@ async fn begin_again(
             // Records that retention has passed meanwhile can't be written again.
             let from = from.max(log_start(ready, state.partition).await);
             if state.position() > Some(from) {
-                done = done.and(write_again(ready, state.partition, from, &ours).await);
+                match write_again(ready, state.partition, from, &ours).await {
+                    // The whole keyspace was dropped: nothing of it is left to be written again.
+                    Err(error) if is_without_table(&error) => tracing::warn!(error = causes(&error), "no list to tell"),
+                    told => done = done.and(told),
+                }
             }
         }
     }
     done
+}
+
+fn is_without_table(error: &KeeperError<StoreError>) -> bool {
+    let words = causes(error);
+    matches!(error, KeeperError::Store(_))
+        && ["does not exist", "unconfigured table"].iter().any(|of| words.contains(of))
 }
 
 /// Oldest offset in the log; where Kafka does not say, the lowest there is.

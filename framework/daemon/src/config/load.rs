@@ -99,6 +99,10 @@ impl Config {
     /// What else must be right for a scheduler whose API listens at `address`.
     pub fn check_at(&self, address: SocketAddr) -> Result<(), ConfigError> {
         self.check_door(address)?;
+        if self.mesos.user.is_empty() && nix::unistd::geteuid().is_root() {
+            let problem = "executors would run as root, with jobs of whoever may deploy: say --user NAME (or `user` in [mesos]), one that reads no more than the jobs' secrets; --user root when that is meant";
+            return Err(ConfigError::Value { key: "mesos.user", problem: problem.into() });
+        }
         if self.executor.serve || self.state.zookeeper.is_some() {
             self.url(address)?;
         }

@@ -102,7 +102,7 @@ fn this_user() -> String {
         .or_else(|_| std::env::var("LOGNAME"))
         .ok()
         .filter(|user| !user.is_empty())
-        .unwrap_or("root".into())
+        .unwrap_or_else(|| nix::unistd::geteuid().to_string())
 }
 
 #[cfg(test)]

@@ -107,15 +107,17 @@ async fn prepare(command: &CommandInfo, sandbox: &Path) -> Result<Command, Strin
         }
         process
     };
-    for (name, _) in std::env::vars_os() {
-        let text = name.to_string_lossy();
-        if text.starts_with("MESOS_") || text.starts_with("LIBPROCESS_") {
-            process.env_remove(name);
-        }
-    }
+    process.env_clear().envs(std::env::vars_os().filter(|(name, _)| is_passed_on(&name.to_string_lossy())));
     let output = |name| std::fs::File::create(sandbox.join(name)).map_err(failed);
     process.current_dir(sandbox).stdin(Stdio::null()).stdout(output("stdout")?).stderr(output("stderr")?);
     Ok(process)
+}
+
+/// Variables of this process that executors get as well. Others are not theirs: they may hold secrets.
+fn is_passed_on(name: &str) -> bool {
+    const NAMES: [&str; 8] = ["PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "TZ", "TMPDIR"];
+    const BEGINNINGS: [&str; 3] = ["LC_", "RUST_", "MILLSTREAM_SECRET_"];
+    NAMES.contains(&name) || BEGINNINGS.iter().any(|of| name.starts_with(of))
 }
 
 /// What an agent tells its executors.

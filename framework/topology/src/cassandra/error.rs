@@ -96,7 +96,9 @@ impl CassandraError {
                 ),
             ),
             CassandraError::TableMissing { keyspace, table, nearest } => {
-                did_you_mean(nearest, format!("create it: CREATE TABLE {keyspace}.{table} (…)"))
+                // One of a similar name may be another job's: making this one is said all the same.
+                let create = format!("create it: CREATE TABLE {keyspace}.{table} (…)");
+                if nearest.is_empty() { create } else { did_you_mean(nearest, String::new()) + " Or " + &create }
             }
             CassandraError::Type { .. } => "use a table whose columns have CQL's own types".to_owned(),
             CassandraError::Statement { .. } => {

@@ -1,7 +1,11 @@
 //! Topics and tables that are made anew.
 
+use std::time::{Duration, SystemTime};
+
 use anyhow::{Result, ensure};
 use millstream_testbed::{eventually, table};
+use nix::sys::signal::Signal;
+use serde_json::Value;
 
 use crate::stage::{Job, SOON, numbered, on_stage};
 
@@ -115,6 +119,42 @@ fn a_column_dropped_and_added_again_is_filled() -> Result<()> {
         };
         let filled = eventually("c of all rows", SOON, async || Ok((missing().await? == 0).then_some(())));
         ensure!(filled.await.is_ok(), "{} of 2,000 rows have no c", missing().await?);
+        executor.leave()
+    })
+}
+
+/// `DROP … USING TIMESTAMP` with a time to come hides what is written until then: it is waited for, and said.
+#[test]
+fn a_column_dropped_with_a_time_to_come_is_waited_for() -> Result<()> {
+    on_stage(async |stage| {
+        let name = "remade_later";
+        stage.prepare(name, 1).await?;
+        stage.produce(name, 0, numbered("a", 10, |i| i))?;
+        let job = || Job { sql: "SELECT k, v, 'x' || k AS c FROM input", ..Job::default() };
+        let executor = stage.executor(name, job(), "0")?;
+        executor.durable(0, 10).await?;
+        let until = SystemTime::now() + Duration::from_secs(25);
+        let until_us = until.duration_since(SystemTime::UNIX_EPOCH)?.as_micros();
+        stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} DROP c USING TIMESTAMP {until_us}")).await?;
+        stage.cassandra.execute(&format!("ALTER TABLE quiet.{name} ADD c text")).await?;
+        stage.produce(name, 0, numbered("b", 10, |i| i))?;
+        let waits = |partition: &Value| {
+            let reason = partition["reason"].as_str().unwrap_or_default();
+            partition["status"] == "stalled" && reason.contains("was dropped with a timestamp that lies")
+        };
+        executor.says(0, "waits for the time of the drop", waits).await?;
+        // Whoever begins meanwhile waits as well.
+        executor.signal(Signal::SIGKILL)?;
+        drop(executor);
+        let executor = stage.executor(name, job(), "0")?;
+        executor.says(0, "waits for the time of the drop", waits).await?;
+        executor.durable(0, 20).await?;
+        let filled = async || {
+            let filled = stage.filled(name).await?;
+            anyhow::Ok((0..10).all(|i| filled.contains(&format!("b{i}"))).then_some(()))
+        };
+        ensure!(SystemTime::now() > until, "written while it is hidden");
+        eventually("c of the new rows", SOON, filled).await?;
         executor.leave()
     })
 }
