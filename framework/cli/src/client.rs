@@ -14,10 +14,10 @@ use hyper_util::{
     client::legacy::{Client as HyperClient, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use millstream_daemon::api::ErrorBody;
+use millstream_daemon::api::{DiagnosticView, ErrorBody};
 use serde_json::Value;
 
-use crate::{failure::Failure, login::Login};
+use crate::{failure::Failure, login::Login, printable::escaped};
 
 /// Longest wait for an answer: a deployment asks Kafka and Cassandra first, which may time out themselves.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -185,9 +185,15 @@ fn answer(base: &str, status: StatusCode, body: &[u8]) -> Result<Value, Failure>
     }
     // A scheduler says what is wrong in its own form; anything else came from another program.
     match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(error) => Err(Failure(error)),
+        Ok(error) => Err(Failure(plain(error))),
         Err(_) => Err(foreign(base, status, &format!("it answers {status}"))),
     }
+}
+
+/// Colours are ours, never a server's.
+fn plain(ErrorBody { error, remedy, diagnostics }: ErrorBody) -> ErrorBody {
+    let diagnostics = diagnostics.into_iter().map(|d| DiagnosticView { rendered: escaped(&d.rendered), ..d });
+    ErrorBody { error: escaped(&error), remedy: remedy.as_deref().map(escaped), diagnostics: diagnostics.collect() }
 }
 
 fn unreachable(silent: &[Silent]) -> Failure {

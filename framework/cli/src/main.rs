@@ -1,7 +1,7 @@
 //! `millstream`, the one program a person uses.
 //!
 //! Map:
-//! * `args`: what can be typed; `output`, `failure`, `table`: what is printed
+//! * `args`: what can be typed; `output`, `failure`, `table`, `printable`: what is printed
 //! * `validate`, `job_file`: job files, here and against their topic and table
 //! * `ask`, `client`: commands that ask a running scheduler over HTTP; `login`, `token`: who asks
 //! * `servers`, `process`: scheduler and local cluster
@@ -15,6 +15,7 @@ mod failure;
 mod job_file;
 mod login;
 mod output;
+mod printable;
 mod process;
 mod servers;
 mod table;
@@ -68,13 +69,13 @@ async fn run(command: Command, out: Output) -> ExitCode {
         Command::Local(args) => servers::local(args, out).await,
         Command::Token(args) => token::run(&args, out),
         Command::Schema => {
-            out.text(&millstream_spec::schema::job_schema());
+            out.file(&millstream_spec::schema::job_schema());
             Ok(())
         }
         Command::Completions { shell } => {
             let mut script = vec![];
             clap_complete::generate(shell, &mut Cli::command(), "millstream", &mut script);
-            out.text(&String::from_utf8_lossy(&script));
+            out.file(&String::from_utf8_lossy(&script));
             Ok(())
         }
     };

@@ -7,7 +7,10 @@ use std::{
 
 use serde::Serialize;
 
-use crate::failure::Failure;
+use crate::{
+    failure::Failure,
+    printable::{escaped, escaped_but_colors, escaped_json},
+};
 
 /// How to print.
 #[derive(Debug, Clone, Copy)]
@@ -17,8 +20,18 @@ pub(crate) struct Output {
 }
 
 impl Output {
-    /// Prints a result. A reader that has gone away (`| head`) is not a failure.
+    /// Prints a result for people.
     pub(crate) fn text(self, text: &str) {
+        self.bytes(&escaped(text));
+    }
+
+    /// Prints a file as it is; on a terminal as text for people.
+    pub(crate) fn file(self, text: &str) {
+        if io::stdout().is_terminal() { self.text(text) } else { self.bytes(text) }
+    }
+
+    /// A reader that has gone away (`| head`) is not a failure.
+    fn bytes(self, text: &str) {
         let mut out = io::stdout().lock();
         let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
     }
@@ -26,13 +39,14 @@ impl Output {
     /// Prints a result as JSON.
     pub(crate) fn value(self, value: &impl Serialize) {
         match serde_json::to_string_pretty(value) {
-            Ok(json) => self.text(&(json + "\n")),
+            Ok(json) => self.bytes(&(escaped_json(&json) + "\n")),
             Err(error) => self.note(&format!("error: the result cannot be printed as JSON: {error}\n")),
         }
     }
 
     /// Prints for people beside the result.
     pub(crate) fn note(self, text: &str) {
+        let text = if self.color() { escaped_but_colors(text) } else { escaped(text) };
         let _ = io::stderr().lock().write_all(text.as_bytes());
     }
 

@@ -45,8 +45,18 @@ pub(crate) enum Ask {
     /// To look at the state.
     Read(Box<dyn FnOnce(&Seen<'_>) + Send>),
     /// To do something; answered once it is durable.
-    Act(Box<Input>, oneshot::Sender<Reply>),
+    Act {
+        /// What.
+        input: Box<Input>,
+        /// Only as long as this holds.
+        only_if: Option<Condition>,
+        /// None when it does not hold: nothing was done.
+        answer: oneshot::Sender<Option<Reply>>,
+    },
 }
+
+/// What must hold of the state.
+pub(crate) type Condition = Box<dyn FnOnce(&Seen<'_>) -> bool + Send>;
 
 /// What a reader sees.
 pub(crate) struct Seen<'a> {
@@ -238,11 +248,16 @@ impl Driver {
                 read(&Seen { state: &self.state, topology_errors: &self.topology_errors });
                 false
             }
-            Ask::Act(input, answer) => {
+            Ask::Act { input, only_if, answer } => {
+                let seen = Seen { state: &self.state, topology_errors: &self.topology_errors };
+                if !only_if.is_none_or(|only_if| only_if(&seen)) {
+                    let _ = answer.send(None);
+                    return false;
+                }
                 let done = self.input(*input, calls).await;
                 if let Some(reply) = done.reply {
                     // The person may have hung up; what was asked for is done all the same.
-                    let _ = answer.send(reply);
+                    let _ = answer.send(Some(reply));
                 }
                 done.jobs_changed
             }

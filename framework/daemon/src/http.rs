@@ -5,6 +5,7 @@ mod jobs;
 mod journal;
 mod login;
 mod page;
+mod precondition;
 mod problem;
 mod role;
 
@@ -46,7 +47,7 @@ use crate::{
     api::{ErrorBody, Health, HealthStatus},
     change::{self, Standing},
     check::Checked,
-    driver::{Ask, Seen, Vitals},
+    driver::{Ask, Condition, Seen, Vitals},
     metrics::Metrics,
     plan::{self, Room},
     program::{self, Program},
@@ -166,8 +167,13 @@ impl Api {
 
     /// Does something.
     async fn act(&self, input: Input) -> Result<Reply, Failure> {
+        self.act_if(None, input).await?.ok_or_else(Failure::stuck)
+    }
+
+    /// Does something as long as a condition holds; none when it does not.
+    async fn act_if(&self, only_if: Option<Condition>, input: Input) -> Result<Option<Reply>, Failure> {
         let (answer, answered) = oneshot::channel();
-        self.answered(Ask::Act(Box::new(input), answer), answered).await
+        self.answered(Ask::Act { input: Box::new(input), only_if, answer }, answered).await
     }
 
     async fn answered<T>(&self, ask: Ask, answered: oneshot::Receiver<T>) -> Result<T, Failure> {

@@ -65,7 +65,7 @@ pub(crate) async fn show(args: &args::Show, out: Output) -> Result<(), Failure> 
     let text = text.ok_or_else(|| {
         Failure::new(format!("{} has not been changed", job.name), "without --previous it is shown as deployed")
     })?;
-    out.text(&text);
+    out.file(&text);
     Ok(())
 }
 

@@ -3,7 +3,7 @@
 use axum::{
     Json,
     extract::{Path, Query, State as Shared},
-    http::StatusCode,
+    http::{HeaderMap, StatusCode, header},
 };
 use millstream_scheduler::{Begun, Input, Refusal, Reply, views};
 use millstream_spec::{Diagnostics, JobSpec, Severity};
@@ -11,7 +11,7 @@ use millstream_topology::{CassandraError, blocks};
 
 use serde::Deserialize;
 
-use super::{Answer, Api, Failure};
+use super::{Api, Failure, precondition};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
     chain,
@@ -52,8 +52,10 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Query(named): Query<Named>,
     Query(Force { force }): Query<Force>,
+    headers: HeaderMap,
     toml: String,
-) -> Answer<Deployed> {
+) -> Result<(HeaderMap, Json<Deployed>), Failure> {
+    let only_if = precondition::of(&headers, &name)?;
     let shown = named.or(&format!("{name}.toml"));
     let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
     let spec = checked.file.spec.clone();
@@ -74,9 +76,11 @@ pub(super) async fn put(
     if let (Ok(Some(lacks)), true, false) = (&lacks, drains, force) {
         return Err(no_room(lacks));
     }
-    let reply = api.act(Input::Deploy { spec: Box::new(spec), toml, begun }).await?;
+    let reply = api.act_if(only_if, Input::Deploy { spec: Box::new(spec), toml, begun }).await?;
+    let reply = reply.ok_or_else(|| precondition::failed(&name))?;
     let asked = name.clone();
-    let now = api.read(move |seen| views::job(seen.state, &asked)).await?;
+    let now = api.read(move |seen| (views::job(seen.state, &asked), views::job_version(seen.state, &asked)));
+    let (now, version) = now.await?;
     let current = now.map_or(0, |job| job.next_generation.unwrap_or(job.generation));
     let (outcome, generation) = match reply {
         Reply::Started { generation } => (DeployOutcome::Started, generation),
@@ -94,7 +98,9 @@ pub(super) async fn put(
         });
     }
     warnings.extend(api.without_master().await);
-    Ok(Json(Deployed { job: name, outcome, generation, change, warnings }))
+    let mut headers = HeaderMap::new();
+    headers.extend(version.map(|version| (header::ETAG, precondition::tag(&version))));
+    Ok((headers, Json(Deployed { job: name, outcome, generation, change, warnings })))
 }
 
 fn no_room(lacks: &str) -> Failure {

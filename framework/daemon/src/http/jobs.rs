@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use axum::{
     Extension, Json,
     extract::{Path, State as Shared},
-    http::StatusCode,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
 };
 use millstream_scheduler::{Input, Reply, views};
 
-use super::{Answer, Api, Failure, Who};
+use super::{Answer, Api, Failure, Who, precondition};
 use crate::{
     access::Role,
     api::{JobDetail, Jobs, LagView, SdTarget, Stopped, WhyView},
@@ -21,13 +21,18 @@ pub(super) async fn jobs(Shared(api): Shared<Api>, Extension(who): Extension<Who
     Ok(Json(Jobs { jobs, note: api.without_master().await }))
 }
 
-pub(super) async fn job(Shared(api): Shared<Api>, Path(name): Path<String>) -> Answer<JobDetail> {
+pub(super) async fn job(
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+) -> Result<([(HeaderName, HeaderValue); 1], Json<JobDetail>), Failure> {
     let asked = name.clone();
     let detail = api.read(move |seen| {
         let (job, toml) = (views::job(seen.state, &asked)?, views::job_toml(seen.state, &asked)?);
-        Some(JobDetail { job, toml, previous_toml: views::previous_toml(seen.state, &asked) })
+        let detail = JobDetail { job, toml, previous_toml: views::previous_toml(seen.state, &asked) };
+        Some((detail, views::job_version(seen.state, &asked)?))
     });
-    detail.await?.map(Json).ok_or_else(|| Failure::no_such_job(&name))
+    let (detail, version) = detail.await?.ok_or_else(|| Failure::no_such_job(&name))?;
+    Ok(([(header::ETAG, precondition::tag(&version))], Json(detail)))
 }
 
 pub(super) async fn why(
@@ -69,8 +74,14 @@ pub(super) async fn halt(Shared(api): Shared<Api>, Path(name): Path<String>) -> 
     }
 }
 
-pub(super) async fn delete(Shared(api): Shared<Api>, Path(name): Path<String>) -> Result<StatusCode, Failure> {
-    match api.act(Input::Delete { job: name.clone() }).await? {
+pub(super) async fn delete(
+    Shared(api): Shared<Api>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<StatusCode, Failure> {
+    let only_if = precondition::of(&headers, &name)?;
+    let reply = api.act_if(only_if, Input::Delete { job: name.clone() }).await?;
+    match reply.ok_or_else(|| precondition::failed(&name))? {
         Reply::NoSuchJob => Err(Failure::no_such_job(&name)),
         Reply::NotStopped => {
             let remedy = format!("stop it first: `millstream stop {name}`");

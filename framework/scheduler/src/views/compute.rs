@@ -165,6 +165,12 @@ pub fn job_toml(state: &State, name: &str) -> Option<String> {
     state.store.job(&name.to_owned()).map(|record| record.deployed_toml().clone())
 }
 
+/// Differs after each change of the job: which one of its versions somebody has seen.
+pub fn job_version(state: &State, name: &str) -> Option<String> {
+    let record = state.store.job(&name.to_owned())?;
+    Some(format!("{}-{}", record.generation, record.changed_ms))
+}
+
 /// What was deployed before that, or has failed since.
 pub fn previous_toml(state: &State, name: &str) -> Option<String> {
     state.store.job(&name.to_owned())?.previous_toml.clone()
