@@ -254,6 +254,28 @@ mod tests {
     }
 
     #[test]
+    fn off_loopback_there_are_tokens_and_tls() {
+        let said = |http: &str, address: &str| {
+            let mut config = Config::parse(&format!("[http]\n{http}")).expect("settings");
+            (config.mesos.user, config.executor.path) = ("nobody".into(), "/bin/true".into());
+            config.check_at(address.parse().expect("an address")).map_err(|error| error.to_string())
+        };
+        for loopback in ["127.0.0.1:7070", "[::1]:7070", "127.0.1.9:1"] {
+            assert_eq!(said("", loopback), Ok(()));
+        }
+        for other in ["0.0.0.0:7070", "10.0.0.1:7070", "[::]:7070", "[::ffff:127.0.0.1]:7070"] {
+            let error = said("", other).expect_err(other);
+            assert!(error.contains("millstream token") && error.contains("--tokens"), "{error}");
+            let error = said("tokens = \"t\"", other).expect_err(other);
+            assert!(error.contains("--cert") && error.contains("behind_proxy"), "{error}");
+            assert_eq!(said("tokens = \"t\"\ncert = \"c\"\nkey = \"k\"", other), Ok(()));
+            assert_eq!(said("tokens = \"t\"\nbehind_proxy = true", other), Ok(()));
+            said("behind_proxy = true", other).expect_err("no tokens");
+        }
+        assert!(said("cert = \"c\"", "127.0.0.1:7070").expect_err("half").contains("go together"));
+    }
+
+    #[test]
     fn https_to_the_masters_needs_a_ca_and_both_ways_to_name_it_are_said() {
         let config = |ca: Option<&str>| {
             let mut config = Config::parse("[mesos]\nmasters = [\"https://m1:5050\"]").expect("settings");
