@@ -1,5 +1,6 @@
 //! Durable records of the scheduler. A batch is applied whole or not at all, and is durable when `apply` returns.
 
+pub(crate) mod record;
 mod redb;
 
 use std::{
@@ -35,6 +36,23 @@ pub enum StoreError {
         #[source]
         source: Box<::redb::Error>,
     },
+    /// Its file is not what was written.
+    #[error("damaged: the state in {} cannot be read; put a copy of it there, or begin anew in another folder (--state), as a new framework", path.display())]
+    DamagedFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: Box<::redb::Error>,
+    },
+    /// There was a state here, and it is gone.
+    #[error("emptied: there was a state in {}, and it is gone; put a copy of it there, or remove {} to begin anew, as a new framework (the old one's tasks run on)", file.display(), marker.display())]
+    Emptied {
+        /// Where it was.
+        file: PathBuf,
+        /// What says so.
+        marker: PathBuf,
+    },
     /// It cannot be read or written.
     #[error("the state store fails")]
     Database(#[source] Box<::redb::Error>),
@@ -45,7 +63,7 @@ pub enum StoreError {
     #[error("the lock of the leading scheduler is lost")]
     Lost,
     /// A record is not JSON.
-    #[error("record {key} is damaged")]
+    #[error("damaged: record {key} of the state is no JSON; put a copy of the state there")]
     Damaged {
         /// Its key.
         key: String,
@@ -54,7 +72,7 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// A record or a batch on its way has lost a part of itself.
-    #[error("{node} in the state store is damaged: it is not whole")]
+    #[error("damaged: {node} of the state is not what was written; put a copy of the state there")]
     Torn {
         /// Its place in the store.
         node: String,
@@ -128,5 +146,68 @@ mod tests {
         assert!(matches!(Redb::open(folder.path()), Err(StoreError::Open { .. })), "locked");
         drop(store);
         assert_eq!(Redb::open(folder.path()).unwrap().load().await.unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_state_that_is_gone_is_no_new_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.redb");
+        Redb::open(folder.path()).unwrap().apply(&[change("a", Some(1))]).await.unwrap();
+        let copy = std::fs::read(&file).unwrap();
+        for gone in [None, Some(&b""[..])] {
+            let _ = std::fs::remove_file(&file);
+            gone.into_iter().for_each(|bytes| std::fs::write(&file, bytes).unwrap());
+            let error = Redb::open(folder.path()).err().expect("it is gone").to_string();
+            assert!(error.starts_with("emptied:") && error.contains("state.marker"), "{error}");
+        }
+        std::fs::write(&file, &copy).unwrap();
+        assert_eq!(Redb::open(folder.path()).unwrap().load().await.unwrap().len(), 1, "the remedy");
+        std::fs::remove_file(&file).unwrap();
+        std::fs::remove_file(folder.path().join("state.marker")).unwrap();
+        assert_eq!(Redb::open(folder.path()).unwrap().load().await.unwrap().len(), 0, "the other remedy");
+    }
+
+    /// Whatever happens to the file: what is read is what was written, or an error whose first word says what it is.
+    #[tokio::test]
+    async fn a_damaged_file_is_never_taken_for_another_state() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("state.redb");
+        let store = Redb::open(folder.path()).unwrap();
+        let changes: Vec<_> = (0..200).map(|i| change(&format!("key{i}"), Some(i))).collect();
+        store.apply(&changes).await.unwrap();
+        let written = store.load().await.unwrap();
+        drop(store);
+        let whole = std::fs::read(&file).unwrap();
+        let mut seed = 1_u64;
+        let mut next = |below: usize| {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            (seed >> 33) as usize % below
+        };
+        let mut refused = 0;
+        for trial in 0..150 {
+            let mut damaged = whole.clone();
+            match trial % 3 {
+                0 => damaged.truncate(1 + next(whole.len() - 1)),
+                1 => {
+                    let from = next(whole.len());
+                    let to = (from + 1 + next(8_192)).min(whole.len());
+                    damaged[from..to].fill(0);
+                }
+                _ => (0..64).for_each(|_| damaged[next(whole.len())] ^= 1 << next(8)),
+            }
+            std::fs::write(&file, &damaged).unwrap();
+            let read = match Redb::open(folder.path()) {
+                Ok(store) => store.load().await,
+                Err(error) => Err(error),
+            };
+            match read {
+                Ok(read) => assert_eq!(read, written, "trial {trial}"),
+                Err(error) => {
+                    assert!(error.to_string().starts_with("damaged:"), "trial {trial}: {error}");
+                    refused += 1;
+                }
+            }
+        }
+        assert!(refused > 20, "{refused}");
     }
 }

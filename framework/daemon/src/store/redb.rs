@@ -2,6 +2,8 @@
 
 use std::{
     collections::BTreeMap,
+    io,
+    panic::catch_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -11,10 +13,16 @@ use millstream_scheduler::RecordChange;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 use serde_json::Value;
 
-use super::{StateStore, StoreError};
+use super::{StateStore, StoreError, record};
 
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 const FILE: &str = "state.redb";
+
+/// Beside the file: there has been a state here.
+const MARKER: &str = "state.marker";
+
+/// What the marker says to who finds it.
+const MARKER_TEXT: &str = "A Millstream scheduler has kept its state here. While this file is there, a scheduler does not begin anew beside it.\n";
 
 macro_rules! database_errors {
     ($($error:ident),*) => {$(
@@ -41,8 +49,13 @@ impl Redb {
     /// Opens (or makes) the store in a folder. One process at a time: the file is locked.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
-        let path = folder.join(FILE);
-        let database = Mutex::new(Some(open(&path)?));
+        let (path, marker) = (folder.join(FILE), folder.join(MARKER));
+        let is_empty = std::fs::metadata(&path).map_or(true, |file| file.len() == 0);
+        if is_empty && marker.exists() {
+            return Err(StoreError::Emptied { file: path, marker });
+        }
+        let database = Mutex::new(Some(checked(&path)?));
+        std::fs::write(&marker, MARKER_TEXT).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
         Ok(Redb(Arc::new(File { path, database })))
     }
 
@@ -72,9 +85,38 @@ impl File {
     }
 }
 
+/// Opens it after a look at all of it. A file that is damaged may make redb panic.
+fn checked(path: &Path) -> Result<Database, StoreError> {
+    let looked = catch_unwind(|| {
+        let mut database = open(path)?;
+        match database.check_integrity() {
+            Ok(true) => {}
+            Ok(false) => tracing::warn!(path = %path.display(), "the state was repaired after a crash"),
+            Err(error) => return Err(judged(path, error.into())),
+        }
+        read(&database).map(|_| database)
+    });
+    match looked {
+        Ok(Err(StoreError::Database(source))) => Err(judged(path, *source)),
+        Ok(looked) => looked,
+        Err(_) => Err(judged(path, redb::Error::Corrupted("its parts do not fit together".into()))),
+    }
+}
+
+/// Damage needs a copy of the state, anything else does not.
+fn judged(path: &Path, error: redb::Error) -> StoreError {
+    let is_damage = match &error {
+        redb::Error::Corrupted(_) | redb::Error::UpgradeRequired(_) | redb::Error::RepairAborted => true,
+        redb::Error::Io(error) => matches!(error.kind(), io::ErrorKind::InvalidData | io::ErrorKind::UnexpectedEof),
+        redb::Error::TableTypeMismatch { .. } | redb::Error::TypeDefinitionChanged { .. } => true,
+        _ => false,
+    };
+    let (path, source) = (path.into(), Box::new(error));
+    if is_damage { StoreError::DamagedFile { path, source } } else { StoreError::Open { path, source } }
+}
+
 fn open(path: &Path) -> Result<Database, StoreError> {
-    let failed = |error: redb::Error| StoreError::Open { path: path.into(), source: Box::new(error) };
-    let database = Database::create(path).map_err(|error| failed(error.into()))?;
+    let database = Database::create(path).map_err(|error| judged(path, error.into()))?;
     let begin = database.begin_write()?;
     begin.open_table(RECORDS)?;
     begin.commit()?;
@@ -87,8 +129,7 @@ fn read(database: &Database) -> Result<BTreeMap<String, Value>, StoreError> {
     for entry in table.iter()? {
         let (key, value) = entry?;
         let key = key.value().to_owned();
-        let value =
-            serde_json::from_slice(value.value()).map_err(|source| StoreError::Damaged { key: key.clone(), source })?;
+        let value = record::decode(&key, value.value())?;
         records.insert(key, value);
     }
     Ok(records)
@@ -114,8 +155,8 @@ impl StateStore for Redb {
     }
 
     fn apply<'a>(&'a self, changes: &'a [RecordChange]) -> BoxFuture<'a, Result<(), StoreError>> {
-        let text = |value: &Value| value.to_string();
-        let changes: Vec<_> = changes.iter().map(|c| (c.key.clone(), c.value.as_ref().map(text))).collect();
+        let text = |c: &RecordChange| c.value.as_ref().map(|value| record::encode(&c.key, value));
+        let changes: Vec<_> = changes.iter().map(|c| (c.key.clone(), text(c))).collect();
         self.with(move |database| write(database, &changes))
     }
 }

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_scheduler::RecordChange;
 use serde_json::Value;
 
-use crate::store::StoreError;
+use crate::store::{StoreError, record};
 
 /// Node of the records, below the root.
 pub(super) const RECORDS: &str = "records";
@@ -95,10 +95,7 @@ pub(super) fn records(nodes: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<Strin
             return Err(StoreError::Torn { node: record_node(&key, 0) });
         }
         let text: Vec<u8> = parts.into_values().flatten().collect();
-        match serde_json::from_slice(&text) {
-            Ok(value) => Ok((key, value)),
-            Err(source) => Err(StoreError::Damaged { key, source }),
-        }
+        record::decode(&key, &text).map(|value| (key, value))
     };
     parts.into_iter().map(record).collect()
 }
@@ -108,7 +105,7 @@ fn ops(changes: &[RecordChange], nodes: &BTreeSet<String>) -> Vec<Op> {
     let last: BTreeMap<&str, &Option<Value>> = changes.iter().map(|c| (c.key.as_str(), &c.value)).collect();
     let mut ops = vec![];
     for (key, value) in last {
-        let text = value.as_ref().map(Value::to_string).unwrap_or_default();
+        let text = value.as_ref().map(|value| record::encode(key, value)).unwrap_or_default();
         let parts = text.as_bytes().chunks(NODE_BYTES_MAX);
         let kept = parts.len();
         ops.extend(parts.enumerate().map(|(i, part)| Op::Put { node: record_node(key, i), data: part.to_vec() }));
