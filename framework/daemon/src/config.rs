@@ -77,6 +77,9 @@ pub struct StatePlace {
     /// ZooKeeper of several schedulers of which one leads; none for a single one.
     #[serde(deserialize_with = "zookeeper")]
     pub zookeeper: Option<ZooKeeperUrl>,
+    /// `user:password` there, never a plain value; none for nodes that are open to all.
+    #[serde(default, deserialize_with = "secret")]
+    pub zookeeper_login: Option<Setting>,
     /// How long ZooKeeper waits for a silent scheduler before another one leads, in milliseconds.
     #[serde(rename = "session_timeout", deserialize_with = "duration")]
     pub session_timeout_ms: u64,

@@ -40,6 +40,9 @@ pub enum RunError {
     /// The secret for the master is missing.
     #[error("the secret for the Mesos master is missing")]
     Secret(#[source] SettingError),
+    /// The login at ZooKeeper is missing.
+    #[error("the login at ZooKeeper is missing")]
+    Login(#[source] SettingError),
     /// The state store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -106,7 +109,8 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let listener = listen(address).await?;
     let url = config.url(listener.local_addr().map_err(RunError::Http)?)?;
     let timeout = Duration::from_millis(config.state.session_timeout_ms);
-    let election = ZooKeeper::new(zookeeper, timeout, url);
+    let login = config.state.zookeeper_login.as_ref().map(settings::resolve).transpose().map_err(RunError::Login)?;
+    let election = ZooKeeper::new(zookeeper, timeout, url, login);
     serve_elected(config, Arc::new(election), listener, shutdown).await
 }
 

@@ -14,7 +14,7 @@ use futures_util::future::BoxFuture;
 use millstream_mesos::scheduler::ZooKeeperUrl;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use zookeeper_client::{Acls, Client, CreateMode, CreateOptions, Error, LockPrefix, OwnedLockClient, SessionState};
+use zookeeper_client::{Acls, Client, CreateMode, Error, LockPrefix, OwnedLockClient, SessionState};
 
 use crate::{
     chain,
@@ -23,12 +23,15 @@ use crate::{
 };
 use store::Store;
 
-/// Rights of all nodes: whoever reaches ZooKeeper may read and write them (docs/operating.md).
-const ACLS: Acls<'static> = Acls::anyone_all();
-const PERSISTENT: CreateOptions<'static> = CreateMode::Persistent.with_acls(ACLS);
+/// ZooKeeper's way to log in by user and password.
+const DIGEST: &str = "digest";
+/// Of nodes that whoever reaches ZooKeeper may read and write.
+const WORLD: &str = "world";
 
 /// Node of the locks, below the root.
 const LEADER: &str = "leader";
+/// All that lies below the root.
+const FOLDERS: [&str; 3] = [tree::RECORDS, tree::JOURNAL, LEADER];
 /// Between the lock's own name and its number.
 const LOCK_NAME: &str = "scheduler-";
 
@@ -45,12 +48,22 @@ pub struct ZooKeeper {
     session_timeout: Duration,
     /// URL of this scheduler's API, for the others.
     url: String,
+    /// `user:password`: only who has it may look at the nodes and change them.
+    login: Option<String>,
 }
 
 impl ZooKeeper {
     /// Nothing is connected before the first campaign.
-    pub fn new(place: ZooKeeperUrl, session_timeout: Duration, url: String) -> Self {
-        ZooKeeper { place, session_timeout, url }
+    pub fn new(place: ZooKeeperUrl, session_timeout: Duration, url: String, login: Option<String>) -> Self {
+        if login.is_none() {
+            let remedy = "say `zookeeper_login` in [state], and whoever does not have it can neither look nor change";
+            tracing::warn!(zookeeper = %place, remedy, "the state is open to whoever reaches ZooKeeper");
+        }
+        ZooKeeper { place, session_timeout, url, login }
+    }
+
+    fn rights(&self) -> Acls<'static> {
+        if self.login.is_some() { Acls::creator_all() } else { Acls::anyone_all() }
     }
 
     /// One session: ends with the lock, or with the session.
@@ -58,13 +71,19 @@ impl ZooKeeper {
         let connector = Client::connector().with_session_timeout(self.session_timeout);
         let client = connector.connect(self.place.servers()).await?;
         let root = self.place.path();
-        for node in [tree::RECORDS, tree::JOURNAL, LEADER] {
-            client.mkdir(&format!("{root}/{node}"), &PERSISTENT).await?;
+        if let Some(login) = &self.login {
+            client.auth(DIGEST, login.as_bytes()).await?;
+        }
+        for node in FOLDERS {
+            client.mkdir(&format!("{root}/{node}"), &CreateMode::Persistent.with_acls(self.rights())).await?;
+        }
+        if self.login.is_some() {
+            claim(&client, root).await?;
         }
         let locks = format!("{root}/{LEADER}");
         let prefix = LockPrefix::new_curator(&locks, LOCK_NAME)?;
         let lock = tokio::select! {
-            lock = client.lock(prefix, self.url.as_bytes(), ACLS) => lock?.into_owned(),
+            lock = client.lock(prefix, self.url.as_bytes(), self.rights()) => lock?.into_owned(),
             error = tell_leader(&client, &locks, leader) => return Err(error),
         };
         Ok(self.term(Arc::new(lock)))
@@ -74,6 +93,7 @@ impl ZooKeeper {
     async fn why(&self, error: &Error) -> String {
         match error {
             Error::NoHosts | Error::Timeout => self.place.why_silent().await,
+            Error::NoAuth => "its nodes are another login's: say theirs in `zookeeper_login` of [state]".to_owned(),
             error => chain(error),
         }
     }
@@ -85,7 +105,7 @@ impl ZooKeeper {
             lock.lock_path().to_owned(),
             lost.clone(),
         )));
-        let store = Arc::new(Store::new(lock.clone(), self.place.path().to_owned(), lost.clone()));
+        let store = Arc::new(Store::new(lock.clone(), self.place.path().to_owned(), self.rights(), lost.clone()));
         let release = async move {
             drop(watch);
             let deleted = lock.client().delete(lock.lock_path(), None);
@@ -119,6 +139,30 @@ impl Election for ZooKeeper {
     fn is_alone(&self) -> bool {
         false
     }
+}
+
+/// Takes nodes that were made without a login away from strangers.
+async fn claim(client: &Client, root: &str) -> Result<(), Error> {
+    for folder in FOLDERS.map(|node| format!("{root}/{node}")) {
+        let (rights, _) = client.get_acl(&folder).await?;
+        if rights.iter().all(|right| right.scheme() != WORLD) {
+            continue;
+        }
+        tracing::info!(folder, "nodes of an earlier release are open to strangers; closing them");
+        // The folder comes last: what breaks off before it is done again.
+        for node in client.list_children(&folder).await? {
+            match client.set_acl(&format!("{folder}/{node}"), &Acls::creator_all(), None).await {
+                Ok(_) | Err(Error::NoNode) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        client.set_acl(&folder, &Acls::creator_all(), None).await?;
+    }
+    let (rights, _) = client.get_acl(root).await?;
+    if rights.iter().any(|right| right.scheme() == WORLD) {
+        client.set_acl(root, &Acls::creator_all(), None).await?;
+    }
+    Ok(())
 }
 
 /// Tells who leads until the session ends, and then why it did.

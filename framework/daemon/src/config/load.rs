@@ -163,7 +163,11 @@ pub fn is_meant_for_zookeeper(state: &str) -> bool {
 fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
-            (Some(toml::Value::Table(base)), toml::Value::Table(over)) if key != "secret" => merge(base, over),
+            (Some(toml::Value::Table(base)), toml::Value::Table(over))
+                if !matches!(key.as_str(), "secret" | "zookeeper_login") =>
+            {
+                merge(base, over)
+            }
             (_, value) => drop(base.insert(key, value)),
         }
     }

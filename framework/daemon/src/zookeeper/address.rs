@@ -11,7 +11,7 @@ pub fn parse(text: &str) -> Result<ZooKeeperUrl, String> {
     if !text.starts_with(ZooKeeperUrl::SCHEME) {
         return Err(form("it does not begin with zk://"));
     }
-    let login = "a login is not supported, and a secret in an address would be seen by everybody";
+    let login = "a login in an address would be seen by everybody: name it as `zookeeper_login` in [state] of the file of --config";
     let url = ZooKeeperUrl::parse(text).map_err(|error| match error {
         MastersError::Login { .. } => login.to_owned(),
         MastersError::Server { server } if !server.is_empty() => {

@@ -11,12 +11,9 @@ use millstream_scheduler::RecordChange;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{CheckWriteError, Error, MultiReadResult, OwnedLockClient};
+use zookeeper_client::{Acls, CheckWriteError, CreateMode, Error, MultiReadResult, OwnedLockClient};
 
-use super::{
-    PERSISTENT,
-    tree::{self, Op, Transaction},
-};
+use super::tree::{self, Op, Transaction};
 use crate::store::{StateStore, StoreError};
 
 /// Nodes read by one request: an answer of nodes as large as they may be stays at a few megabytes.
@@ -27,6 +24,8 @@ const READS_AHEAD: usize = 16;
 pub(super) struct Store {
     lock: Arc<OwnedLockClient>,
     root: String,
+    /// Of new nodes.
+    rights: Acls<'static>,
     lost: CancellationToken,
     /// What is known of the tree; none when the outcome of a transaction is not known.
     known: Mutex<Option<Known>>,
@@ -40,8 +39,13 @@ struct Known {
 }
 
 impl Store {
-    pub(super) fn new(lock: Arc<OwnedLockClient>, root: String, lost: CancellationToken) -> Self {
-        Store { lock, root, lost, known: Mutex::new(None) }
+    pub(super) fn new(
+        lock: Arc<OwnedLockClient>,
+        root: String,
+        rights: Acls<'static>,
+        lost: CancellationToken,
+    ) -> Self {
+        Store { lock, root, rights, lost, known: Mutex::new(None) }
     }
 
     fn path(&self, node: &str) -> String {
@@ -97,7 +101,8 @@ impl Store {
                     writer.add_set_data(&self.path(&node), &data, None)?
                 }
                 Op::Put { node, data } => {
-                    writer.add_create(&self.path(&node), &data, &PERSISTENT)?;
+                    let options = CreateMode::Persistent.with_acls(self.rights);
+                    writer.add_create(&self.path(&node), &data, &options)?;
                     known.nodes.insert(node);
                 }
                 Op::Delete { node } if known.nodes.remove(&node) => writer.add_delete(&self.path(&node), None)?,

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, ensure};
 use millstream_e2e::{Servers, alone_and_quick, figure};
 use millstream_testbed::{MesosOptions, Millstream, SchedulerOptions, ZooKeeper, eventually};
 use nix::sys::signal::Signal;
+use zookeeper_client::{Acls, Client, CreateMode, Error};
 
 use crate::run::{A_WHILE, Run, framework_id, slots};
 
@@ -17,7 +18,10 @@ const ANSWERS_WITHIN: Duration = Duration::from_secs(5);
 /// For elections on a busy machine: sessions of 2 s, and then some.
 const LEADS_WITHIN: Duration = Duration::from_secs(40);
 /// The scheduler's session with ZooKeeper; 6 s by default.
-const SETTINGS: &str = "[state]\nsession_timeout = \"2s\"\n";
+const SETTINGS: &str = "[state]\nsession_timeout = \"2s\"\nzookeeper_login = { env = \"HA_LOGIN\" }\n";
+
+/// Of the schedulers at ZooKeeper.
+const LOGIN: &str = "schedulers:of the tests";
 
 /// Who is killed next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,13 +42,49 @@ fn leaders_of_every_kind_are_killed_twenty_times_and_no_executor_notices() -> Re
         let candidate = || SchedulerOptions {
             state: Some(zookeeper.url("/millstream")),
             args: vec!["--config".to_owned(), settings.path().display().to_string()],
+            env: vec![("HA_LOGIN".to_owned(), LOGIN.to_owned())],
             ..SchedulerOptions::default()
         };
         let first = Millstream::candidate(&mesos, candidate()).await?;
         let second = Millstream::candidate(&mesos, candidate()).await?;
         let mut others = Others { zookeeper, standby: second };
-        killed_in_turn(&mut data.with(Some(mesos), first), &mut others).await
+        killed_in_turn(&mut data.with(Some(mesos), first), &mut others).await?;
+        strangers_are_kept_out(&others.zookeeper).await
     })
+}
+
+/// Who has no login, or another one, can neither read where the leader is nor say so.
+async fn strangers_are_kept_out(zookeeper: &ZooKeeper) -> Result<()> {
+    let url = zookeeper.url("/millstream");
+    let servers = url.trim_start_matches("zk://").trim_end_matches("/millstream").to_owned();
+    for login in [None, Some("schedulers:guessed"), Some("others:of the tests")] {
+        let stranger = Client::connect(&servers).await?;
+        if let Some(login) = login {
+            stranger.auth("digest", login.as_bytes()).await?;
+        }
+        for folder in ["", "/leader", "/records", "/journal"] {
+            let node = format!("/millstream{folder}");
+            let open = CreateMode::Persistent.with_acls(Acls::anyone_all());
+            ensure!(stranger.list_children(&node).await == Err(Error::NoAuth), "{login:?} lists {node}");
+            ensure!(stranger.set_data(&node, b"x", None).await == Err(Error::NoAuth), "{login:?} writes {node}");
+            let made = stranger.create(&format!("{node}/x"), b"", &open).await;
+            ensure!(matches!(made, Err(Error::NoAuth)), "{login:?} makes a node below {node}");
+            ensure!(stranger.delete(&node, None).await.is_err(), "{login:?} deletes {node}");
+            ensure!(
+                stranger.set_acl(&node, &Acls::anyone_all(), None).await == Err(Error::NoAuth),
+                "{login:?} opens {node}"
+            );
+        }
+    }
+    let known = Client::connect(&servers).await?;
+    known.auth("digest", LOGIN.as_bytes()).await?;
+    let records = known.list_children("/millstream/records").await?;
+    ensure!(!records.is_empty(), "no records");
+    for record in records {
+        let (rights, _) = known.get_acl(&format!("/millstream/records/{record}")).await?;
+        ensure!(rights.iter().all(|right| right.scheme() == "digest"), "{record}: {rights:?}");
+    }
+    Ok(())
 }
 
 /// What a [`Servers`] does not hold: its scheduler is the one that leads.
