@@ -90,6 +90,8 @@ struct Place {
     master: String,
     listen: u16,
     sandboxes: PathBuf,
+    /// People ask it as well: the token is their own.
+    is_theirs: bool,
 }
 
 impl Millstream {
@@ -112,7 +114,12 @@ impl Millstream {
         args.extend(["--state".to_owned(), dir.path().join("state").display().to_string()]);
         args.extend(["--listen".to_owned(), format!("127.0.0.1:{listen}")]);
         args.extend(options.args);
-        let place = Place { master: format!("127.0.0.1:{master}"), listen, sandboxes: dir.path().to_owned() };
+        let place = Place {
+            master: format!("127.0.0.1:{master}"),
+            listen,
+            sandboxes: dir.path().to_owned(),
+            is_theirs: options.usual_ports,
+        };
         let mut local = Self::new(dir, "local", args, options.env, place)?;
         local.restart().await?;
         Ok(local)
@@ -147,7 +154,7 @@ impl Millstream {
             args.extend(["--user".to_owned(), "root".to_owned()]);
         }
         args.extend(options.args);
-        let place = Place { master, listen, sandboxes: mesos.path().to_owned() };
+        let place = Place { master, listen, sandboxes: mesos.path().to_owned(), is_theirs: options.usual_ports };
         Self::new(dir, "scheduler", args, options.env, place)
     }
 
@@ -157,11 +164,7 @@ impl Millstream {
         for (variable, value) in env {
             process = process.env(&variable, value);
         }
-        let token = match place.listen {
-            // Where people ask as well, it is their own.
-            7070 => own_token(),
-            _ => token_in(&dir)?,
-        };
+        let token = if place.is_theirs { own_token() } else { token_in(&dir)? };
         process = process.env("MILLSTREAM_TOKEN_FILE", token.display().to_string());
         let api = Api::new(format!("http://127.0.0.1:{}", place.listen), token);
         Ok(Millstream { process, api, master: place.master, sandboxes: place.sandboxes, dir })

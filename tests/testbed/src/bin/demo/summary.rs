@@ -62,8 +62,9 @@ pub(crate) async fn look_next(stack: &Stack) -> Result<()> {
     let program = program("millstream")?;
     let millstream = program.display();
     println!("\nlook next");
-    println!("  status page        {url}/");
-    println!("  scheduler metrics  {url}/metrics");
+    let token = std::fs::read_to_string(stack.millstream.api().token_file())?;
+    println!("  status page        {url}/#token={}", token.trim());
+    println!("  scheduler metrics  curl -H 'Authorization: Bearer {}' {url}/metrics", token.trim());
     for target in targets.as_array().into_iter().flatten() {
         println!("  executor metrics   http://{}/metrics", target["targets"][0].as_str().unwrap_or("?"));
     }
