@@ -1,14 +1,15 @@
 //! What becomes of bad records: the job's policy (invariant 6: nothing is skipped silently).
 
-use std::sync::Arc;
+use std::{borrow::Cow, sync::Arc};
 
-use millstream_spec::BadRecord as Policy;
+use millstream_spec::{BadRecord as Policy, Errors};
 use tokio::sync::mpsc;
 
 use crate::{
     dead_letter::{Body, Letter, Letters},
     engine::Stop,
     metrics::{Metrics, Outcome},
+    redact::redacted,
     sink::work::{EncodedBatch, Lane, Origin, with_tracker},
 };
 
@@ -18,14 +19,21 @@ pub const LETTERS_AHEAD: usize = 1_024;
 /// The policy of one job.
 pub struct BadRecords {
     policy: Policy,
+    show_values: bool,
     letters: mpsc::Sender<Letters>,
     metrics: Arc<Metrics>,
 }
 
 impl BadRecords {
     /// `letters` leads to the dead-letter writer.
-    pub fn new(policy: Policy, letters: mpsc::Sender<Letters>, metrics: Arc<Metrics>) -> Self {
-        BadRecords { policy, letters, metrics }
+    pub fn new(errors: &Errors, letters: mpsc::Sender<Letters>, metrics: Arc<Metrics>) -> Self {
+        let Errors { bad_record: policy, show_values } = errors.clone();
+        BadRecords { policy, show_values, letters, metrics }
+    }
+
+    /// What status and logs say of a bad record; its letter says all.
+    pub fn shown<'a>(&self, detail: &'a str) -> Cow<'a, str> {
+        if self.show_values { detail.into() } else { redacted(detail).into() }
     }
 
     /// The partition stops at its first bad record.
@@ -65,12 +73,13 @@ impl BadRecords {
     pub fn rejected(&self, batch: &EncodedBatch, row: u32, reason: &'static str, detail: String) {
         let Origin { lane: index, offset } = batch.origins[row as usize];
         let lane = &batch.lanes[index as usize];
-        tracing::warn!(partition = lane.state.partition, offset, reason, %detail, "bad record");
+        let shown = self.shown(&detail);
+        tracing::warn!(partition = lane.state.partition, offset, reason, detail = %shown, "bad record");
         self.found(lane, reason);
         match self.policy {
             Policy::Fail => {
                 with_tracker(&lane.tracker, |tracker| tracker.cap(offset));
-                lane.state.request_stop(Stop::bad_record(offset, reason, &detail));
+                lane.state.request_stop(Stop::bad_record(offset, reason, &shown));
             }
             Policy::Skip => {}
             Policy::DeadLetter(_) => {

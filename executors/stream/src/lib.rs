@@ -16,6 +16,7 @@ pub mod engine;
 pub mod executor;
 pub mod http;
 pub mod metrics;
+mod redact;
 pub mod sink;
 pub mod source;
 pub mod standalone;

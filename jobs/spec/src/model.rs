@@ -378,6 +378,9 @@ pub enum ConstraintTest {
 pub struct Errors {
     /// What becomes of a bad record.
     pub bad_record: BadRecord,
+    /// Texts on bad records in status, API and logs quote what is in them.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub show_values: bool,
 }
 
 /// What becomes of a record that cannot be turned into a row.

@@ -384,6 +384,9 @@ pub struct Errors {
     /// What becomes of a record that cannot be turned into a row. Default: `"fail"`.
     #[schemars(default)]
     pub bad_record: Option<BadRecord>,
+    /// Texts on bad records in status, API and logs quote what is in them. Default: false.
+    #[schemars(default)]
+    pub show_values: Option<bool>,
 }
 
 /// What becomes of a bad record.

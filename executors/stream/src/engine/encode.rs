@@ -152,7 +152,8 @@ impl Encoder {
                 lane.stopped = true;
                 lane.position = offset;
                 with_tracker(&lane.tracker, |tracker| tracker.cap(offset));
-                lane.state.request_stop(Stop::bad_record(offset, reason.label(), detail));
+                let shown = self.bad_records.shown(detail);
+                lane.state.request_stop(Stop::bad_record(offset, reason.label(), &shown));
             } else if self.bad_records.keeps_letters() {
                 let body = Body::Here(Box::new(fetched.content()));
                 let (reason, detail) = (reason.label().to_owned(), detail.clone());

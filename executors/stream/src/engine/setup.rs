@@ -259,7 +259,7 @@ fn start_bad_records(shared: &Arc<Shared>, config: &ClientConfig) -> Arc<BadReco
             async move { writer.run(queue).await.map_err(|error| format!("dead letters: {error}")) },
         );
     }
-    Arc::new(BadRecords::new(job.errors.bad_record.clone(), letters, shared.metrics.clone()))
+    Arc::new(BadRecords::new(&job.errors, letters, shared.metrics.clone()))
 }
 
 /// Something without which no partition may go on.

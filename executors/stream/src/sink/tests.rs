@@ -6,7 +6,7 @@ use std::{
 };
 
 use millstream_pipeline::{ColumnKind, CqlType, Processor, Record, TableColumn, TableSchema, Transform, bind};
-use millstream_spec::{BadRecord as Policy, SourceColumn, SourceType};
+use millstream_spec::{BadRecord as Policy, Errors, SourceColumn, SourceType};
 
 use super::{
     plan::{RowFacts, Rules, plan},
@@ -90,7 +90,8 @@ impl World {
         let tracker: SharedTracker = Arc::new(Mutex::new(Tracker::new(0)));
         let metrics = Arc::new(Metrics::new("j", "t"));
         let (sender, letters) = mpsc::channel(8);
-        let bad_records = Arc::new(BadRecords::new(policy, sender, metrics.clone()));
+        let bad_records =
+            Arc::new(BadRecords::new(&Errors { bad_record: policy, show_values: false }, sender, metrics.clone()));
         let (budget, health) = (Arc::default(), Arc::default());
         World { lane: Lane { state, tracker }, budget, health, metrics, letters, bad_records }
     }

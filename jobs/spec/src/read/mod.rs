@@ -120,7 +120,11 @@ fn transform(section: &Section<'_>, r: &mut Report<'_>) -> Option<Transform> {
 fn errors(section: &Section<'_>, source_topic: Option<&str>, r: &mut Report<'_>) -> Option<Errors> {
     use crate::BadRecord;
     section.check_keys(r);
-    let Some(entry) = section.optional("bad_record") else { return Some(Errors::default()) };
+    let show_values = match section.optional("show_values") {
+        Some(entry) => tasks::yes_or_no(&entry, "write true to see what is in bad records, or false", r)?,
+        None => false,
+    };
+    let Some(entry) = section.optional("bad_record") else { return Some(Errors { show_values, ..Errors::default() }) };
     if entry.is_table() {
         let table = entry.section(r)?;
         table.check_keys(r);
@@ -134,9 +138,9 @@ fn errors(section: &Section<'_>, source_topic: Option<&str>, r: &mut Report<'_>)
             );
             return None;
         }
-        return Some(Errors { bad_record: BadRecord::DeadLetter(topic) });
+        return Some(Errors { bad_record: BadRecord::DeadLetter(topic), show_values });
     }
     let choices = [("fail", BadRecord::Fail), ("skip", BadRecord::Skip)];
     let bad_record = entry.choice(r, &choices, Some("or name a topic for them: { dead_letter = \"topic\" }"))?;
-    Some(Errors { bad_record })
+    Some(Errors { bad_record, show_values })
 }

@@ -46,7 +46,9 @@ pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<T
     let count = section.optional("count").map_or(Some(TaskCount::default()), |e| count(&e, r));
     let cpus = section.optional("cpus").map_or(Some(DEFAULT_CPUS), |e| cpus(&e, r));
     let mem_bytes = section.optional("mem").map_or(Some(DEFAULT_MEM_BYTES), |e| mem_bytes(&e, r));
-    let revocable = section.optional("revocable").map_or(Some(false), |e| revocable(&e, r));
+    let revocable = section
+        .optional("revocable")
+        .map_or(Some(false), |e| yes_or_no(&e, "write it without quotation marks, as in `revocable = true`", r));
     let volume_bytes = section.optional("volume").map_or(Some(None), |e| volume_bytes(&e, r).map(Some));
     Some(Tasks {
         count: count?,
@@ -99,10 +101,10 @@ fn cpus(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<f64> {
     Some(cpus)
 }
 
-fn revocable(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<bool> {
+pub(super) fn yes_or_no(entry: &Entry<'_>, help: &str, r: &mut Report<'_>) -> Option<bool> {
     match entry.value() {
-        DeValue::Boolean(allowed) => Some(*allowed),
-        _ => entry.wrong_type(r, "true or false", "write it without quotation marks, as in `revocable = true`"),
+        DeValue::Boolean(answer) => Some(*answer),
+        _ => entry.wrong_type(r, "true or false", help),
     }
 }
 
