@@ -55,6 +55,8 @@ pub enum BadReason {
     Evaluation,
     /// An expression would make more of the record than is allowed; found before the memory is taken.
     ResultTooLarge,
+    /// The SQL would take too long over the record; found before it is computed.
+    TooManySteps,
     /// The evaluation panicked: a bug, contained to this record.
     Panic,
     /// A value lies outside what its table column holds.
@@ -79,7 +81,7 @@ pub enum BadReason {
 
 impl BadReason {
     /// All of them, for metric registration.
-    pub const ALL: [BadReason; 17] = [
+    pub const ALL: [BadReason; 18] = [
         BadReason::InvalidJson,
         BadReason::TypeMismatch,
         BadReason::MissingField,
@@ -87,6 +89,7 @@ impl BadReason {
         BadReason::Overflow,
         BadReason::Evaluation,
         BadReason::ResultTooLarge,
+        BadReason::TooManySteps,
         BadReason::Panic,
         BadReason::OutOfRange,
         BadReason::Lossy,
@@ -109,6 +112,7 @@ impl BadReason {
             BadReason::Overflow => "overflow",
             BadReason::Evaluation => "evaluation",
             BadReason::ResultTooLarge => "result_too_large",
+            BadReason::TooManySteps => "too_many_steps",
             BadReason::Panic => "panic",
             BadReason::OutOfRange => "out_of_range",
             BadReason::Lossy => "lossy",

@@ -1,7 +1,13 @@
 //! "Did you mean": the nearest known name.
 
+/// Longest name that is compared, in bytes: longer than any that could be meant.
+const MAX_NAME_BYTES: usize = 256;
+
 /// A remedy naming the candidate nearest to `name`, when one is near enough to be a slip.
 pub(crate) fn did_you_mean<'a>(name: &str, candidates: impl Iterator<Item = &'a str>) -> Option<String> {
+    if name.len() > MAX_NAME_BYTES {
+        return None;
+    }
     let lower = name.to_lowercase();
     let allowed = name.chars().count().div_ceil(3);
     let (nearest, _) = candidates

@@ -3,9 +3,10 @@
 //! | method and path | body | answer |
 //! |---|---|---|
 //! | `GET /health` | | [`Health`], 200 or 503; of a standby too |
+//! | `GET /health/live` | | [`Live`], at once, whatever else fails; of a standby too |
 //! | `GET /api/v1/jobs` | | [`Jobs`] |
 //! | `GET /api/v1/jobs/{name}` | | [`JobDetail`] |
-//! | `PUT /api/v1/jobs/{name}?file=&force=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused |
+//! | `PUT /api/v1/jobs/{name}?file=&force=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused, 429 when too many are checked at once |
 //! | `DELETE /api/v1/jobs/{name}` | | 204 |
 //! | `POST /api/v1/jobs/{name}/stop` | | [`Stopped`] |
 //! | `GET /api/v1/jobs/{name}/why` | | [`WhyView`] |
@@ -54,6 +55,13 @@ pub struct DiagnosticView {
     pub line: Option<usize>,
     /// The fault as `millstream validate` prints it, with the marked source.
     pub rendered: String,
+}
+
+/// `GET /health/live`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Live {
+    /// `live`
+    pub status: String,
 }
 
 /// `GET /health`

@@ -1,5 +1,7 @@
 //! What is changed about a deployed job, for people: before it happens and after.
 
+use std::time::Duration;
+
 use millstream_scheduler::{
     Change, Refusal, State, change, refusal, table_shared_with,
     views::{self, RolloutState, RolloutView, counted},
@@ -8,6 +10,9 @@ use millstream_spec::JobSpec;
 use similar::TextDiff;
 
 use crate::api::ChangeView;
+
+/// After this time a difference is no longer the smallest one: it is found while the scheduler's loop stands still.
+const DIFF_WITHIN: Duration = Duration::from_millis(100);
 
 /// Unchanged lines shown around each change.
 const CONTEXT_LINES: usize = 3;
@@ -59,7 +64,7 @@ fn diff(job: &str, deployed: &str, file_name: &str, text: &str) -> Option<String
     if deployed == text {
         return None;
     }
-    let diff = TextDiff::from_lines(deployed, text);
+    let diff = TextDiff::configure().timeout(DIFF_WITHIN).diff_lines(deployed, text);
     let header = (format!("{job} as deployed"), file_name);
     Some(diff.unified_diff().context_radius(CONTEXT_LINES).header(&header.0, header.1).to_string())
 }

@@ -1,5 +1,6 @@
 //! The HTTP API of [`crate::api`], the status page and the metrics.
 
+mod checks;
 mod deploy;
 mod jobs;
 mod journal;
@@ -9,7 +10,9 @@ mod precondition;
 mod problem;
 mod role;
 
-pub(crate) use deploy::{Named, refused, refused_here};
+pub(crate) use checks::{Checks, JobText};
+use deploy::refused;
+pub(crate) use deploy::{Named, refused_here};
 pub(crate) use journal::Journal;
 pub(crate) use login::{Gate, Who};
 pub(crate) use role::{Leading, Role};
@@ -44,7 +47,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{ErrorBody, Health, HealthStatus},
+    api::{ErrorBody, Health, HealthStatus, Live},
     change::{self, Standing},
     check::Checked,
     driver::{Ask, Condition, Seen, Vitals},
@@ -68,6 +71,7 @@ pub(crate) struct Api {
     program: Option<Program>,
     reach: Arc<Reach>,
     room: Room,
+    checks: Checks,
 }
 
 /// An answer that is not a success.
@@ -108,7 +112,8 @@ impl Api {
         program: Option<Program>,
         reach: Reach,
     ) -> Self {
-        Api { roles, url, metrics, session, program, reach: Arc::new(reach), room: Room::default() }
+        let (reach, room, checks) = (Arc::new(reach), Room::default(), Checks::default());
+        Api { roles, url, metrics, session, program, reach, room, checks }
     }
 
     /// Refuses a job that names what it may not.
@@ -124,6 +129,10 @@ impl Api {
 
     pub(crate) fn session(&self) -> &SessionConfig {
         &self.session
+    }
+
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.checks
     }
 
     pub(crate) async fn settings(&self) -> Result<Settings, Failure> {
@@ -206,7 +215,7 @@ pub(crate) async fn serve(listener: TcpListener, api: Api, door: Door, stop: Can
         .route("/api/v1/sd", get(jobs::targets))
         .route_layer(middleware::from_fn_with_state(api.clone(), role::only_leader));
     let router = Router::new()
-        .route(login::LIVE, get(async || Json(json!({ "status": "live" }))))
+        .route(login::LIVE, get(live))
         .route("/health", get(health))
         .route("/health/ready", get(ready))
         .route("/metrics", get(metrics))
@@ -231,6 +240,11 @@ async fn ready(Shared(api): Shared<Api>) -> Result<Json<serde_json::Value>, Fail
         Role::Leading(_) => api.read(|_| ()).await,
     }?;
     Ok(Json(json!({ "status": "ready" })))
+}
+
+/// The process answers. Asks nobody, so that it says nothing of what it waits for.
+async fn live() -> Json<Live> {
+    Json(Live { status: "live".to_owned() })
 }
 
 async fn health(Shared(api): Shared<Api>) -> Response {

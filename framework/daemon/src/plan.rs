@@ -24,21 +24,20 @@ use crate::{
     api::{PlanView, PlannedTask, RefusedAgent},
     chain,
     change::{self, Standing},
-    check,
-    http::{Api, Failure, Named, Who, refused, refused_here},
+    http::{Api, Failure, JobText, Named, Who, refused_here},
 };
 
 pub(crate) async fn post(
     Shared(api): Shared<Api>,
     Query(named): Query<Named>,
     Extension(who): Extension<Who>,
-    toml: String,
+    JobText(toml): JobText,
 ) -> Result<Json<PlanView>, Failure> {
     let shown = named.or("job.toml");
-    let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
+    let checked = api.checks().offline(&shown, &toml).await?;
     who.check(&checked.file.spec.name.0)?;
     api.within_reach(&checked).await?;
-    check::live(&checked).await.map_err(|found| refused(&found))?;
+    api.checks().live(&checked).await?;
     let unreadable = |error: &dyn std::error::Error| {
         Failure::new(StatusCode::BAD_GATEWAY, chain(error), "try again when it answers")
     };

@@ -4,6 +4,9 @@ use std::{fmt, ops::Range, sync::Arc};
 
 use serde::{Deserialize, Serialize};
 
+/// Longest text of a finding, in characters: a stranger's file may have names of a megabyte.
+const MAX_TEXT_CHARS: usize = 4_000;
+
 /// How bad it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -34,12 +37,12 @@ pub struct Diagnostic {
 impl Diagnostic {
     /// An error about the bytes of `span`.
     pub fn error(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Error, span, message.into())
+        Self::new(Severity::Error, span, cut(message.into()))
     }
 
     /// A warning about the bytes of `span`.
     pub fn warning(span: Range<usize>, message: impl Into<String>) -> Self {
-        Self::new(Severity::Warning, span, message.into())
+        Self::new(Severity::Warning, span, cut(message.into()))
     }
 
     fn new(severity: Severity, span: Range<usize>, message: String) -> Self {
@@ -48,20 +51,27 @@ impl Diagnostic {
 
     /// Says something beside the marked bytes.
     pub fn label(mut self, label: impl Into<String>) -> Self {
-        self.label = Some(label.into());
+        self.label = Some(cut(label.into()));
         self
     }
 
     /// Adds a reason.
     pub fn note(mut self, note: impl Into<String>) -> Self {
-        self.notes.push(note.into());
+        self.notes.push(cut(note.into()));
         self
     }
 
     /// Adds a remedy.
     pub fn help(mut self, help: impl Into<String>) -> Self {
-        self.help.push(help.into());
+        self.help.push(cut(help.into()));
         self
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

@@ -22,7 +22,7 @@ pub fn parse(file_name: &str, text: &str) -> Result<JobFile, Diagnostics> {
     let (document, syntax_errors) = DeTable::parse_recoverable(text);
     if !syntax_errors.is_empty() {
         // What a broken file would mean is a guess: its syntax errors alone are worth reading.
-        let items = syntax_errors.iter().map(|e| read::syntax::diagnostic(text, e)).collect();
+        let items = syntax_errors.iter().take(read::MAX_FINDINGS).map(|e| read::syntax::diagnostic(text, e)).collect();
         return Err(Diagnostics::new(file_name.to_owned(), read::syntax::mask(text).into(), items));
     }
     let (spec, report) = read::job(text, document.get_ref());

@@ -27,8 +27,14 @@ fn group<'a>(file: &'a str, text: &'a str, item: &'a Diagnostic) -> annotate_sni
     };
     let start = text.floor_char_boundary(item.span.start);
     let end = text.ceil_char_boundary(item.span.end).max(start);
-    let mark = AnnotationKind::Primary.span(start..end).label(item.label.as_deref().map(normalize_untrusted_str));
-    let snippet = Snippet::source(text).path(file).annotation(mark);
+    // Only the lines that are marked: the renderer reads all it is given, for each finding.
+    let from = text[..start].rfind('\n').map_or(0, |i| i + 1);
+    let to = text[end..].find('\n').map_or(text.len(), |i| end + i + 1);
+    let line = text[..from].matches('\n').count() + 1;
+    let mark = AnnotationKind::Primary
+        .span(start - from..end - from)
+        .label(item.label.as_deref().map(normalize_untrusted_str));
+    let snippet = Snippet::source(&text[from..to]).line_start(line).path(file).annotation(mark);
     let notes = item.notes.iter().map(|n| Level::NOTE.message(normalize_untrusted_str(n)));
     let help = item.help.iter().map(|h| Level::HELP.message(normalize_untrusted_str(h)));
     level.primary_title(item.message.as_str()).element(snippet).elements(notes).elements(help)

@@ -1,7 +1,13 @@
 //! "Did you mean …?"
 
+/// Longest word that is compared, in bytes: longer than any that could be meant.
+const MAX_WORD_BYTES: usize = 256;
+
 /// The candidate that `word` was most likely meant to be, if one is near enough to be worth saying.
 pub(crate) fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if word.len() > MAX_WORD_BYTES {
+        return None;
+    }
     let word = normal(word);
     let best = candidates.into_iter().map(|c| (distance(&word, &normal(c)), c)).min_by_key(|(d, _)| *d)?;
     let (distance, candidate) = best;

@@ -7,6 +7,9 @@ use crate::{EpochUnit, SourceType, suggest};
 /// Deepest nesting of a type: deeper ones are a mistake, and every reader of types may recurse.
 pub const MAX_DEPTH: usize = 8;
 
+/// Most fields of a struct, nested ones not counted: as many as a job has columns.
+pub const MAX_FIELDS: usize = 1_000;
+
 /// Most digits of a decimal: what 128 bits hold.
 pub const MAX_PRECISION: u8 = 38;
 
@@ -182,6 +185,9 @@ impl Parser<'_> {
             if fields.iter().any(|(other, _)| *other == name) {
                 return Err(self.error(name_at, format!("the field `{name}` is there twice")));
             }
+            if fields.len() == MAX_FIELDS {
+                return Err(self.error(name_at, format!("a struct has at most {MAX_FIELDS} fields")));
+            }
             fields.push((name, self.one(depth + 1)?));
             self.spaces();
             if !self.text[self.at..].starts_with(',') {
@@ -325,6 +331,16 @@ mod tests {
         for bad in ["timestamp(ns)", "timestamp()", "timestamp(3)", "timestamp(s", "timestamp(s, ms)"] {
             assert!(parse(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn width_is_bounded() {
+        let wide = |fields: usize| {
+            let fields: Vec<String> = (0..fields).map(|i| format!("x{i} int")).collect();
+            parse(&format!("struct<{}>", fields.join(", ")))
+        };
+        assert!(wide(MAX_FIELDS + 1).unwrap_err().message.contains("at most 1000 fields"));
+        assert!(wide(MAX_FIELDS).is_ok());
     }
 
     #[test]

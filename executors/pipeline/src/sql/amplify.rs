@@ -12,6 +12,7 @@ use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::ColumnarValue;
 use regex::Regex;
 
+use super::effort::{self, Effort};
 use crate::record::{BadReason, Fault};
 
 /// Largest text, bytes or list that one call makes of one record: Cassandra takes no larger row.
@@ -20,50 +21,50 @@ pub(crate) const MAX_RESULT_BYTES: usize = crate::rows::MAX_ROW_BYTES;
 /// Most bytes that one evaluation of one expression makes over all its rows; more rows are evaluated in slices.
 pub(crate) const MAX_SLICE_BYTES: usize = 16 * 1024 * 1024;
 
-/// Most steps of a function that compares each character of one text with each of another: about a tenth of a second.
-const MAX_STEPS: usize = 64 * 1024 * 1024;
-
 /// Bytes of one character in UTF-8 at most.
 const CHAR_BYTES: usize = 4;
 
 /// Longest that one letter of a date format becomes, in bytes.
 const DATE_PART_BYTES: usize = 40;
 
+/// What a call costs at most in one row.
+#[derive(Debug, Default, Clone, Copy)]
+pub(crate) struct Cost {
+    /// Of its result.
+    pub(crate) bytes: usize,
+    pub(crate) steps: u64,
+}
+
 /// Checks a call of `name` with `args` over `rows` rows before it is made.
 pub(crate) fn check_call(name: &str, args: &[ColumnarValue], rows: usize) -> Result<()> {
-    let grows = Growth::of(name);
-    if matches!(grows, Growth::Fixed) {
+    let (grows, effort) = (Growth::of(name), Effort::of(name));
+    if grows == Growth::Fixed && effort == Effort::Linear {
         return Ok(());
     }
-    let args = args.iter().map(|arg| Arg::new(arg, rows)).collect::<Result<Vec<_>>>()?;
-    let mut total = 0usize;
+    let args = Arg::all(args, rows)?;
+    let (mut total, mut steps) = (0usize, 0);
     for row in 0..rows {
-        let given: usize = args.iter().map(|arg| arg.bytes(row)).fold(0, usize::saturating_add);
-        if grows == Growth::Product {
-            let steps = args.iter().map(|arg| arg.bytes(row)).fold(1, usize::saturating_mul);
-            if steps > MAX_STEPS {
-                return Err(fault(format!(
-                    "{name}() of texts of {given} bytes would take {steps} steps, more than {MAX_STEPS}"
-                )));
-            }
-            continue;
-        }
         // DataFusion panics at it.
         if grows == Growth::Pad && args.get(1).is_some_and(|length| length.is_negative(row)) {
             let detail = format!("{name}() to a negative length");
             return Err(DataFusionError::External(Box::new(Fault::new(BadReason::Evaluation, detail))));
         }
-        let limit = MAX_RESULT_BYTES;
-        let mut bytes = grows.most(&args, row);
-        if bytes > limit {
-            bytes = grows.counted(&args, row).unwrap_or(bytes);
+        let bytes = grows.bytes(&args, row);
+        if bytes > MAX_RESULT_BYTES {
+            return Err(too_large(&format!("{name}()"), bytes, MAX_RESULT_BYTES));
         }
-        if bytes > limit {
-            return Err(too_large(&format!("{name}()"), bytes, limit));
-        }
-        total = total.saturating_add(bytes);
+        steps = effort.steps(&args, row).max(steps);
+        total = total.saturating_add(bytes).saturating_add(effort.regex_bytes(&args, row));
     }
+    effort::spend(&format!("{name}()"), steps, rows)?;
     check_slice(total, rows)
+}
+
+/// What a call over constants alone costs.
+pub(crate) fn cost_of_call(name: &str, args: &[ColumnarValue]) -> Result<Cost> {
+    let (args, effort) = (Arg::all(args, 1)?, Effort::of(name));
+    let steps = effort.steps(&args, 0).saturating_add(effort.compile_steps(&args));
+    Ok(Cost { bytes: Growth::of(name).bytes(&args, 0), steps })
 }
 
 /// Checks `left || right` likewise.
@@ -78,6 +79,22 @@ pub(crate) fn check_concat(left: &ColumnarValue, right: &ColumnarValue, rows: us
         total = total.saturating_add(bytes);
     }
     check_slice(total, rows)
+}
+
+/// Checks `text LIKE pattern` and `text ~ pattern` likewise. A pattern of LIKE becomes a regex.
+pub(crate) fn check_match(what: &str, text: &ColumnarValue, pattern: &ColumnarValue, rows: usize) -> Result<()> {
+    let args = [Arg::new(text, rows)?, Arg::new(pattern, rows)?];
+    let steps = (0..rows).map(|row| Effort::Regex.steps(&args, row)).max().unwrap_or(0);
+    let bytes = (0..rows).map(|row| Effort::Regex.regex_bytes(&args, row)).fold(0, usize::saturating_add);
+    effort::spend(what, steps, rows)?;
+    check_slice(bytes, rows)
+}
+
+/// What an operator over constants alone costs.
+pub(crate) fn cost_of_match(text: &ColumnarValue, pattern: &ColumnarValue) -> Result<Cost> {
+    let args = [Arg::new(text, 1)?, Arg::new(pattern, 1)?];
+    let steps = Effort::Regex.steps(&args, 0).saturating_add(Effort::Regex.compile_steps(&args));
+    Ok(Cost { bytes: 0, steps })
 }
 
 /// Fails when a result of `bytes` over several rows should be made in slices. The caller halves the rows.
@@ -97,10 +114,7 @@ pub(crate) fn check_outputs(bytes: usize, rows: usize) -> Result<()> {
 }
 
 fn too_large(what: &str, bytes: usize, limit: usize) -> DataFusionError {
-    fault(format!("{what} would make {bytes} bytes, more than {limit}"))
-}
-
-fn fault(detail: String) -> DataFusionError {
+    let detail = format!("{what} would make {bytes} bytes, more than {limit}");
     DataFusionError::External(Box::new(Fault::new(BadReason::ResultTooLarge, detail)))
 }
 
@@ -119,8 +133,6 @@ enum Growth {
     Sum,
     /// At most this many times all of them.
     Times(usize),
-    /// It is small, but takes as many steps as the product of their lengths.
-    Product,
 }
 
 impl Growth {
@@ -134,10 +146,17 @@ impl Growth {
             "regexp_match" => Growth::RegexMatch,
             "to_char" | "date_format" => Growth::Format,
             "concat" | "concat_ws" | "overlay" | "struct" | "named_struct" => Growth::Sum,
-            "levenshtein" => Growth::Product,
             "translate" => Growth::Times(4),
             "upper" | "lower" | "initcap" | "encode" => Growth::Times(3),
             _ => Growth::Fixed,
+        }
+    }
+
+    /// Most bytes of the result in `row`, counted where the cheap estimate is beyond what may be.
+    fn bytes(self, args: &[Arg], row: usize) -> usize {
+        match self.most(args, row) {
+            most if most > MAX_RESULT_BYTES => self.counted(args, row).unwrap_or(most),
+            most => most,
         }
     }
 
@@ -146,7 +165,7 @@ impl Growth {
         let bytes = |index: usize| args.get(index).map_or(0, |arg| arg.bytes(row));
         let sum = || args.iter().map(|arg| arg.bytes(row)).fold(0, usize::saturating_add);
         match self {
-            Growth::Fixed | Growth::Product => 0,
+            Growth::Fixed => 0,
             Growth::Repeat => bytes(0).saturating_mul(args.get(1).map_or(0, |arg| arg.count(row))),
             Growth::Pad => {
                 let wide = args.get(2).and_then(|fill| fill.text(row)).is_some_and(|fill| !fill.is_ascii());
@@ -208,7 +227,7 @@ fn references(replacement: &str) -> usize {
 }
 
 /// An argument, for its length or number in a row.
-enum Arg {
+pub(crate) enum Arg {
     Text(ArrayRef, bool),
     Number(Int64Array, bool),
     /// Bytes of one value, on the average.
@@ -216,6 +235,10 @@ enum Arg {
 }
 
 impl Arg {
+    fn all(values: &[ColumnarValue], rows: usize) -> Result<Vec<Self>> {
+        values.iter().map(|value| Arg::new(value, rows)).collect()
+    }
+
     fn new(value: &ColumnarValue, rows: usize) -> Result<Self> {
         let (array, scalar) = match value {
             ColumnarValue::Array(array) => (array.clone(), false),
@@ -235,7 +258,12 @@ impl Arg {
         })
     }
 
-    fn bytes(&self, row: usize) -> usize {
+    /// One value for all rows?
+    pub(super) fn is_scalar(&self) -> bool {
+        matches!(self, Arg::Text(_, true) | Arg::Number(_, true))
+    }
+
+    pub(super) fn bytes(&self, row: usize) -> usize {
         match self {
             Arg::Text(array, scalar) => {
                 let row = if *scalar { 0 } else { row };
@@ -254,7 +282,7 @@ impl Arg {
         }
     }
 
-    fn text(&self, row: usize) -> Option<&str> {
+    pub(super) fn text(&self, row: usize) -> Option<&str> {
         let Arg::Text(array, scalar) = self else { return None };
         let row = if *scalar { 0 } else { row };
         match array.data_type() {

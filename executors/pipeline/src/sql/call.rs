@@ -10,7 +10,7 @@ use datafusion_common::{DataFusionError, Result, ScalarValue, config::ConfigOpti
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
-use super::amplify;
+use super::amplify::{self, Cost};
 use crate::record::{BadReason, Fault};
 
 /// Functions over dates and times. When all arguments have a value so has the result, or the record is bad.
@@ -49,6 +49,17 @@ impl Call {
         Call { inner, config }
     }
 
+    /// Of constants alone.
+    pub(crate) fn cost(&self, row: &RecordBatch) -> Result<Cost> {
+        let function = self.function()?;
+        let args = function.args().iter().map(|arg| arg.evaluate(row)).collect::<Result<Vec<_>>>()?;
+        amplify::cost_of_call(function.fun().name(), &args)
+    }
+
+    pub(crate) fn name(&self) -> String {
+        self.function().map_or_else(|_| "a call".to_owned(), |function| format!("{}()", function.fun().name()))
+    }
+
     fn function(&self) -> Result<&ScalarFunctionExpr> {
         let function = self.inner.downcast_ref::<ScalarFunctionExpr>();
         function.ok_or_else(|| DataFusionError::Internal("a checked call is no call".to_owned()))
@@ -83,7 +94,15 @@ impl PhysicalExpr for Call {
         Ok(value)
     }
 
-    // Type and nullability follow from it.
+    // Each asks the same of its inner one: what follows from `return_field` asks both, and doubles with every level.
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.inner.nullable(schema)
+    }
+
     fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
         self.inner.return_field(schema)
     }

@@ -156,7 +156,15 @@ impl PhysicalExpr for Checked {
         })
     }
 
-    // Type and nullability follow from it.
+    // Each asks the same of its inner one: what follows from `return_field` asks both, and doubles with every level.
+    fn data_type(&self, schema: &Schema) -> Result<DataType> {
+        self.inner.data_type(schema)
+    }
+
+    fn nullable(&self, schema: &Schema) -> Result<bool> {
+        self.inner.nullable(schema)
+    }
+
     fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
         self.inner.return_field(schema)
     }

@@ -10,6 +10,12 @@ use datafusion_sql::sqlparser::{
 
 use crate::suggest::did_you_mean;
 
+/// Longest message or help, in characters: DataFusion quotes whole types and names.
+const MAX_TEXT_CHARS: usize = 2_000;
+
+/// What to do about an error of the planner that does not come up in practice.
+const OTHERWISE: &str = "write it in another way; docs/job-file.md says what a transform may be";
+
 /// Why a transform is refused.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
@@ -25,6 +31,11 @@ pub struct CompileError {
 impl CompileError {
     pub(crate) fn new(message: impl Into<String>, help: impl Into<String>, span: Option<Range<usize>>) -> Self {
         CompileError { message: message.into(), help: Some(help.into()), span }
+    }
+
+    /// The same, its texts no longer than a person reads.
+    pub(crate) fn cut(self) -> Self {
+        CompileError { message: cut(self.message), help: self.help.map(cut), span: self.span }
     }
 
     pub(crate) fn from_parser(error: &ParserError, sql: &str) -> Self {
@@ -48,7 +59,15 @@ impl CompileError {
             at(span.start)..at(span.end)
         });
         let (message, help) = explain(error.find_root());
+        let span = span.or_else(|| call_in(sql, &message));
         CompileError { message, help, span }
+    }
+}
+
+fn cut(text: String) -> String {
+    match text.char_indices().nth(MAX_TEXT_CHARS) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 
@@ -63,7 +82,7 @@ fn explain(error: &DataFusionError) -> (String, Option<String>) {
         other => {
             let text = other.message();
             let line = text.lines().next().unwrap_or_default().trim().trim_end_matches('.');
-            (line.to_owned(), remedy(line).map(str::to_owned))
+            (line.to_owned(), Some(remedy(line).unwrap_or(OTHERWISE).to_owned()))
         }
     }
 }
@@ -107,10 +126,22 @@ fn remedy(message: &str) -> Option<&'static str> {
             "bytes, more than",
             "make it smaller: a table takes no row over 16 MiB, and every record would hold a constant",
         ),
+        ("written out, the statement is too large", "use each column of a sub-select fewer times, or split the job"),
+        ("the constants of the statement", "write the value itself, or use shorter texts"),
+        ("steps, more than", "use shorter texts"),
         ("bytes each, more than", "use BLOB, which is as long as each value"),
         ("Unsupported SQL type", "types are those of CQL: int, bigint, double, text, timestamp, decimal(p, s), …"),
     ];
     remedies.iter().find(|(part, _)| message.contains(part)).map(|(_, help)| *help)
+}
+
+/// The place of the function that a message begins with (`repeat() would …`), when it is called only once.
+fn call_in(sql: &str, message: &str) -> Option<Range<usize>> {
+    let (name, _) = message.split_once("() ").filter(|(name, _)| !name.is_empty() && !name.contains(' '))?;
+    let lower = sql.to_ascii_lowercase();
+    let call = format!("{name}(");
+    let mut calls = lower.match_indices(&call).map(|(start, _)| start..start + name.len());
+    calls.next().filter(|_| calls.next().is_none())
 }
 
 /// Splits "… at Line: 1, Column: 8" off a message of the parser.

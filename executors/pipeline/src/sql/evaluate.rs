@@ -11,7 +11,7 @@ use arrow::{
 use datafusion_common::{DataFusionError, Result, internal_err};
 use datafusion_expr::ColumnarValue;
 
-use super::{Transform, amplify};
+use super::{Transform, amplify, effort};
 use crate::record::{BadReason, Fault, fault_in};
 
 /// Longest detail of a failure, in characters; DataFusion may quote long values.
@@ -64,6 +64,7 @@ impl Transform {
     }
 
     fn run(&self, batch: &RecordBatch, first_row: u32, filtered: bool) -> Result<Chunk> {
+        effort::begin();
         let rows = u32::try_from(batch.num_rows()).map_err(|error| DataFusionError::External(Box::new(error)))?;
         let mut kept = UInt32Array::from_iter_values(first_row..first_row + rows);
         let mut batch = std::borrow::Cow::Borrowed(batch);

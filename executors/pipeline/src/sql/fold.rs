@@ -5,15 +5,11 @@ use std::sync::Arc;
 
 use datafusion_common::{
     DFSchema, Result, not_impl_err,
-    tree_node::{Transformed, TreeNode, TreeNodeRecursion, TreeNodeVisitor},
+    tree_node::{Transformed, TreeNode},
 };
 use datafusion_expr::{Expr, LogicalPlan, utils::split_conjunction_owned};
 
-use super::refuse::MAX_DEPTH;
-
-/// Most expression nodes after substitution. Each level of sub-selects may use a column of the level below several
-/// times, so that their number can double with every level.
-const MAX_NODES: usize = 20_000;
+use super::weight::Weight;
 
 /// The folded plan.
 pub(crate) struct Folded {
@@ -32,74 +28,60 @@ pub(crate) fn fold(plan: LogicalPlan) -> Result<Folded> {
         LogicalPlan::Projection(projection) => {
             let schema = projection.input.schema().clone();
             let below = fold(Arc::unwrap_or_clone(projection.input))?;
-            let outputs = projection.expr.into_iter().map(|expr| substitute(expr, &schema, &below.outputs));
+            let mut substitute = Substitute::new(&schema, &below.outputs)?;
+            let outputs = projection.expr.into_iter().map(|expr| substitute.run(expr));
             let outputs = outputs.collect::<Result<Vec<_>>>()?;
-            check_size(&outputs)?;
+            check(&outputs)?;
             Ok(Folded { filters: below.filters, outputs })
         }
         LogicalPlan::Filter(filter) => {
             let schema = filter.input.schema().clone();
             let mut folded = fold(Arc::unwrap_or_clone(filter.input))?;
+            let mut substitute = Substitute::new(&schema, &folded.outputs)?;
             for test in split_conjunction_owned(filter.predicate) {
-                folded.filters.push(substitute(test, &schema, &folded.outputs)?);
+                folded.filters.push(substitute.run(test)?);
             }
-            check_size(&folded.filters)?;
+            check(&folded.filters)?;
             Ok(folded)
         }
         other => not_impl_err!("`{}` is not a projection or filter over input", other.display()),
     }
 }
 
-/// `expr` over `schema` as an expression over `input`, given what each column of `schema` is over `input`.
-fn substitute(expr: Expr, schema: &DFSchema, columns: &[Expr]) -> Result<Expr> {
-    expr.transform_up(|expr| match expr {
-        Expr::Column(column) => {
-            let index = schema.index_of_column(&column)?;
-            Ok(Transformed::yes(columns[index].clone().unalias_nested().data))
-        }
-        other => Ok(Transformed::no(other)),
-    })
-    .map(|transformed| transformed.data)
+/// Makes expressions over `schema` expressions over `input`, given what each column of `schema` is over `input`.
+struct Substitute<'a> {
+    schema: &'a DFSchema,
+    columns: &'a [Expr],
+    weights: Vec<Weight>,
+    /// All that has been put in.
+    total: Weight,
 }
 
-fn check_size(exprs: &[Expr]) -> Result<()> {
-    let mut size = Size::default();
+impl<'a> Substitute<'a> {
+    fn new(schema: &'a DFSchema, columns: &'a [Expr]) -> Result<Self> {
+        let weights = columns.iter().map(Weight::of).collect::<Result<_>>()?;
+        Ok(Substitute { schema, columns, weights, total: Weight::default() })
+    }
+
+    fn run(&mut self, expr: Expr) -> Result<Expr> {
+        expr.transform_up(|expr| match expr {
+            Expr::Column(column) => {
+                let index = self.schema.index_of_column(&column)?;
+                // Before it is copied: a wide expression in a wide one would be their product.
+                self.total.add(self.weights[index]);
+                self.total.check()?;
+                Ok(Transformed::yes(self.columns[index].clone().unalias_nested().data))
+            }
+            other => Ok(Transformed::no(other)),
+        })
+        .map(|transformed| transformed.data)
+    }
+}
+
+fn check(exprs: &[Expr]) -> Result<()> {
+    let mut total = Weight::default();
     for expr in exprs {
-        expr.visit(&mut size)?;
+        total.add(Weight::of(expr)?);
     }
-    if size.too_large() {
-        not_impl_err!("with its sub-selects substituted, the statement is too large")
-    } else {
-        Ok(())
-    }
-}
-
-/// Measures expressions, and stops when they are too large.
-#[derive(Default)]
-struct Size {
-    nodes: usize,
-    depth: usize,
-    deepest: usize,
-}
-
-impl Size {
-    fn too_large(&self) -> bool {
-        self.nodes > MAX_NODES || self.deepest > MAX_DEPTH
-    }
-}
-
-impl TreeNodeVisitor<'_> for Size {
-    type Node = Expr;
-
-    fn f_down(&mut self, _: &Expr) -> Result<TreeNodeRecursion> {
-        self.nodes += 1;
-        self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
-        Ok(if self.too_large() { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
-    }
-
-    fn f_up(&mut self, _: &Expr) -> Result<TreeNodeRecursion> {
-        self.depth -= 1;
-        Ok(TreeNodeRecursion::Continue)
-    }
+    total.check()
 }

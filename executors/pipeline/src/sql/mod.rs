@@ -3,15 +3,17 @@
 //! Map: [`input`] the table `input` · [`refuse`] what is not a pure row-by-row SELECT, refused with its place in the
 //! text · [`context`] names DataFusion's planner may resolve · [`fold`] the plan, CTEs and sub-selects substituted, as
 //! one list of filters and outputs · [`physical`] these as physical expressions that fail instead of wrapping round ·
-//! [`checked`] the checks DataFusion lacks · [`exact_cast`] casts that never round · [`call`], [`concat`] and [`amplify`]
-//! results bounded before they are made · [`narrow`] timestamps compared in milliseconds · [`reserved`] words to quote · [`evaluate`] a batch through them, bad rows found by bisection ·
+//! [`checked`] the checks DataFusion lacks · [`exact_cast`] casts that never round · [`call`], [`pairwise`], [`amplify`] and
+//! [`effort`] results and steps bounded before they are made · [`budget`] the same for constants · [`weight`] and
+//! [`stack`] bounds on the planning · [`narrow`] timestamps compared in milliseconds · [`reserved`] words to quote · [`evaluate`] a batch through them, bad rows found by bisection ·
 //! [`error`] planner errors as [`CompileError`]s.
 
 mod amplify;
+mod budget;
 mod call;
 mod checked;
-mod concat;
 mod context;
+mod effort;
 mod error;
 mod evaluate;
 mod exact_cast;
@@ -19,11 +21,14 @@ mod fold;
 mod functions;
 pub(crate) mod input;
 mod narrow;
+mod pairwise;
 mod physical;
 mod refuse;
 mod reserved;
+mod stack;
 #[cfg(test)]
 mod tests;
+mod weight;
 
 use std::sync::Arc;
 
@@ -33,6 +38,7 @@ use datafusion_physical_expr::PhysicalExpr;
 use datafusion_sql::planner::{ParserOptions, SqlToRel};
 use millstream_spec::SourceColumn;
 
+use budget::Budget;
 pub use error::CompileError;
 pub(crate) use evaluate::Evaluated;
 use input::{Input, InputColumn};
@@ -57,11 +63,16 @@ struct Inner {
 impl Transform {
     /// Compiles `sql` over the table `input` of `columns` and the record's metadata columns.
     pub fn compile(columns: &[SourceColumn], sql: &str) -> Result<Self, CompileError> {
-        let compiled = Self::compile_text(columns, sql).map_err(|error| reserved::explain(error, columns, sql))?;
-        reserved::check_literals(columns, sql).map(|()| compiled)
+        stack::deep(|| {
+            let budget = Budget::default();
+            let compiled = Self::compile_text(columns, sql, &budget)
+                .map_err(|error| reserved::explain(error, columns, sql, &budget))?;
+            reserved::check_literals(columns, sql).map(|()| compiled)
+        })
+        .map_err(CompileError::cut)
     }
 
-    fn compile_text(columns: &[SourceColumn], sql: &str) -> Result<Self, CompileError> {
+    fn compile_text(columns: &[SourceColumn], sql: &str, budget: &Budget) -> Result<Self, CompileError> {
         let input = Input::new(columns);
         let statement = refuse::parse(sql, &input)?;
         let to_error = |error| CompileError::from_planner(error, sql);
@@ -75,7 +86,7 @@ impl Transform {
 
         let reads = input.reads(folded.filters.iter().chain(&folded.outputs));
         let batch_schema = input.schema_of(&reads);
-        let compiler = physical::Compiler::new(&batch_schema, context.config_shared()).map_err(to_error)?;
+        let compiler = physical::Compiler::new(&batch_schema, context.config_shared(), budget).map_err(to_error)?;
         let filters =
             folded.filters.into_iter().map(|e| compiler.compile(e)).collect::<Result<_, _>>().map_err(to_error)?;
         let outputs: Vec<_> = folded

@@ -1,6 +1,6 @@
 //! Logical expressions → physical expressions that fail where SQL says there is no answer.
 
-use std::sync::Arc;
+use std::{cell::Cell, sync::Arc};
 
 use arrow::{
     array::{Array, RecordBatch},
@@ -10,7 +10,7 @@ use datafusion_common::{
     DFSchema, DFSchemaRef, Result, ScalarValue,
     config::ConfigOptions,
     plan_err,
-    tree_node::{Transformed, TreeNode},
+    tree_node::{Transformed, TreeNode, TreeNodeRecursion},
 };
 use datafusion_expr::{
     ColumnarValue, Expr, Operator,
@@ -21,18 +21,22 @@ use datafusion_expr::{
 };
 use datafusion_physical_expr::{
     PhysicalExpr, ScalarFunctionExpr, create_physical_expr,
-    expressions::{BinaryExpr, CastExpr, Column, Literal, NegativeExpr, TryCastExpr},
+    expressions::{BinaryExpr, CastExpr, Column, LikeExpr, Literal, NegativeExpr, TryCastExpr},
 };
 
 use super::{
+    amplify::Cost,
+    budget::Budget,
     call::Call,
     checked::{Check, Checked},
-    concat::Concat,
+    effort,
     exact_cast::{ExactCast, is_text},
     input::INPUT,
     narrow,
+    pairwise::{Pairwise, is_regex_match},
+    weight::{MAX_NODES, Weight},
 };
-use crate::record::{BadReason, fault_in};
+use crate::record::{BadReason, Fault, fault_in};
 
 /// Most times a function call may be replaced by something simpler before it counts as final.
 const MAX_SIMPLIFICATIONS: usize = 8;
@@ -41,27 +45,33 @@ const MAX_SIMPLIFICATIONS: usize = 8;
 /// bounded likewise, by the length of the SQL.
 const MAX_CONSTANT_BYTES: usize = 64 * 1024;
 
+/// Most nodes of all physical expressions: a few for each that was written. Some are shared by several others
+/// (`a BETWEEN b AND c` is two comparisons of one `a`) and count, as they are evaluated, once for each.
+const MAX_PHYSICAL_NODES: usize = 4 * MAX_NODES;
+
 const SECS_PER_DAY: i64 = 86_400;
 
 /// Functions whose simplification joins literals, without a limit. They are evaluated as they are.
 const JOINING: [&str; 2] = ["concat", "concat_ws"];
 
 /// Compiles expressions over one schema.
-pub(crate) struct Compiler {
+pub(crate) struct Compiler<'b> {
+    budget: &'b Budget,
+    nodes: Cell<usize>,
     schema: SchemaRef,
     df_schema: DFSchemaRef,
     simplify: SimplifyContext,
     config: Arc<ConfigOptions>,
 }
 
-impl Compiler {
-    pub(crate) fn new(schema: &SchemaRef, config: Arc<ConfigOptions>) -> Result<Self> {
+impl<'b> Compiler<'b> {
+    pub(crate) fn new(schema: &SchemaRef, config: Arc<ConfigOptions>, budget: &'b Budget) -> Result<Self> {
         let df_schema = Arc::new(DFSchema::try_from_qualified_schema(INPUT, schema)?);
         let simplify = SimplifyContext::builder()
             .with_schema(Arc::clone(&df_schema))
             .with_config_options(Arc::clone(&config))
             .build();
-        Ok(Compiler { schema: Arc::clone(schema), df_schema, simplify, config })
+        Ok(Compiler { budget, nodes: Cell::new(0), schema: Arc::clone(schema), df_schema, simplify, config })
     }
 
     /// An expression whose arithmetic fails instead of wrapping, whose divisions by zero fail for floats as well, and
@@ -74,7 +84,20 @@ impl Compiler {
         let mut props = ExecutionProps::new();
         props.config_options = Some(Arc::clone(&self.config));
         let physical = create_physical_expr(&expr, &self.df_schema, &props, &PhysicalPlanningContext::default())?;
+        self.count(&physical)?;
         Ok(physical.transform_up(|expr| self.harden(expr))?.data)
+    }
+
+    fn count(&self, physical: &Arc<dyn PhysicalExpr>) -> Result<()> {
+        physical.apply(|_| {
+            self.nodes.set(self.nodes.get() + 1);
+            let is_too_large = self.nodes.get() > MAX_PHYSICAL_NODES;
+            Ok(if is_too_large { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
+        })?;
+        if self.nodes.get() > MAX_PHYSICAL_NODES {
+            return plan_err!("with its sub-selects and functions written out, the statement is too large");
+        }
+        Ok(())
     }
 
     /// Like [`compile`](Self::compile), and in one of the layouts the encoders know.
@@ -96,6 +119,8 @@ impl Compiler {
             }
             match func.simplify(args, &self.simplify)? {
                 ExprSimplifyResult::Simplified(simpler) => {
+                    // It may hold an argument twice, and stand in an argument itself.
+                    Weight::of(&simpler)?.check()?;
                     expr = simpler;
                     changed = true;
                 }
@@ -120,6 +145,8 @@ impl Compiler {
             self.harden_negative(negative)?
         } else if expr.is::<ScalarFunctionExpr>() {
             Some(Arc::new(Call::new(Arc::clone(&expr), Arc::clone(&self.config))) as _)
+        } else if expr.is::<LikeExpr>() {
+            Some(Arc::new(Pairwise::new(Arc::clone(&expr))) as _)
         } else {
             None
         };
@@ -135,7 +162,9 @@ impl Compiler {
         let check = match binary.op() {
             Operator::Plus | Operator::Minus | Operator::Multiply => Check::Finite,
             Operator::Divide | Operator::Modulo => Check::FiniteQuotient,
-            Operator::StringConcat => return Ok(Some(Arc::new(Concat::new(Arc::new(binary.clone()))))),
+            op if *op == Operator::StringConcat || is_regex_match(op) => {
+                return Ok(Some(Arc::new(Pairwise::new(Arc::new(binary.clone())))));
+            }
             _ => return Ok(None),
         };
         let hardened = binary.clone().with_fail_on_overflow(true);
@@ -183,21 +212,39 @@ impl Compiler {
             return Ok(None);
         }
         let row = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        let read = children.iter().filter_map(|child| child.downcast_ref::<Literal>()).map(|l| l.value().size()).sum();
+        let (what, cost) = cost_of(expr, &row)?;
+        self.budget.spend(&what, read, cost)?;
+        effort::begin();
         match expr.evaluate(&row) {
             Ok(ColumnarValue::Scalar(value)) => {
                 let bytes = value.to_array()?.to_data().get_slice_memory_size()?;
                 if bytes > MAX_CONSTANT_BYTES {
                     return plan_err!("a constant takes {bytes} bytes, more than {MAX_CONSTANT_BYTES}");
                 }
+                self.budget.keep(bytes)?;
                 Ok(Some(Arc::new(Literal::new(value))))
             }
             Err(error) => match fault_in(&error) {
-                Some(fault) if fault.reason == BadReason::ResultTooLarge => plan_err!("{}", fault.detail),
+                Some(Fault { reason: BadReason::ResultTooLarge | BadReason::TooManySteps, detail }) => {
+                    plan_err!("{detail}")
+                }
                 _ => Ok(None),
             },
             Ok(ColumnarValue::Array(_)) => Ok(None),
         }
     }
+}
+
+/// What it takes to compute an expression over literals, and what to call it.
+fn cost_of(expr: &Arc<dyn PhysicalExpr>, row: &RecordBatch) -> Result<(String, Cost)> {
+    if let Some(call) = expr.downcast_ref::<Call>() {
+        return Ok((call.name(), call.cost(row)?));
+    }
+    if let Some(pair) = expr.downcast_ref::<Pairwise>() {
+        return Ok((pair.name().to_owned(), pair.cost(row)?));
+    }
+    Ok(("an expression".to_owned(), Cost::default()))
 }
 
 /// What must hold of every value, so that a cast keeps it.

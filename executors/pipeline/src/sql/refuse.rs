@@ -1,7 +1,7 @@
 //! Reads the statement and refuses what is not one SELECT, row by row and purely, over `input`: with the place in the
 //! text, a reason and a remedy. What passes here may still be refused by the planner (unknown columns, types).
 
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 
 use datafusion_sql::sqlparser::{
     ast::{
@@ -10,20 +10,31 @@ use datafusion_sql::sqlparser::{
     },
     dialect::GenericDialect,
     parser::Parser,
-    tokenizer::Span,
+    tokenizer::{Span, Token, TokenWithSpan, Tokenizer},
 };
 
 use super::{
     error::{CompileError, byte_range},
     functions::{Functions, Named},
     input::{INPUT, Input},
+    weight::MAX_NODES,
 };
 use crate::suggest::did_you_mean;
 
+mod size;
 mod wildcard;
 
 /// Longest SQL text, in bytes: far beyond what a person writes.
 const MAX_SQL_BYTES: usize = 64 * 1024;
+
+/// Most tokens, blanks and comments among them: two for each node that an expression may have.
+const MAX_TOKENS: usize = 2 * MAX_NODES;
+
+/// Deepest nesting of brackets: the parser gives up at its 50th level of expressions.
+const MAX_BRACKETS: usize = 100;
+
+/// Most outputs of a SELECT: the planner looks each one up among those below it.
+const MAX_OUTPUTS: usize = 2_000;
 
 /// Deepest nesting of expressions. The planner, the evaluation and even `drop` recurse over it, on whatever stack their
 /// thread has; the parser itself limits all nesting but that of long chains (`a + b + c + …`).
@@ -32,33 +43,29 @@ pub(super) const MAX_DEPTH: usize = 250;
 /// Most CTEs in a statement: each may make the plan one level deeper.
 const MAX_CTES: usize = 64;
 
-/// Stack for the check of [`MAX_DEPTH`] itself: enough for [`MAX_SQL_BYTES`] full of operators.
-const CHECK_STACK_BYTES: usize = 256 * 1024 * 1024;
-
 const PURE: &str = "the table must be a pure function of the log, so that a replay writes the same rows";
 const ROW_BY_ROW: &str = "a transform works on each record by itself";
 
 /// Reads `sql`, checks it, and replaces `*` over `input` by the declared columns.
 pub(crate) fn parse(sql: &str, input: &Input) -> Result<Statement, CompileError> {
     if sql.len() > MAX_SQL_BYTES {
-        return Err(too_large(format!("the SQL text has {} bytes, more than {MAX_SQL_BYTES}", sql.len())));
+        return Err(too_large(format!("the SQL text has {} bytes, more than {MAX_SQL_BYTES}", sql.len()), None));
     }
-    let mut query = std::thread::scope(|scope| {
-        let reader = std::thread::Builder::new().stack_size(CHECK_STACK_BYTES).spawn_scoped(scope, || read(sql));
-        let read = reader.map(|thread| thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)));
-        read.unwrap_or_else(|error| Err(too_large(format!("no thread to read the SQL text: {error}"))))
-    })?;
+    let mut query = read(sql)?;
     let checker = Checker { sql, input, functions: Functions::new() };
     checker.query(&query, &mut vec![])?;
     checker.expressions(&query)?;
+    size::check_outputs(&query, input.declared().count())?;
     wildcard::expand(&mut query, input).map_err(|refused| checker.refuse(refused.0, refused.1, refused.2))?;
     Ok(Statement::Query(query))
 }
 
 /// Reads one SELECT that is not too deep.
 fn read(sql: &str) -> Result<Box<Query>, CompileError> {
-    let mut statements =
-        Parser::parse_sql(&GenericDialect {}, sql).map_err(|error| CompileError::from_parser(&error, sql))?;
+    let mut statements = Parser::new(&GenericDialect {})
+        .with_tokens_with_locations(tokens(sql)?)
+        .parse_statements()
+        .map_err(|error| CompileError::from_parser(&error, sql))?;
     let statement = match statements.len() {
         0 => Err(CompileError::new("the SQL text is empty", "write SELECT … FROM input", None)),
         1 => Ok(statements.swap_remove(0)),
@@ -67,47 +74,33 @@ fn read(sql: &str) -> Result<Box<Query>, CompileError> {
     let Statement::Query(query) = statement else {
         return Err(CompileError::new("this is not a SELECT", "write SELECT … FROM input", None));
     };
-    let mut size = Size::default();
-    let _: ControlFlow<()> = query.visit(&mut size);
-    if size.deepest > MAX_DEPTH {
-        return Err(too_large(format!("an expression is nested {} levels deep, more than {MAX_DEPTH}", size.deepest)));
-    }
-    if size.ctes > MAX_CTES {
-        return Err(too_large(format!("there are {} WITH tables, more than {MAX_CTES}", size.ctes)));
-    }
+    size::check(&query, sql)?;
     Ok(query)
 }
 
-fn too_large(message: String) -> CompileError {
-    CompileError::new(message, "make it smaller: write long chains of OR as IN (…), or split the job", None)
+/// Tokens whose brackets nest no deeper than the parser can tell.
+fn tokens(sql: &str) -> Result<Vec<TokenWithSpan>, CompileError> {
+    let tokens = Tokenizer::new(&GenericDialect {}, sql).tokenize_with_location();
+    let tokens = tokens.map_err(|error| CompileError::from_parser(&error.into(), sql))?;
+    if tokens.len() > MAX_TOKENS {
+        return Err(too_large(format!("the SQL text has {} tokens, more than {MAX_TOKENS}", tokens.len()), None));
+    }
+    let mut depth = 0usize;
+    for TokenWithSpan { token, span } in &tokens {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        if depth > MAX_BRACKETS {
+            return Err(too_large(format!("brackets nest more than {MAX_BRACKETS} deep"), byte_range(sql, *span)));
+        }
+    }
+    Ok(tokens)
 }
 
-/// Measures a statement.
-#[derive(Default)]
-struct Size {
-    depth: usize,
-    deepest: usize,
-    ctes: usize,
-}
-
-impl Visitor for Size {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
-        self.depth += 1;
-        self.deepest = self.deepest.max(self.depth);
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
-        self.depth -= 1;
-        ControlFlow::Continue(())
-    }
-
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
-        self.ctes += query.with.as_ref().map_or(0, |with| with.cte_tables.len());
-        ControlFlow::Continue(())
-    }
+fn too_large(message: String, span: Option<Range<usize>>) -> CompileError {
+    CompileError::new(message, "make it smaller: write long chains of OR as IN (…), or split the job", span)
 }
 
 struct Checker<'a> {

@@ -12,6 +12,7 @@ use millstream_spec::SourceColumn;
 
 use super::{
     Transform,
+    budget::Budget,
     error::{CompileError, byte_range},
     input::Input,
     refuse,
@@ -19,6 +20,9 @@ use super::{
 
 /// Most words that are tried; each try reads the statement again.
 const MAX_WORDS: usize = 64;
+
+/// Most words times bytes of the statement: what all tries read is a few times as much.
+const MAX_TRIED_BYTES: usize = 256 * 1024;
 
 /// A word of the statement that may be meant as a column.
 #[derive(Debug, Clone)]
@@ -29,14 +33,15 @@ struct Word {
 }
 
 /// `error`, or what is behind it when columns with reserved names are not quoted.
-pub(crate) fn explain(error: CompileError, columns: &[SourceColumn], sql: &str) -> CompileError {
+pub(crate) fn explain(error: CompileError, columns: &[SourceColumn], sql: &str, budget: &Budget) -> CompileError {
     // A name in the wrong case says so itself.
     let knows_better = error.help.as_deref().is_some_and(|help| help.starts_with("names without quotes"));
     let words = words(columns, sql);
-    if knows_better || words.is_empty() || words.len() > MAX_WORDS {
+    let too_many = words.len() > MAX_WORDS || words.len() * sql.len() > MAX_TRIED_BYTES;
+    if knows_better || words.is_empty() || too_many {
         return error;
     }
-    let compiles = |sql: &str| Transform::compile_text(columns, sql).is_ok();
+    let compiles = |sql: &str| Transform::compile_text(columns, sql, budget).is_ok();
     let input = Input::new(columns);
     let parses = |sql: &str| refuse::parse(sql, &input).is_ok();
     // What is wrong besides may only be found out after the words are quoted.

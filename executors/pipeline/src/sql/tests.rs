@@ -54,9 +54,11 @@ fn long_chains_are_refused_instead_of_overflowing_the_stack() {
     let refused = |sql: String| Transform::compile(&input, &sql).unwrap_err().message;
     let chain = |terms: usize| vec!["a"; terms].join("+");
     assert!(Transform::compile(&input, &format!("SELECT {} AS s FROM input", chain(200))).is_ok());
-    assert!(refused(format!("SELECT {} AS s FROM input", chain(30_000))).contains("levels deep"));
+    assert!(refused(format!("SELECT {} AS s FROM input", chain(15_000))).contains("levels deep"));
     assert!(refused(format!("SELECT {} AS s FROM input", chain(40_000))).contains("bytes"));
-    assert!(refused(format!("SELECT {}a{} FROM input", "(".repeat(9_000), ")".repeat(9_000))).contains("not SQL"));
+    assert!(refused(format!("SELECT {} AS s FROM input", chain(30_000))).contains("tokens"));
+    assert!(refused(format!("SELECT {}a{} FROM input", "(".repeat(9_000), ")".repeat(9_000))).contains("brackets"));
+    assert!(refused(format!("SELECT {}a{} FROM input", "(".repeat(90), ")".repeat(90))).contains("not SQL"));
     let doubled = |levels: usize| {
         let tables = (1..levels).map(|i| format!(", t{i} AS (SELECT a + a AS a FROM t{})", i - 1)).collect::<String>();
         format!("WITH t0 AS (SELECT a FROM input){tables} SELECT a FROM t{}", levels - 1)
@@ -64,6 +66,89 @@ fn long_chains_are_refused_instead_of_overflowing_the_stack() {
     assert!(Transform::compile(&input, &doubled(10)).is_ok());
     assert!(refused(doubled(30)).contains("too large"));
     assert!(refused(doubled(65)).contains("WITH tables"));
+}
+
+#[test]
+fn what_grows_is_refused_before_it_has_grown() {
+    let text = SourceColumn { data_type: millstream_spec::SourceType::Text, ..int("s") };
+    let input = [int("a"), text];
+    let compiled = |expr: String| {
+        Transform::compile(&input, &format!("SELECT {expr} AS x FROM input")).map(drop).map_err(|error| error.message)
+    };
+    let nested = |open: &str, core: &str, close: &str, levels: usize| {
+        format!("{}{core}{}", open.repeat(levels), close.repeat(levels))
+    };
+    let chain = |term: &str, operator: &str| vec![term; 200].join(operator);
+    // The types of each were asked for twice on each level.
+    assert_eq!(compiled(chain("s", " || ")), Ok(()));
+    assert_eq!(compiled(chain("CAST(a AS double)", " + ")), Ok(()));
+    for (expr, why) in [
+        (nested("coalesce(", "s", ", '')", 40), "statement is too large"),
+        (nested("(", "a = 1", " BETWEEN false AND true)", 40), "statement is too large"),
+        (format!("CAST(NULL AS int{})", "[]".repeat(9_000)), "nested more than 8 deep"),
+        (format!("CAST(NULL AS {})", nested("STRUCT<x ", "int", ">", 2_000)), "nested more than 8 deep"),
+        (format!("arrow_cast(a, '{}')", nested("List(", "Int32", ")", 5_000)), "nested more than 8 deep"),
+        (format!("a{}", "['x']".repeat(5_000)), "levels deep"),
+        (vec!["a"; 2_001].join(", "), "2001 outputs"),
+        (vec!["levenshtein(repeat('a', 1500), repeat('b', 1500))"; 20].join(" + "), "steps"),
+        (vec!["length(repeat('a', 60000))"; 200].join(" + "), "take more than"),
+        (vec!["regexp_like('a', '((a{100}){100}){100}')"; 30].join(" AND "), "steps"),
+        ("lpad('a', 2000000, 'b')".to_owned(), "for a constant"),
+    ] {
+        let message = compiled(expr).unwrap_err();
+        assert!(message.contains(why), "{message}");
+    }
+    // Each is small, but what is made of them would not be.
+    let wide = format!(
+        "SELECT concat({}) AS y FROM (SELECT concat({}) AS x FROM input) AS t",
+        vec!["x"; 5_000].join(","),
+        vec!["s"; 5_000].join(",")
+    );
+    assert!(Transform::compile(&input, &wide).unwrap_err().message.contains("statement is too large"));
+    // The planner looks each column of a level up among those of the level below.
+    let stars = |levels: usize| {
+        let tables = (1..levels).map(|i| format!(", t{i} AS (SELECT * FROM t{})", i - 1)).collect::<String>();
+        let columns = (0..1_000).map(|i| format!("a AS x{i}")).collect::<Vec<_>>().join(", ");
+        format!("WITH t0 AS (SELECT {columns} FROM input){tables} SELECT * FROM t{}", levels - 1)
+    };
+    assert_eq!(Transform::compile(&input, &stars(4)).map(drop), Ok(()));
+    assert!(Transform::compile(&input, &stars(40)).unwrap_err().message.contains("outputs"));
+}
+
+#[test]
+fn a_record_that_would_take_too_long_is_bad() {
+    let text = |name| SourceColumn { data_type: millstream_spec::SourceType::Text, ..int(name) };
+    let columns = [text("s"), text("t")];
+    let long = |c: &str| c.repeat(200_000);
+    let needle = format!("{}b", long("a"));
+    let records = [("small".to_owned(), "a".to_owned()), (long("a"), needle), ("b".to_owned(), "b".to_owned())];
+    let values = records.map(|(s, t)| format!("{{\"s\": \"{s}\", \"t\": \"{t}\"}}"));
+    let records: Vec<Record<'_>> = values
+        .iter()
+        .map(|value| Record {
+            partition: 0,
+            offset: 0,
+            timestamp_ms: None,
+            key: None,
+            value: Some(value.as_bytes()),
+            headers: &[],
+        })
+        .collect();
+    for expr in ["levenshtein(s, t)", "strpos(s, t)", "btrim(s, t)", "regexp_like(s, t)", "s LIKE t", "s ~ t"] {
+        let transform = Transform::compile(&columns, &format!("SELECT {expr} AS x FROM input")).unwrap();
+        let decoder = Decoder::new("a", &columns, transform.reads(), transform.batch_schema());
+        let (evaluated, faults) = transform.evaluate(&decoder.decode(&records).values.batch, true, usize::MAX);
+        assert_eq!(evaluated.rows, [0, 2], "{expr}");
+        assert_eq!(faults.len(), 1, "{expr}");
+        assert_eq!((faults[0].0, faults[0].1.reason), (1, crate::BadReason::TooManySteps), "{expr}");
+    }
+    // What is written in the SQL is found in long texts as ever.
+    let transform =
+        Transform::compile(&columns, "SELECT strpos(s, 'aab') AS x, s LIKE '%a_a%' AS y, s ~ '^a+$' AS z FROM input");
+    let transform = transform.unwrap();
+    let decoder = Decoder::new("a", &columns, transform.reads(), transform.batch_schema());
+    let (evaluated, faults) = transform.evaluate(&decoder.decode(&records).values.batch, true, usize::MAX);
+    assert_eq!((evaluated.rows.len(), faults.len()), (3, 0));
 }
 
 #[derive(Default)]

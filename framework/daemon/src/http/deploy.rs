@@ -11,12 +11,12 @@ use millstream_topology::{CassandraError, blocks};
 
 use serde::Deserialize;
 
-use super::{Api, Failure, precondition};
+use super::{Api, Failure, JobText, precondition};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
     chain,
     change::{self, Standing},
-    check, plan,
+    plan,
 };
 
 /// Longest name of a file in a message; only its end is shown of a longer one.
@@ -53,18 +53,18 @@ pub(super) async fn put(
     Query(named): Query<Named>,
     Query(Force { force }): Query<Force>,
     headers: HeaderMap,
-    toml: String,
+    JobText(toml): JobText,
 ) -> Result<(HeaderMap, Json<Deployed>), Failure> {
     let only_if = precondition::of(&headers, &name)?;
     let shown = named.or(&format!("{name}.toml"));
-    let checked = check::offline(&shown, &toml).map_err(|found| refused(&found))?;
+    let checked = api.checks().offline(&shown, &toml).await?;
     let spec = checked.file.spec.clone();
     if spec.name.0 != name {
         let error = format!("the file describes the job {}, not {name}", spec.name);
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error, "deploy it under its own name"));
     }
     api.within_reach(&checked).await?;
-    check::live(&checked).await.map_err(|found| refused(&found))?;
+    api.checks().live(&checked).await?;
     let lacks = plan::lacks_now(api.session(), &spec, &api.settings().await?).await;
     let begun = begun(&spec).await.map_err(|error| {
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());

@@ -34,7 +34,11 @@ impl IntoResponse for Failure {
         let title = status.canonical_reason().unwrap_or("error");
         let problem = Problem { kind: "about:blank", title, status: status.as_u16(), detail: &body.error, body: &body };
         let text = serde_json::to_string(&problem).unwrap_or_default();
-        (status, [(header::CONTENT_TYPE, PROBLEM)], text).into_response()
+        let mut response = (status, [(header::CONTENT_TYPE, PROBLEM)], text).into_response();
+        if status == StatusCode::TOO_MANY_REQUESTS {
+            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+        }
+        response
     }
 }
 

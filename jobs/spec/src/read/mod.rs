@@ -16,6 +16,7 @@ pub(crate) mod syntax;
 mod tasks;
 
 use entry::{Entry, Section};
+pub(crate) use report::MAX_FINDINGS;
 use report::Report;
 use toml::de::DeTable;
 

@@ -5,7 +5,7 @@ use std::ops::Range;
 use crate::Diagnostic;
 
 /// Most findings in one run: more are read by nobody, and a generated file could have a million.
-const MAX_FINDINGS: usize = 100;
+pub(crate) const MAX_FINDINGS: usize = 100;
 
 /// What is found while a job file is read.
 pub(crate) struct Report<'d> {
