@@ -6,7 +6,7 @@
 use std::cell::Cell;
 
 use datafusion_common::{DataFusionError, Result};
-use regex_syntax::hir::{Hir, HirKind};
+use regex_syntax::hir::{Class, Hir, HirKind};
 
 use super::amplify::Arg;
 use crate::record::{BadReason, Fault};
@@ -23,8 +23,12 @@ const TRIM_STEPS: u64 = 4;
 /// Steps for a character and a place in a regex: it may be at all its places at once.
 const REGEX_STEPS: u64 = 4;
 
-/// Memory of a place in a compiled regex: a class of Unicode is a machine of its own.
-const REGEX_PLACE_BYTES: usize = 32 * 1024;
+/// Places of a class of Unicode like `\w`, and how many ranges make a class one: it reads a character by many small steps.
+const UNICODE_PLACES: u64 = 12;
+const UNICODE_RANGES: usize = 16;
+
+/// Memory of a place in a compiled regex, at most.
+const REGEX_PLACE_BYTES: usize = 4 * 1024;
 
 /// Memory of a compiled regex at most: the `regex` crate gives up at it.
 const MAX_REGEX_BYTES: usize = 10 * 1024 * 1024;
@@ -121,6 +125,7 @@ fn places_of(hir: &Hir) -> u64 {
     match hir.kind() {
         HirKind::Empty | HirKind::Look(_) => 0,
         HirKind::Literal(literal) => literal.0.len() as u64,
+        HirKind::Class(Class::Unicode(class)) if class.ranges().len() > UNICODE_RANGES => UNICODE_PLACES,
         HirKind::Class(_) => 1,
         HirKind::Repetition(repetition) => {
             let times = repetition.max.unwrap_or(repetition.min).max(1);
@@ -139,7 +144,8 @@ mod tests {
 
     #[test]
     fn repetitions_count_as_often_as_they_may_repeat() {
-        assert_eq!(places(r"^\d{4}-\d{2}$"), 7);
+        assert_eq!(places(r"^[0-9]{4}-[0-9]{2}$"), 7);
+        assert_eq!(places(r"\w{2}"), 2 * UNICODE_PLACES);
         assert_eq!(places("((a{100}){100}){100}"), 1_000_000);
         assert_eq!(places("(a|bc)*"), 3);
         assert_eq!(places("("), 0);
