@@ -223,7 +223,9 @@ fn repaired(Position { offset, leader, begins }: Position, from: i64) -> Positio
 /// From where on rows have timestamps that lie before the last drop of a column: their cells are hidden. What the mark
 /// says was in the table before that; what came after it may have been on its way.
 fn hidden_from(dropped_us: i64, epochs: &[Epoch], mark: Option<Mark>, position: i64) -> Option<i64> {
-    let from = mark.map_or(position, |mark| mark.offset.min(position));
+    // Before the first mark nobody has said more than where the last owner began.
+    let begun = || epochs.iter().find(|epoch| epoch.why.is_start()).map_or(position, |epoch| epoch.block.from);
+    let from = mark.map_or_else(begun, |mark| mark.offset).min(position);
     let stamps = Window::new(epochs.iter().cloned(), Instant::now(), 0);
     stamps.oldest_us(from).filter(|oldest_us| *oldest_us <= dropped_us).map(|_| from)
 }

@@ -1,6 +1,9 @@
 //! A scheduler as a user starts it, without a master, and as little HTTP as is asked of it.
 
 use std::{
+    fs::OpenOptions,
+    io::Write as _,
+    os::unix::fs::OpenOptionsExt as _,
     process::Stdio,
     sync::{
         Arc,
@@ -19,6 +22,9 @@ use tokio::{
     process::{Child, Command},
     task::JoinHandle,
 };
+
+/// Of somebody who may deploy, and must not be able to do more.
+const TOKEN: &str = "mst_the-token-of-whoever-sends-bombs-to-schedulers";
 
 /// For an answer to a bomb; also on a machine that has much else to do.
 pub(crate) const ANSWER_WITHIN: Duration = Duration::from_secs(30);
@@ -58,8 +64,11 @@ impl Scheduler {
     pub(crate) async fn start() -> Result<Self> {
         let state = TempDir::new()?;
         let address = TcpListener::bind("127.0.0.1:0").await?.local_addr()?.to_string();
+        let token = state.path().join("token");
+        OpenOptions::new().write(true).create_new(true).mode(0o600).open(&token)?.write_all(TOKEN.as_bytes())?;
         let process = Command::new(program("millstream")?)
-            .args(["scheduler", "--master", "127.0.0.1:1", "--listen", &address, "--state"])
+            .env("MILLSTREAM_TOKEN_FILE", &token)
+            .args(["scheduler", "--master", "127.0.0.1:1", "--user", "nobody", "--listen", &address, "--state"])
             .arg(state.path())
             .arg("--executor")
             .arg(program("millstream-executor")?)
@@ -94,7 +103,8 @@ impl Scheduler {
 pub(crate) async fn ask(address: &str, method: &str, path: &str, body: &[u8]) -> Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     let head = format!(
-        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "{method} {path} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\nAuthorization: Bearer {TOKEN}\r\n\
+         Content-Type: application/toml\r\nContent-Length: {}\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes()).await?;

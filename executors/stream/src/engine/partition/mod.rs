@@ -181,8 +181,13 @@ impl PartitionState {
 
     /// The newest epoch it stamps by is asked for first: what becomes durable meanwhile under a newer one counts as well.
     fn settled(&self) -> Option<Mark> {
-        let epoch = self.epoch();
-        self.durable().map(|offset| Mark { offset, epoch, leader: self.leader() })
+        let (epoch, leader) = (self.epoch(), self.leader());
+        // What is to be written again is not in the table, whoever does it.
+        let again = self.repair_from().unwrap_or(i64::MAX);
+        self.durable().map(|durable| match again < durable {
+            true => Mark { offset: again, epoch, leader: -1 },
+            false => Mark { offset: durable, epoch, leader },
+        })
     }
 
     /// What a partition that has stopped commits, once until its next start, and whatever comes of it: from then on the
@@ -345,6 +350,20 @@ mod tests {
         assert_eq!(asked(&[first.clone(), second, bad(3)]), Some(first.clone()));
         assert_eq!(asked(&[bad(9), bad(5), first, bad(7)]), Some(bad(5)));
         assert_eq!(state.take_stop(), None);
+    }
+
+    #[test]
+    fn what_is_to_be_written_again_is_not_said_to_be_there() {
+        let state = PartitionState::new(0, Arc::default());
+        let mut tracker = Tracker::new(0);
+        tracker.skip_to(20);
+        state.set_tracker(Arc::new(StdMutex::new(tracker)));
+        state.set_leader(3);
+        assert_eq!(state.to_commit(), Some(Mark { offset: 20, epoch: 0, leader: 3 }));
+        state.ask_repair(10);
+        assert_eq!(state.to_commit(), Some(Mark { offset: 10, epoch: 0, leader: -1 }));
+        state.repaired(10);
+        assert_eq!(state.to_commit().map(|mark| mark.offset), Some(20));
     }
 
     #[test]
