@@ -15,7 +15,7 @@ TASKS ?= 500
 MINUTES ?= 5
 
 
-.PHONY: demo test bench bench-slow bench-memory bench-agents sim sim-planted build tools lint clean
+.PHONY: demo test bench bench-slow bench-memory bench-agents sim sim-planted build tools lint audit clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -52,6 +52,11 @@ build: tools
 lint:
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
+
+# Advisories, licences, sources, bans of everything that is built in.
+audit:
+	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
+	cargo deny check
 
 # Says in one line what is missing and how to get it; installs Debian packages itself when it may.
 tools:

@@ -17,7 +17,11 @@ use hyper_util::{
 use millstream_daemon::api::{DiagnosticView, ErrorBody};
 use serde_json::Value;
 
-use crate::{failure::Failure, login::Login, printable::escaped};
+use crate::{
+    failure::Failure,
+    login::{Login, is_loopback_url},
+    printable::escaped,
+};
 
 /// Longest wait for an answer: a deployment asks Kafka and Cassandra first, which may time out themselves.
 const TIMEOUT: Duration = Duration::from_secs(60);
@@ -115,7 +119,7 @@ impl Client {
             let base = origin(&url);
             let silent = |why: String, asked| Silent { base: base.clone(), why, asked };
             let mut request = Request::builder().method(method).uri(&url).header(CONTENT_TYPE, kind(path, body));
-            if let Some(token) = self.login.token_for(&url) {
+            if let Some(token) = self.login.token_for(&url).map_err(|failure| silent(failure.0.error, false))? {
                 request = request.header(AUTHORIZATION, format!("Bearer {token}"));
             }
             let request = request.body(Full::from(body.to_owned()));
@@ -127,6 +131,13 @@ impl Client {
                     if url.starts_with("https:") && !leader.starts_with("https:") =>
                 {
                     let why = format!("it names a leader without TLS ({}), who is not told the token", origin(&leader));
+                    return Err(silent(why, false));
+                }
+                (StatusCode::TEMPORARY_REDIRECT, Some(leader), _) if !self.login.trusts(&self.bases, &leader) => {
+                    let leader = origin(&leader);
+                    let why = format!(
+                        "it names a leader that was not named here, {leader}; name both: --scheduler {base},{leader}"
+                    );
                     return Err(silent(why, false));
                 }
                 (StatusCode::TEMPORARY_REDIRECT, Some(leader), _) => url = leader,
@@ -161,7 +172,8 @@ fn kind(path: &str, body: &str) -> &'static str {
 }
 
 fn base(url: &str) -> Result<String, Failure> {
-    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    let scheme = if is_loopback_url(&format!("http://{url}")) { "http" } else { "https" };
+    let with_scheme = if url.contains("://") { url.to_owned() } else { format!("{scheme}://{url}") };
     let uri: Uri = with_scheme.parse().map_err(|_| Failure::new(format!("{url} is not a URL"), FORM))?;
     match (uri.scheme_str(), uri.authority()) {
         (Some("http" | "https"), Some(_)) => Ok(with_scheme.trim_end_matches('/').to_owned()),
@@ -235,7 +247,8 @@ mod tests {
     fn schedulers_are_named_with_or_without_a_scheme_and_commas_between() {
         let client = |urls: &str| Client::new(urls, Login::default());
         let bases = |urls: &str| client(urls).map(|client| client.bases).map_err(|failure| failure.0.error);
-        assert_eq!(bases("http://a:7070/, b:7070").unwrap(), ["http://a:7070", "http://b:7070"]);
+        assert_eq!(bases("http://a:7070/, b:7070").unwrap(), ["http://a:7070", "https://b:7070"]);
+        assert_eq!(bases("127.0.0.1:7070,localhost:1").unwrap(), ["http://127.0.0.1:7070", "http://localhost:1"]);
         assert_eq!(bases("https://a:7070").unwrap(), ["https://a:7070"]);
         assert!(bases("ftp://a:7070").unwrap_err().contains("speaks http"));
         assert!(bases(" , ").unwrap_err().contains("no scheduler"));

@@ -9,7 +9,7 @@ use millstream_scheduler::{
 use millstream_spec::JobSpec;
 use similar::TextDiff;
 
-use crate::api::ChangeView;
+use crate::{access::Token, api::ChangeView};
 
 /// After this time a difference is no longer the smallest one: it is found while the scheduler's loop stands still.
 const DIFF_WITHIN: Duration = Duration::from_millis(100);
@@ -23,13 +23,28 @@ pub(crate) struct Standing {
     pub(crate) change: Option<ChangeView>,
     pub(crate) refusal: Option<Refusal>,
     pub(crate) warnings: Vec<String>,
+    /// Jobs of which whoever asks is not told, not even their names.
+    pub(crate) hidden: Vec<String>,
+}
+
+impl Standing {
+    /// The text without the names of jobs that are hidden.
+    pub(crate) fn veiled(&self, text: &str) -> String {
+        let veil = |text: String, job: &String| text.replace(&format!("job {job} "), "another job ");
+        self.hidden.iter().fold(text.to_owned(), veil)
+    }
 }
 
 /// What deploying a file would meet.
-pub(crate) fn standing(state: &State, spec: &JobSpec, file_name: &str, text: &str) -> Standing {
+pub(crate) fn standing(state: &State, who: &Token, spec: &JobSpec, file_name: &str, text: &str) -> Standing {
     let change = of(state, spec, file_name, text);
+    let names = views::jobs(state).into_iter().map(|job| job.name);
+    let hidden = names.filter(|name| !who.may_see(name)).collect();
     let warnings = [shared_table(state, spec), unproven(state, spec, change.as_ref())].into_iter().flatten().collect();
-    Standing { change, refusal: refusal(state, spec), warnings }
+    let mut standing = Standing { change, refusal: refusal(state, spec), warnings, hidden };
+    standing.warnings = standing.warnings.iter().map(|text| standing.veiled(text)).collect();
+    standing.refusal = standing.refusal.take().map(|it| Refusal { reason: standing.veiled(&it.reason), ..it });
+    standing
 }
 
 fn shared_table(state: &State, spec: &JobSpec) -> Option<String> {

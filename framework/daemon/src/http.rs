@@ -140,9 +140,16 @@ impl Api {
     }
 
     /// What deploying a file would meet.
-    pub(crate) async fn standing(&self, spec: &JobSpec, file: &str, toml: &str) -> Result<Standing, Failure> {
+    pub(crate) async fn standing(
+        &self,
+        who: &Who,
+        spec: &JobSpec,
+        file: &str,
+        toml: &str,
+    ) -> Result<Standing, Failure> {
+        let who = who.0.clone();
         let (spec, file, toml) = (spec.clone(), file.to_owned(), toml.to_owned());
-        self.read(move |seen| change::standing(seen.state, &spec, &file, &toml)).await
+        self.read(move |seen| change::standing(seen.state, &who, &spec, &file, &toml)).await
     }
 
     /// Would deploying a file change nothing about a deployed job?

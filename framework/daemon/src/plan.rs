@@ -43,7 +43,8 @@ pub(crate) async fn post(
     };
     let topology = millstream_topology::snapshot(&checked.file.spec).await.map_err(|error| unreadable(&error))?;
     let settings = api.settings().await?;
-    let Standing { change, refusal, warnings } = api.standing(&checked.file.spec, &shown, &toml).await?;
+    let standing = api.standing(&who, &checked.file.spec, &shown, &toml).await?;
+    let Standing { change, refusal, warnings, .. } = standing;
     if let Some(refusal) = refusal {
         return Err(refused_here(refusal));
     }

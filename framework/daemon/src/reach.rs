@@ -69,7 +69,7 @@ impl Reach {
         named(spec).filter_map(move |(at, secret)| {
             let (is_allowed, what, places) = match secret {
                 Named::File(path) => (self.may_read(job, path), format!("the file `{}`", path.display()), self.places(job, |s| &s.files)),
-                Named::Env(name) => (self.may_ask(job, name), format!("the variable `{name}`"), self.places(job, |s| &s.env)),
+                Named::Env(name) => (self.may_ask(job, name), format!("the variable `{name}`"), self.prefixes(job)),
             };
             let allowed = if places.is_empty() { "none".to_owned() } else { places.join(", ") };
             let help = format!("job {job} may name what begins with: {allowed}; `secrets` in [jobs] of the scheduler's settings says so");
@@ -91,9 +91,12 @@ impl Reach {
     }
 
     fn may_ask(&self, job: &str, name: &str) -> bool {
+        self.prefixes(job).iter().any(|prefix| name.starts_with(prefix))
+    }
+
+    fn prefixes(&self, job: &str) -> Vec<String> {
         let in_capitals = job.to_ascii_uppercase().replace('-', "_");
-        let prefixes = self.rules(job).flat_map(|rule| &rule.env);
-        prefixes.map(|prefix| prefix.replace(JOB, &in_capitals)).any(|prefix| name.starts_with(&prefix))
+        self.rules(job).flat_map(|rule| &rule.env).map(|prefix| prefix.replace(JOB, &in_capitals)).collect()
     }
 
     async fn refused_address(&self, address: &str) -> Option<String> {
@@ -198,8 +201,8 @@ mod tests {
         let reach = reach();
         for allowed in [
             "\"sasl.password\" = { file = \"/etc/millstream/secrets/orders-eu/kafka\" }",
-            "\"sasl.password\" = { file = \"/run/secrets/kafka\" }",
-            "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_KAFKA\" }",
+            "\"sasl.password\" = { file = \"/run/secrets/orders-eu/kafka\" }",
+            "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_ORDERS_EU_KAFKA\" }",
             "\"ssl.ca.location\" = \"/etc/ssl/certs/ca-certificates.crt\"",
             "\"ssl.ca.location\" = \"probe\"",
         ] {
@@ -211,6 +214,8 @@ mod tests {
             ("\"sasl.password\" = { file = \"/etc/millstream/secrets/orders-eu/../orders-us/kafka\" }", "may not name"),
             ("\"sasl.password\" = { file = \"/run/secrets-of-others/x\" }", "may not name"),
             ("\"sasl.username\" = { env = \"HOME\" }", "the variable `HOME`"),
+            ("\"sasl.username\" = { env = \"MILLSTREAM_SECRET_PAYMENTS\" }", "PAYMENTS"),
+            ("\"sasl.password\" = { file = \"/run/secrets/payments\" }", "payments"),
             ("\"ssl.key.location\" = \"/root/.ssh/id_rsa\"", "id_rsa"),
             ("\"ssl.key.location\" = \"../key.pem\"", "may not name"),
         ] {

@@ -25,8 +25,8 @@ use store::Store;
 
 /// ZooKeeper's way to log in by user and password.
 const DIGEST: &str = "digest";
-/// Of nodes that whoever reaches ZooKeeper may read and write.
-const WORLD: &str = "world";
+/// In the root, once all below it belongs to one login.
+const CLOSED: &[u8] = b"closed\n";
 
 /// Node of the locks, below the root.
 const LEADER: &str = "leader";
@@ -141,28 +141,32 @@ impl Election for ZooKeeper {
     }
 }
 
-/// Takes nodes that were made without a login away from strangers.
+/// Takes nodes that were made without a login away from strangers: first the folders, so that nobody adds to them, then what
+/// is in them; the root says when all of it is done.
 async fn claim(client: &Client, root: &str) -> Result<(), Error> {
+    let rights = Acls::creator_all();
+    let (said, _) = client.get_data(root).await?;
+    if said == CLOSED && is_closed(client, root).await? {
+        return Ok(());
+    }
+    tracing::info!(root, "closing nodes that may be open to strangers");
+    client.set_acl(root, &rights, None).await?;
     for folder in FOLDERS.map(|node| format!("{root}/{node}")) {
-        let (rights, _) = client.get_acl(&folder).await?;
-        if rights.iter().all(|right| right.scheme() != WORLD) {
-            continue;
-        }
-        tracing::info!(folder, "nodes of an earlier release are open to strangers; closing them");
-        // The folder comes last: what breaks off before it is done again.
+        client.set_acl(&folder, &rights, None).await?;
         for node in client.list_children(&folder).await? {
-            match client.set_acl(&format!("{folder}/{node}"), &Acls::creator_all(), None).await {
+            match client.set_acl(&format!("{folder}/{node}"), &rights, None).await {
                 Ok(_) | Err(Error::NoNode) => {}
                 Err(error) => return Err(error),
             }
         }
-        client.set_acl(&folder, &Acls::creator_all(), None).await?;
     }
-    let (rights, _) = client.get_acl(root).await?;
-    if rights.iter().any(|right| right.scheme() == WORLD) {
-        client.set_acl(root, &Acls::creator_all(), None).await?;
-    }
-    Ok(())
+    client.set_data(root, CLOSED, None).await.map(drop)
+}
+
+/// Whether one login has the node, and nobody else.
+async fn is_closed(client: &Client, node: &str) -> Result<bool, Error> {
+    let (rights, _) = client.get_acl(node).await?;
+    Ok(matches!(rights.as_slice(), [only] if only.scheme() == DIGEST))
 }
 
 /// Tells who leads until the session ends, and then why it did.

@@ -4,7 +4,7 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicUsize, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed},
     },
 };
 
@@ -15,6 +15,8 @@ use tokio_util::sync::CancellationToken;
 pub(crate) struct Guest {
     /// Requests that are being answered.
     asking: AtomicUsize,
+    /// It does not take what it has asked for.
+    stalls: AtomicBool,
     /// It is to end now.
     pub(crate) leave: CancellationToken,
 }
@@ -29,8 +31,13 @@ impl Guest {
         Asking(self.clone())
     }
 
+    /// Says whether it takes its answer at the moment.
+    pub(crate) fn stalls(&self, stalls: bool) {
+        self.stalls.store(stalls, Relaxed);
+    }
+
     fn waits(&self) -> bool {
-        self.asking.load(Relaxed) == 0
+        self.asking.load(Relaxed) == 0 || self.stalls.load(Relaxed)
     }
 }
 
@@ -83,10 +90,12 @@ mod tests {
         assert!(second.leave.is_cancelled() && !first.leave.is_cancelled());
         let _asks_too = third.asks();
         assert!(crowd.enter().is_none(), "all are being answered");
+        third.stalls(true);
+        assert!(crowd.enter().is_some() && third.leave.is_cancelled(), "who takes nothing goes");
         drop(asks);
         crowd.enter().expect("the first goes");
         assert!(first.leave.is_cancelled());
         crowd.left(&third);
-        assert_eq!(crowd.guests.lock().expect("no panic").len(), 1);
+        assert_eq!(crowd.guests.lock().expect("no panic").len(), 2);
     }
 }

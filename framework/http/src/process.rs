@@ -14,6 +14,11 @@ pub fn harden() {
     let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
 }
 
+/// How many files this process may open.
+pub(crate) fn open_files() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1_024, |(now, _)| usize::try_from(now).unwrap_or(usize::MAX))
+}
+
 /// Lets this process open as many files as it may: each connection is one.
 pub fn raise_open_files() {
     let raised = getrlimit(Resource::RLIMIT_NOFILE)

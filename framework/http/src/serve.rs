@@ -32,11 +32,16 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     crowd::{Asking, Crowd, Guest},
+    patience::Impatient,
+    process::open_files,
     tls::Certificate,
 };
 
 /// Largest head of a request.
 const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// Connections at once, where so many files may be open.
+const CONNECTIONS_MAX: usize = 2_048;
 
 /// Pause after an accept that failed, for example because no file can be opened.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
@@ -48,6 +53,8 @@ pub struct Limits {
     pub connections: usize,
     /// For a TLS handshake, for the head of a request, and between two requests.
     pub head: Duration,
+    /// For the other end to take something of an answer.
+    pub write: Duration,
     /// From the head of a request to that of its answer; reading the body counts.
     pub answer: Duration,
     /// For a whole connection; none where answers may be streams without an end.
@@ -59,8 +66,9 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            connections: 2_048,
+            connections: CONNECTIONS_MAX.min(open_files() / 2),
             head: Duration::from_secs(10),
+            write: Duration::from_secs(20),
             answer: Duration::from_secs(90),
             connection: Some(Duration::from_secs(1_800)),
             farewell: Duration::from_secs(5),
@@ -142,6 +150,7 @@ impl Connection {
 
     async fn speak(self, stream: impl AsyncRead + AsyncWrite + Unpin) {
         let Connection { guest, peer, router, limits, stop, .. } = self;
+        let stream = Impatient::new(stream, guest.clone(), limits.write);
         let answers = Answers { router: TowerToHyperService::new(router), guest, peer, within: limits.answer };
         let mut builder = http1::Builder::new();
         builder.timer(TokioTimer::new()).header_read_timeout(limits.head).max_buf_size(HEAD_BYTES_MAX);

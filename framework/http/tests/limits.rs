@@ -19,6 +19,9 @@ use tokio_util::sync::CancellationToken;
 
 const LONG: Duration = Duration::from_secs(20);
 
+/// Bytes that no socket's buffers hold.
+const LARGE: usize = 32 << 20;
+
 async fn server(limits: Limits) -> (SocketAddr, CancellationToken) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
@@ -29,6 +32,7 @@ async fn server(limits: Limits) -> (SocketAddr, CancellationToken) {
     let router = Router::new()
         .route("/live", get(async || "live"))
         .route("/echo", post(async |body: String| body))
+        .route("/large", get(async || "x".repeat(LARGE)))
         .route("/endless", get(endless));
     let stop = CancellationToken::new();
     tokio::spawn(serve(listener, router, limits, None, stop.clone()));
@@ -63,6 +67,25 @@ async fn who_only_holds_connections_keeps_nobody_from_being_answered() {
         }
         assert!(live(address).await.ends_with("live"), "after {} connections", held.len());
     }
+}
+
+/// Asks for a lot and reads nothing: neither its memory nor its place is held for ever.
+#[tokio::test]
+async fn who_takes_no_answer_keeps_nobody_from_being_answered() {
+    let short = Duration::from_millis(500);
+    let (address, _stop) = server(Limits { connections: 20, write: short, head: LONG, ..Limits::default() }).await;
+    let mut held = vec![];
+    for _ in 0..30 {
+        // Larger than all buffers on the way together.
+        let text = "GET /large HTTP/1.1\r\nhost: a\r\n\r\n".repeat(4);
+        held.push(connected(address, &text).await);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        assert!(live(address).await.ends_with("live"), "after {}", held.len());
+    }
+    tokio::time::sleep(short * 3).await;
+    let mut last = held.pop().expect("some");
+    let got = rest(&mut last).await;
+    assert!(got.len() < 4 * LARGE, "it was given up, and not waited for: {}", got.len());
 }
 
 #[tokio::test]

@@ -225,7 +225,11 @@ fn repaired(Position { offset, leader, begins }: Position, from: i64) -> Positio
 fn hidden_from(dropped_us: i64, epochs: &[Epoch], mark: Option<Mark>, position: i64) -> Option<i64> {
     // Before the first mark nobody has said more than where the last owner began.
     let begun = || epochs.iter().find(|epoch| epoch.why.is_start()).map_or(position, |epoch| epoch.block.from);
-    let from = mark.map_or_else(begun, |mark| mark.offset).min(position);
+    let marked = mark.map_or_else(begun, |mark| mark.offset);
+    // A mark may have been made after the drop, by whoever had not seen it yet. Who has seen it has begun a repair.
+    let is_seen = |epoch: &&Epoch| epoch.block.anchor_us <= dropped_us || epoch.why == Why::Repair;
+    let stamped = epochs.iter().find(is_seen).filter(|epoch| epoch.block.anchor_us <= dropped_us);
+    let from = stamped.map_or(marked, |epoch| epoch.block.from.min(marked)).min(position);
     let stamps = Window::new(epochs.iter().cloned(), Instant::now(), 0);
     stamps.oldest_us(from).filter(|oldest_us| *oldest_us <= dropped_us).map(|_| from)
 }
@@ -346,4 +350,29 @@ async fn take_offset(
     ready.commit(vec![commit]).await?;
     state.set_word(Some(word));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn epoch(number: u64, why: Why, from: i64, anchor_us: i64) -> Epoch {
+        Epoch { number, life: Arc::default(), why, block: Block { from, len: 100, anchor_us } }
+    }
+
+    /// Rows of an old block may be written after the drop by who has not seen it yet, and marked before it is seen.
+    #[test]
+    fn what_a_block_before_the_drop_has_stamped_is_written_again_whatever_is_marked() {
+        let mark = |offset| Some(Mark { offset, epoch: 2, leader: -1 });
+        let before = [epoch(2, Why::Cut, 10, 1_000), epoch(1, Why::Start, 0, 0)];
+        assert_eq!(hidden_from(2_000, &before, mark(20), 20), Some(10), "drained without having seen it");
+        assert_eq!(hidden_from(2_000, &before, None, 20), Some(0), "never marked");
+        assert_eq!(hidden_from(2_000, &before, mark(5), 20), Some(5));
+        assert_eq!(hidden_from(500, &before, mark(20), 20), Some(0));
+        let seen = [epoch(3, Why::Repair, 15, 3_000), before[0].clone(), before[1].clone()];
+        assert_eq!(hidden_from(2_000, &seen, mark(20), 20), None, "whoever has seen it has begun a repair");
+        assert_eq!(hidden_from(4_000, &seen, mark(20), 20), Some(15), "dropped once more");
+        let done = [epoch(3, Why::Repair, 10, 3_000), before[0].clone(), before[1].clone()];
+        assert_eq!(hidden_from(2_000, &done, mark(10), 10), None, "once is enough");
+    }
 }

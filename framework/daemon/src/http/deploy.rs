@@ -1,7 +1,7 @@
 //! `PUT /api/v1/jobs/{name}`: checks a job alone and live, and only then hands it to the scheduler.
 
 use axum::{
-    Json,
+    Extension, Json,
     extract::{Path, Query, State as Shared},
     http::{HeaderMap, StatusCode, header},
 };
@@ -11,7 +11,7 @@ use millstream_topology::{CassandraError, blocks};
 
 use serde::Deserialize;
 
-use super::{Api, Failure, JobText, precondition};
+use super::{Api, Failure, JobText, Who, precondition};
 use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
     chain,
@@ -52,6 +52,7 @@ pub(super) async fn put(
     Path(name): Path<String>,
     Query(named): Query<Named>,
     Query(Force { force }): Query<Force>,
+    Extension(who): Extension<Who>,
     headers: HeaderMap,
     JobText(toml): JobText,
 ) -> Result<(HeaderMap, Json<Deployed>), Failure> {
@@ -70,8 +71,8 @@ pub(super) async fn put(
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
-    let Standing { change, mut warnings, .. } = api.standing(&spec, &shown, &toml).await?;
-    let drains = change.as_ref().is_some_and(|change| change::drains(change.what));
+    let standing = api.standing(&who, &spec, &shown, &toml).await?;
+    let drains = standing.change.as_ref().is_some_and(|change| change::drains(change.what));
     // A new job may wait for agents to come; one that runs is not drained for what can only be taken back.
     if let (Ok(Some(lacks)), true, false) = (&lacks, drains, force) {
         return Err(no_room(lacks));
@@ -87,9 +88,10 @@ pub(super) async fn put(
         Reply::Updating { generation, rolling: true, .. } => (DeployOutcome::Rolling, generation),
         Reply::Updating { generation, .. } => (DeployOutcome::Updating, generation),
         Reply::TextOnly => (DeployOutcome::TextOnly, current),
-        Reply::Refused(refusal) => return Err(refused_here(refusal)),
+        Reply::Refused(it) => return Err(refused_here(Refusal { reason: standing.veiled(&it.reason), ..it })),
         _ => (DeployOutcome::Unchanged, current),
     };
+    let Standing { change, mut warnings, .. } = standing;
     warnings.splice(0..0, checked.file.warnings.items().iter().map(|warning| warning.message.clone()));
     if !matches!(outcome, DeployOutcome::Unchanged | DeployOutcome::TextOnly) {
         warnings.extend(match lacks {

@@ -6,7 +6,11 @@ use std::{
     net::SocketAddr,
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
-    sync::mpsc::{Receiver, SyncSender, sync_channel},
+    sync::{
+        Arc, Mutex, PoisonError,
+        mpsc::{Receiver, SyncSender, TrySendError, sync_channel},
+    },
+    time::{Duration, Instant},
 };
 
 use serde::Serialize;
@@ -18,6 +22,12 @@ const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Lines that wait for the disk.
 const LINES_MAX: usize = 1_024;
+
+/// Longest path in a line.
+const PATH_BYTES_MAX: usize = 256;
+
+/// Strangers' lines in a second; what is beyond is only counted, so that nobody without a token drives out what is written.
+const STRANGERS_MAX: u32 = 200;
 
 /// One request.
 #[derive(Debug, Serialize)]
@@ -35,12 +45,25 @@ pub(super) struct Entry<'a> {
 
 /// Where entries go: a file, or the log.
 #[derive(Clone)]
-pub(crate) struct Journal(Option<SyncSender<String>>);
+pub(crate) struct Journal {
+    lines: Option<SyncSender<String>>,
+    strangers: Arc<Mutex<Strangers>>,
+}
+
+/// Lines of strangers in the second that began then.
+struct Strangers {
+    since: Instant,
+    count: u32,
+}
 
 impl Journal {
     /// Into the process's log.
     pub(crate) fn log() -> Journal {
-        Journal(None)
+        Journal::to(None)
+    }
+
+    fn to(lines: Option<SyncSender<String>>) -> Journal {
+        Journal { lines, strangers: Arc::new(Mutex::new(Strangers { since: Instant::now(), count: 0 })) }
     }
 
     /// Appends to a file that only its owner may read.
@@ -49,19 +72,38 @@ impl Journal {
         let (sender, lines) = sync_channel(LINES_MAX);
         let path = path.to_owned();
         std::thread::Builder::new().name("audit".into()).spawn(move || keep(file, &path, &lines))?;
-        Ok(Journal(Some(sender)))
+        Ok(Journal::to(Some(sender)))
     }
 
     pub(super) fn write(&self, entry: &Entry<'_>) {
-        let line = serde_json::to_string(entry).unwrap_or_default();
-        match &self.0 {
-            None => tracing::info!(target: "audit", "{line}"),
-            Some(lines) => {
-                if lines.try_send(line).is_err() {
-                    tracing::error!("the audit log does not keep up: a line is lost");
-                }
-            }
+        if entry.who.is_none() && self.are_too_many() {
+            return;
         }
+        let path = &entry.path[..entry.path.floor_char_boundary(PATH_BYTES_MAX)];
+        let line = serde_json::to_string(&Entry { path, ..*entry }).unwrap_or_default();
+        let Some(lines) = &self.lines else { return tracing::info!(target: "audit", "{line}") };
+        match lines.try_send(line) {
+            Ok(()) => {}
+            // What somebody with a token has done is written down, however long the disk takes.
+            Err(TrySendError::Full(line)) if entry.who.is_some() => {
+                let lines = lines.clone();
+                tokio::task::spawn_blocking(move || lines.send(line));
+            }
+            Err(_) => tracing::error!("the audit log does not keep up: a stranger's line is lost"),
+        }
+    }
+
+    fn are_too_many(&self) -> bool {
+        let mut strangers = self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+        if strangers.since.elapsed() >= Duration::from_secs(1) {
+            let lost = strangers.count.saturating_sub(STRANGERS_MAX);
+            if lost > 0 {
+                tracing::warn!(lost, "strangers ask more than the audit log takes");
+            }
+            *strangers = Strangers { since: Instant::now(), count: 0 };
+        }
+        strangers.count += 1;
+        strangers.count > STRANGERS_MAX
     }
 }
 

@@ -94,30 +94,40 @@ pub(super) async fn login(State(gate): State<Gate>, mut request: Request, next: 
     }
     let peer = request.extensions().get::<Peer>().map(|peer| peer.0);
     let who = gate.who(request.headers());
-    let response = match &who {
-        None => stranger(),
-        Some(who) => match check(who, &method, &path, request.headers()) {
-            Err(failure) => failure.into_response(),
-            Ok(()) => {
-                request.extensions_mut().insert(Who(Arc::new(who.clone())));
+    let allowed = match &who {
+        None => Err(stranger()),
+        Some(who) => check(who, &method, &path, request.headers()).map_err(|failure| failure.into_response()),
+    };
+    let is_look = matches!(method, Method::GET | Method::HEAD);
+    let answer = async move {
+        let response = match (allowed, &who) {
+            (Err(refusal), _) => refusal,
+            (Ok(()), who) => {
+                if let Some(who) = who {
+                    request.extensions_mut().insert(Who(Arc::new(who.clone())));
+                }
                 next.run(request).await
             }
-        },
+        };
+        let status = response.status();
+        if !is_look || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+            gate.journal.write(&Entry {
+                at_ms: crate::clock::wall_ms(),
+                who: who.as_ref().map(|who| who.name.as_str()),
+                role: who.as_ref().map(|who| who.role),
+                from: peer,
+                method: method.as_str(),
+                path: &path,
+                status: status.as_u16(),
+            });
+        }
+        response
     };
-    let status = response.status();
-    let is_refused = matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN);
-    if is_refused || !matches!(method, Method::GET | Method::HEAD) {
-        gate.journal.write(&Entry {
-            at_ms: crate::clock::wall_ms(),
-            who: who.as_ref().map(|who| who.name.as_str()),
-            role: who.as_ref().map(|who| who.role),
-            from: peer,
-            method: method.as_str(),
-            path: &path,
-            status: status.as_u16(),
-        });
+    if is_look {
+        return answer.await;
     }
-    response
+    // What a person asks for is done, and written down, also when they hang up meanwhile.
+    tokio::spawn(answer).await.unwrap_or_else(|_| StatusCode::INTERNAL_SERVER_ERROR.into_response())
 }
 
 fn stranger() -> Response {

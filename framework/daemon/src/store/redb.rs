@@ -50,10 +50,7 @@ impl Redb {
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
         let (path, marker) = (folder.join(FILE), folder.join(MARKER));
-        let is_empty = std::fs::metadata(&path).map_or(true, |file| file.len() == 0);
-        if is_empty && marker.exists() {
-            return Err(StoreError::Emptied { file: path, marker });
-        }
+        is_there(&path, &marker)?;
         let database = Mutex::new(Some(checked(&path)?));
         std::fs::write(&marker, MARKER_TEXT).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
         Ok(Redb(Arc::new(File { path, database })))
@@ -75,13 +72,25 @@ impl File {
         let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let database = match slot.take() {
             Some(database) => database,
-            None => open(&self.path)?,
+            None => {
+                is_there(&self.path, &self.path.with_file_name(MARKER))?;
+                open(&self.path)?
+            }
         };
         let result = work(&database);
         if result.is_ok() {
             *slot = Some(database);
         }
         result
+    }
+}
+
+/// A state that was there is not begun anew because its file is gone.
+fn is_there(file: &Path, marker: &Path) -> Result<(), StoreError> {
+    let is_empty = std::fs::metadata(file).map_or(true, |file| file.len() == 0);
+    match is_empty && marker.exists() {
+        true => Err(StoreError::Emptied { file: file.into(), marker: marker.into() }),
+        false => Ok(()),
     }
 }
 
