@@ -61,7 +61,8 @@ impl Client {
         let mut connector = HttpConnector::new();
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         connector.enforce_http(false);
-        let connector = login.https(connector)?;
+        let is_asked_by_https = bases.iter().any(|base| base.starts_with("https:"));
+        let connector = login.https(connector, is_asked_by_https)?;
         Ok(Client { bases, http: HyperClient::builder(TokioExecutor::new()).build(connector), login })
     }
 

@@ -60,18 +60,23 @@ impl Login {
         is_named || is_signed || is_here
     }
 
-    /// Speaks TLS with those whose certificate the authorities in the file have signed; without one, the system's.
-    pub(crate) fn https(&self, connector: HttpConnector) -> Result<HttpsConnector<HttpConnector>, Failure> {
+    /// Speaks TLS with those whose certificate the authorities in the file have signed; without one, the system's, which are
+    /// read only where somebody `is_asked_by_https`.
+    pub(crate) fn https(
+        &self,
+        connector: HttpConnector,
+        is_asked_by_https: bool,
+    ) -> Result<HttpsConnector<HttpConnector>, Failure> {
         let builder = ClientConfig::builder_with_provider(ring::default_provider().into())
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::of(&error))?;
         let config = match &self.ca {
             Some(ca) => builder.with_root_certificates(authorities(ca)?),
-            None => match builder.with_native_roots() {
-                Ok(builder) => builder,
-                // Plain HTTP needs none; whoever asks by https is told that nobody is believed.
-                Err(_) => return Ok(without_authorities(connector)),
-            },
+            None if is_asked_by_https => builder.with_native_roots().map_err(|error| {
+                let remedy = "name the authority that signed the scheduler's certificate with --scheduler-ca FILE";
+                Failure::new(format!("the system's authorities cannot be read: {error}"), remedy)
+            })?,
+            None => builder.with_root_certificates(RootCertStore::empty()),
         };
         let config = config.with_no_client_auth();
         Ok(HttpsConnectorBuilder::new()
@@ -80,15 +85,6 @@ impl Login {
             .enable_http1()
             .wrap_connector(connector))
     }
-}
-
-fn without_authorities(connector: HttpConnector) -> HttpsConnector<HttpConnector> {
-    let config = ClientConfig::builder_with_provider(ring::default_provider().into())
-        .with_safe_default_protocol_versions()
-        .expect("ring speaks the default versions")
-        .with_root_certificates(RootCertStore::empty())
-        .with_no_client_auth();
-    HttpsConnectorBuilder::new().with_tls_config(config).https_or_http().enable_http1().wrap_connector(connector)
 }
 
 fn authorities(ca: &Path) -> Result<RootCertStore, Failure> {

@@ -75,7 +75,7 @@ fn own_user() -> Option<String> {
 
 /// A link that logs in, for whoever started the cluster. Only a terminal gets it: a log is read by others.
 fn show_link(config: &Config, out: Output) {
-    if !std::io::stderr().is_terminal() || !config.http.tokens.as_os_str().is_empty() {
+    if !std::io::stderr().is_terminal() || config.http.tokens.is_some() {
         return;
     }
     let token = access::own_file().map(|file| access::own(&file));

@@ -11,18 +11,18 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use millstream_topology::{SettingError, settings};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use subtle::ConstantTimeEq as _;
+
+use crate::hex;
 
 /// Before each token, so that people and scanners of repositories know one.
 pub const PREFIX: &str = "mst_";
 
 /// Random bytes of a token.
 const TOKEN_BYTES: usize = 32;
-
-/// Largest file of tokens or of one token.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a token is good for. Each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,7 +113,10 @@ pub struct Tokens(Vec<Token>);
 /// Why tokens cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum TokenError {
-    /// The file cannot be read or written.
+    /// The file cannot be read.
+    #[error(transparent)]
+    Unreadable(#[from] SettingError),
+    /// The file cannot be written.
     #[error("{} cannot be used", path.display())]
     File {
         /// The file.
@@ -157,11 +160,8 @@ impl Tokens {
 
     /// Reads the file that `millstream token` writes: `[[token]]` entries. Others may not write it.
     pub fn read(path: &Path) -> Result<Tokens, TokenError> {
-        let text = read_small(path)?;
-        let found = fs::metadata(path).map_err(|source| TokenError::File { path: path.to_owned(), source })?;
-        if found.mode() & 0o022 != 0 {
-            return Err(TokenError::Open { path: path.to_owned(), done: "written", mode: "go-w" });
-        }
+        let open = TokenError::Open { path: path.to_owned(), done: "written", mode: "go-w" };
+        let text = read_closed(path, 0o022, open)?;
         let form = |problem: String| TokenError::Form { path: path.to_owned(), problem };
         // The text itself is never shown: somebody may have put a token there instead of its hash.
         let file: File = toml::from_str(&text).map_err(|error| form(line_of(&text, &error)))?;
@@ -192,7 +192,7 @@ fn line_of(text: &str, error: &toml::de::Error) -> String {
 
 /// SHA-256 of a token, in hex.
 pub fn hash(token: &str) -> String {
-    Sha256::digest(token.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(token.as_bytes()))
 }
 
 /// A new token.
@@ -223,12 +223,8 @@ pub fn own_file() -> Option<PathBuf> {
 
 /// A token out of a file of its own, which nobody else may read.
 pub fn read_own(path: &Path) -> Result<String, TokenError> {
-    let token = read_small(path)?;
-    let found = fs::metadata(path).map_err(|source| TokenError::File { path: path.to_owned(), source })?;
-    if found.mode() & 0o077 != 0 {
-        return Err(TokenError::Open { path: path.to_owned(), done: "read", mode: "600" });
-    }
-    Ok(token.trim().to_owned())
+    let open = TokenError::Open { path: path.to_owned(), done: "read", mode: "600" };
+    Ok(read_closed(path, 0o077, open)?.trim().to_owned())
 }
 
 /// The user's own token, made when there is none.
@@ -249,13 +245,11 @@ pub fn own(path: &Path) -> Result<String, TokenError> {
     }
 }
 
-fn read_small(path: &Path) -> Result<String, TokenError> {
-    let failed = |source| TokenError::File { path: path.to_owned(), source };
-    let found = fs::metadata(path).map_err(failed)?;
-    if !found.is_file() || found.len() > FILE_BYTES_MAX {
-        return Err(TokenError::Form { path: path.to_owned(), problem: "this is no file of tokens".into() });
-    }
-    fs::read_to_string(path).map_err(failed)
+/// The text of a file, unless it is `open`: has one of these rights for others.
+fn read_closed(path: &Path, rights: u32, open: TokenError) -> Result<String, TokenError> {
+    let file = settings::open(path)?;
+    let found = file.metadata().map_err(|source| TokenError::File { path: path.to_owned(), source })?;
+    if found.mode() & rights == 0 { Ok(settings::read(path, file)?) } else { Err(open) }
 }
 
 #[cfg(test)]

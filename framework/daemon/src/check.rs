@@ -1,12 +1,10 @@
 //! Is a job right: alone (form and SQL), and against its live topic and table. Used by `deploy` and `validate` alike.
 
-use std::time::SystemTime;
-
 use millstream_pipeline::{Binding, Transform, bind};
 use millstream_spec::{Diagnostic, Diagnostics, JobFile, Start, Ttl};
 use millstream_topology::{CassandraError, KafkaError, LiveFacts, live_check};
 
-use crate::chain;
+use crate::{chain, clock};
 
 /// A job that is right as far as one machine alone can tell.
 pub struct Checked {
@@ -43,12 +41,11 @@ pub fn offline(file_name: &str, text: &str) -> Result<Checked, Diagnostics> {
 
 fn start_to_come(file: &JobFile) -> Option<Diagnostic> {
     let Start::TimestampMs(start_ms) = file.spec.source.start else { return None };
-    let now_ms = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).map_or(0, |since| since.as_millis());
     let place = file.span("source.kafka.start").unwrap_or(0..0);
     let warning = Diagnostic::warning(place, "`source.kafka.start` is a time to come")
         .note("no record has that time yet: each partition begins at its log end when the job starts, also with records from before that time")
         .help("deploy the job when that time has come, or write \"latest\"");
-    (i128::from(start_ms) > now_ms as i128).then_some(warning)
+    (start_ms > clock::wall_ms().cast_signed()).then_some(warning)
 }
 
 /// The sink names only columns that come out of the SQL.

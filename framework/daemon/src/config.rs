@@ -103,18 +103,22 @@ pub struct Http {
     pub listen: SocketAddr,
     /// The same for other hosts; empty to make it from the address.
     pub url: String,
-    /// File of tokens; empty for the user's own token, which is enough on loopback.
-    pub tokens: PathBuf,
-    /// PEM file of the certificate, and those that lead to its authority; empty for none.
-    pub cert: PathBuf,
+    /// File of tokens; none for the user's own token, which is enough on loopback.
+    #[serde(default)]
+    pub tokens: Option<PathBuf>,
+    /// PEM file of the certificate, and those that lead to its authority.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
     /// PEM file of its private key.
-    pub key: PathBuf,
+    #[serde(default)]
+    pub key: Option<PathBuf>,
     /// TLS ends in front of it: off loopback it then speaks plain HTTP.
     pub behind_proxy: bool,
     /// Further names by which it is asked.
     pub hosts: Vec<String>,
-    /// File of the audit log; empty for one beside the state.
-    pub audit: PathBuf,
+    /// File of the audit log; none for one beside the state.
+    #[serde(default)]
+    pub audit: Option<PathBuf>,
 }
 
 /// `[executor]`

@@ -41,6 +41,11 @@ pub mod zookeeper;
 pub use config::{Config, ConfigError, Overrides};
 pub use run::{RunError, run, serve, serve_elected};
 
+/// Bytes in hex.
+fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {
+    bytes.into_iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// An error with its causes, in one line.
 pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

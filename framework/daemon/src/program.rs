@@ -6,6 +6,8 @@ use bytes::Bytes;
 use futures_util::Stream;
 use sha2::{Digest as _, Sha256};
 
+use crate::hex;
+
 /// Where programs are served.
 pub(crate) const ROUTE: &str = "/executor/{sha256}";
 
@@ -36,8 +38,7 @@ impl Program {
             sha256.update(&buffer[..read]);
             len += read as u64;
         }
-        let hex = sha256.finalize().iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(Program { file: Arc::new(file), len, modified, sha256: hex })
+        Ok(Program { file: Arc::new(file), len, modified, sha256: hex(&sha256.finalize()) })
     }
 
     /// Its checksum in hex.

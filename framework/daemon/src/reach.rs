@@ -53,8 +53,11 @@ impl Reach {
     /// What the file names and may not. Names of hosts are looked up: what they lead to counts.
     pub(crate) async fn refused(&self, file: &JobFile) -> Vec<Diagnostic> {
         let spec = &file.spec;
-        let mut refused: Vec<Diagnostic> =
-            self.secrets(spec).map(|(at, error, help)| file.error_at(&at, error, Some(help))).collect();
+        let secrets = named(spec).filter_map(|(at, secret)| {
+            let (error, help) = self.refused_secret(&spec.name.0, &secret)?;
+            Some(file.error_at(&at, error, Some(help)))
+        });
+        let mut refused: Vec<Diagnostic> = secrets.collect();
         for (at, address) in addresses(spec) {
             if let Some(error) = self.refused_address(&address).await {
                 let help = "ask whoever runs the scheduler: `addresses` in [jobs] of its settings lists what jobs may speak to";
@@ -64,39 +67,26 @@ impl Reach {
         refused
     }
 
-    fn secrets<'a>(&'a self, spec: &'a JobSpec) -> impl Iterator<Item = (String, String, String)> + 'a {
-        let job = spec.name.0.as_str();
-        named(spec).filter_map(move |(at, secret)| {
-            let (is_allowed, what, places) = match secret {
-                Named::File(path) => (self.may_read(job, path), format!("the file `{}`", path.display()), self.places(job, |s| &s.files)),
-                Named::Env(name) => (self.may_ask(job, name), format!("the variable `{name}`"), self.prefixes(job)),
-            };
-            let allowed = if places.is_empty() { "none".to_owned() } else { places.join(", ") };
-            let help = format!("job {job} may name what begins with: {allowed}; `secrets` in [jobs] of the scheduler's settings says so");
-            (!is_allowed).then(|| (at, format!("job {job} may not name {what}"), help))
-        })
-    }
-
-    fn rules<'a>(&'a self, job: &'a str) -> impl Iterator<Item = &'a Secrets> {
-        self.secrets.iter().filter(move |rule| rule.jobs.matches(job))
-    }
-
-    fn places(&self, job: &str, of: impl Fn(&Secrets) -> &Vec<String>) -> Vec<String> {
-        self.rules(job).flat_map(|rule| of(rule).clone()).map(|place| place.replace(JOB, job)).collect()
-    }
-
-    fn may_read(&self, job: &str, path: &Path) -> bool {
-        let is_plain = path.is_absolute() && path.components().all(|part| !matches!(part, Component::ParentDir));
-        is_plain && self.places(job, |rule| &rule.files).iter().any(|root| path.starts_with(root))
-    }
-
-    fn may_ask(&self, job: &str, name: &str) -> bool {
-        self.prefixes(job).iter().any(|prefix| name.starts_with(prefix))
-    }
-
-    fn prefixes(&self, job: &str) -> Vec<String> {
+    /// Why the job may not name it, and what it may.
+    fn refused_secret(&self, job: &str, secret: &Named<'_>) -> Option<(String, String)> {
         let in_capitals = job.to_ascii_uppercase().replace('-', "_");
-        self.rules(job).flat_map(|rule| &rule.env).map(|prefix| prefix.replace(JOB, &in_capitals)).collect()
+        let rules = self.secrets.iter().filter(|rule| rule.jobs.matches(job));
+        let places: Vec<String> = match secret {
+            Named::File(_) => rules.flat_map(|rule| &rule.files).map(|root| root.replace(JOB, job)).collect(),
+            Named::Env(_) => rules.flat_map(|rule| &rule.env).map(|begin| begin.replace(JOB, &in_capitals)).collect(),
+        };
+        let (is_allowed, what) = match secret {
+            Named::File(path) => {
+                let is_below = is_plain(path) && places.iter().any(|root| path.starts_with(root));
+                (is_below, format!("the file `{}`", path.display()))
+            }
+            Named::Env(name) => (places.iter().any(|begin| name.starts_with(begin)), format!("the variable `{name}`")),
+        };
+        let allowed = if places.is_empty() { "none".to_owned() } else { places.join(", ") };
+        let help = format!(
+            "job {job} may name what begins with: {allowed}; `secrets` in [jobs] of the scheduler's settings says so"
+        );
+        (!is_allowed).then(|| (format!("job {job} may not name {what}"), help))
     }
 
     async fn refused_address(&self, address: &str) -> Option<String> {
@@ -111,6 +101,11 @@ impl Reach {
             .any(is_link_local)
             .then(|| format!("{address} is link-local: jobs may not speak to it"))
     }
+}
+
+/// Whether it leads nowhere but down.
+fn is_plain(path: &Path) -> bool {
+    path.is_absolute() && path.components().all(|part| !matches!(part, Component::ParentDir))
 }
 
 enum Named<'a> {

@@ -186,40 +186,43 @@ async fn door(config: &Config, address: SocketAddr, program: Option<String>) -> 
     let journal = config.audit_file();
     let names = config.url(address).ok().and_then(|url| Some(url.parse::<axum::http::Uri>().ok()?.host()?.to_owned()));
     let opened = tokio::task::spawn_blocking(move || {
-        let is_set = |path: &PathBuf| !path.as_os_str().is_empty();
-        let (tokens, file) = match is_set(&http.tokens) {
-            true => (Tokens::read(&http.tokens)?, Some(http.tokens)),
-            false => {
-                let place = access::own_file().ok_or(RunError::NoTokenPlace)?;
-                (Tokens::of_admin(&access::own(&place)?), None)
-            }
+        let tokens = match &http.tokens {
+            Some(file) => Tokens::read(file)?,
+            None => Tokens::of_admin(&access::own(&access::own_file().ok_or(RunError::NoTokenPlace)?)?),
         };
-        let certificate = is_set(&http.cert).then(|| Certificate::read(&http.cert, &http.key)).transpose()?;
+        let certificate = http.cert.zip(http.key).map(|(cert, key)| Certificate::read(&cert, &key)).transpose()?;
         let journal = match journal {
             Some(path) => Journal::open(&path).map_err(|source| RunError::Audit { path, source })?,
             None => Journal::log(),
         };
         let hosts = Hosts::new(http.hosts.into_iter().chain(names));
-        Ok(Door { gate: Gate::new(tokens, file, journal, program), hosts, certificate })
+        Ok(Door { gate: Gate::new(tokens, http.tokens, journal, program), hosts, certificate })
     });
     opened.await.expect("reading files does not panic")
 }
 
-/// Reads tokens and certificate again at each SIGHUP; what cannot be used changes nothing.
+/// Reads tokens and certificate again at each SIGHUP, each for itself; one that cannot be used stays as it was.
 async fn reload(gate: Gate, certificate: Option<Certificate>) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return std::future::pending().await };
     while hangups.recv().await.is_some() {
         let (gate, certificate) = (gate.clone(), certificate.clone());
-        let renewed = tokio::task::spawn_blocking(move || -> Result<(), RunError> {
-            gate.renew()?;
-            certificate.map_or(Ok(()), |certificate| certificate.renew()).map_err(RunError::from)
-        });
-        match renewed.await {
-            Ok(Ok(())) => tracing::info!("tokens and certificate read again"),
-            Ok(Err(error)) => {
-                tracing::error!(error = chain(&error), "nothing is changed: see the file and send SIGHUP again")
+        let renewed = tokio::task::spawn_blocking(move || {
+            said("tokens", gate.renew().map_err(RunError::from));
+            if let Some(certificate) = certificate {
+                said("certificate", certificate.renew().map_err(RunError::from));
             }
-            Err(_) => return,
+        });
+        if renewed.await.is_err() {
+            return;
+        }
+    }
+}
+
+fn said(what: &str, renewed: Result<(), RunError>) {
+    match renewed {
+        Ok(()) => tracing::info!(what, "read again"),
+        Err(error) => {
+            tracing::error!(what, error = chain(&error), "it stays as it was: see the file and send SIGHUP again")
         }
     }
 }

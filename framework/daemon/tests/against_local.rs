@@ -40,7 +40,10 @@ impl Scheduler {
 
     async fn start_with(master: &str, overrides: Overrides, store: Arc<dyn StateStore>) -> Scheduler {
         let overrides = Overrides { masters: vec![master.to_owned()], user: Some("root".into()), ..overrides };
-        let (config, settings) = config(overrides);
+        Self::start_by(config(overrides), store).await
+    }
+
+    async fn start_by((config, settings): (Config, TempDir), store: Arc<dyn StateStore>) -> Scheduler {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (stop, stopped) = oneshot::channel();
@@ -89,9 +92,10 @@ const TOKEN: &str = "mst_the-token-of-these-tests-and-of-nobody-else";
 fn config(overrides: Overrides) -> (Config, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let mut config = Config::load(None, overrides).unwrap();
-    config.http.tokens = folder.path().join("tokens.toml");
-    config.http.audit = folder.path().join("audit.jsonl");
-    add_token(&config.http.tokens, "tests", TOKEN, access::Role::Admin, "*");
+    let tokens = folder.path().join("tokens.toml");
+    config.http.audit = Some(folder.path().join("audit.jsonl"));
+    add_token(&tokens, "tests", TOKEN, access::Role::Admin, "*");
+    config.http.tokens = Some(tokens);
     (config, folder)
 }
 

@@ -92,12 +92,7 @@ pub fn resolve(setting: &Setting) -> Result<String, SettingError> {
             Err(env::VarError::NotUnicode(_)) => Err(SettingError::EnvNotText { name: name.clone() }),
         },
         Setting::File(path) => {
-            let failed = |source| SettingError::File { path: path.clone(), source };
-            let mut text = String::new();
-            open(path)?.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
-            if text.len() as u64 > FILE_BYTES_MAX {
-                return Err(SettingError::FileTooLarge { path: path.clone() });
-            }
+            let text = read(path, open(path)?)?;
             let line = text.strip_suffix('\n').map_or(text.as_str(), |line| line.strip_suffix('\r').unwrap_or(line));
             Ok(line.to_owned())
         }
@@ -131,7 +126,7 @@ pub(crate) fn kafka_option(name: &str, setting: &Setting) -> Result<Option<Strin
 }
 
 /// Opens a regular file of a bounded size, whatever stands at the path, without waiting for anybody.
-fn open(path: &Path) -> Result<File, SettingError> {
+pub fn open(path: &Path) -> Result<File, SettingError> {
     let failed = |source| SettingError::File { path: path.to_owned(), source };
     // A pipe without a writer would be waited for.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
@@ -144,6 +139,17 @@ fn open(path: &Path) -> Result<File, SettingError> {
         return Err(SettingError::FileTooLarge { path: path.to_owned() });
     }
     Ok(file)
+}
+
+/// The text of a file that [`open`] has opened; it may have grown since.
+pub fn read(path: &Path, file: File) -> Result<String, SettingError> {
+    let failed = |source| SettingError::File { path: path.to_owned(), source };
+    let mut text = String::new();
+    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
+    match text.len() as u64 > FILE_BYTES_MAX {
+        true => Err(SettingError::FileTooLarge { path: path.to_owned() }),
+        false => Ok(text),
+    }
 }
 
 #[cfg(test)]

@@ -4,13 +4,16 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use arrow::{
     array::{Array, AsArray, RecordBatch},
-    datatypes::{DataType, FieldRef, Float64Type, Schema},
+    datatypes::{DataType, Float64Type},
 };
 use datafusion_common::{DataFusionError, Result, ScalarValue, config::ConfigOptions, internal_err};
 use datafusion_expr::{ColumnarValue, ScalarFunctionArgs};
 use datafusion_physical_expr::{PhysicalExpr, ScalarFunctionExpr};
 
-use super::amplify::{self, Cost};
+use super::{
+    amplify::{self, Cost},
+    inner::as_inner,
+};
 use crate::record::{BadReason, Fault};
 
 /// Functions over dates and times. When all arguments have a value so has the result, or the record is bad.
@@ -94,18 +97,7 @@ impl PhysicalExpr for Call {
         Ok(value)
     }
 
-    // Each asks the same of its inner one: what follows from `return_field` asks both, and doubles with every level.
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.inner.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.inner.nullable(schema)
-    }
-
-    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
-        self.inner.return_field(schema)
-    }
+    as_inner!();
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
         self.inner.children()
@@ -114,10 +106,6 @@ impl PhysicalExpr for Call {
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         let inner = Arc::clone(&self.inner).with_new_children(children)?;
         Ok(Arc::new(Call::new(inner, Arc::clone(&self.config))))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_sql(f)
     }
 }
 

@@ -5,14 +5,13 @@ use std::{fmt, hash::Hash, sync::Arc};
 use arrow::{
     array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch},
     compute::{cast, nullif},
-    datatypes::{
-        ArrowNativeTypeOp, DataType, Date32Type, Decimal128Type, FieldRef, Float32Type, Float64Type, Int64Type, Schema,
-    },
+    datatypes::{ArrowNativeTypeOp, DataType, Date32Type, Decimal128Type, Float32Type, Float64Type, Int64Type},
 };
 use datafusion_common::{DataFusionError, Result, ScalarValue};
 use datafusion_expr::ColumnarValue;
 use datafusion_physical_expr::PhysicalExpr;
 
+use super::inner::as_inner;
 use crate::{
     numbers::power_of_ten,
     record::{BadReason, Fault},
@@ -156,18 +155,7 @@ impl PhysicalExpr for Checked {
         })
     }
 
-    // Each asks the same of its inner one: what follows from `return_field` asks both, and doubles with every level.
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.inner.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.inner.nullable(schema)
-    }
-
-    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
-        self.inner.return_field(schema)
-    }
+    as_inner!();
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
         vec![&self.inner]
@@ -175,10 +163,6 @@ impl PhysicalExpr for Checked {
 
     fn with_new_children(self: Arc<Self>, mut children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         Ok(Arc::new(Checked { inner: children.swap_remove(0), check: self.check, lenient: self.lenient }))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_sql(f)
     }
 }
 

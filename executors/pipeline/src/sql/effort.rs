@@ -8,7 +8,7 @@ use std::cell::Cell;
 use datafusion_common::{DataFusionError, Result};
 use regex_syntax::hir::{Class, Hir, HirKind};
 
-use super::amplify::Arg;
+use super::arg::Arg;
 use crate::record::{BadReason, Fault};
 
 /// Most steps for one record, over all that the SQL computes of it: a few seconds.

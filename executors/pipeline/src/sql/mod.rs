@@ -3,12 +3,13 @@
 //! Map: [`input`] the table `input` · [`refuse`] what is not a pure row-by-row SELECT, refused with its place in the
 //! text · [`context`] names DataFusion's planner may resolve · [`fold`] the plan, CTEs and sub-selects substituted, as
 //! one list of filters and outputs · [`physical`] these as physical expressions that fail instead of wrapping round ·
-//! [`checked`] the checks DataFusion lacks · [`exact_cast`] casts that never round · [`call`], [`pairwise`], [`amplify`] and
-//! [`effort`] results and steps bounded before they are made · [`budget`] the same for constants · [`weight`] and
+//! [`checked`] the checks DataFusion lacks · [`exact_cast`] casts that never round · [`call`], [`pairwise`], [`amplify`],
+//! [`effort`] and [`arg`] results and steps bounded before they are made · [`budget`] the same for constants · [`weight`] and
 //! [`stack`] bounds on the planning · [`narrow`] timestamps compared in milliseconds · [`reserved`] words to quote · [`evaluate`] a batch through them, bad rows found by bisection ·
 //! [`error`] planner errors as [`CompileError`]s.
 
 mod amplify;
+mod arg;
 mod budget;
 mod call;
 mod checked;
@@ -19,6 +20,7 @@ mod evaluate;
 mod exact_cast;
 mod fold;
 mod functions;
+mod inner;
 pub(crate) mod input;
 mod narrow;
 mod pairwise;

@@ -4,7 +4,7 @@ use std::{fmt, hash::Hash, sync::Arc};
 
 use arrow::{
     array::{Array, RecordBatch, RecordBatchOptions},
-    datatypes::{DataType, Field, FieldRef, Schema},
+    datatypes::{Field, Schema},
 };
 use datafusion_common::{DataFusionError, Result};
 use datafusion_expr::{ColumnarValue, Operator};
@@ -13,7 +13,10 @@ use datafusion_physical_expr::{
     expressions::{BinaryExpr, Column, LikeExpr, Literal},
 };
 
-use super::amplify::{self, Cost};
+use super::{
+    amplify::{self, Cost},
+    inner::as_inner,
+};
 
 /// Such an operator.
 #[derive(Debug, Eq)]
@@ -77,18 +80,7 @@ impl PhysicalExpr for Pairwise {
         Arc::clone(&self.inner).with_new_children(vec![sides.left, sides.right])?.evaluate(&sides.batch)
     }
 
-    // Each asks the same of its inner one: what follows from `return_field` asks both, and doubles with every level.
-    fn data_type(&self, schema: &Schema) -> Result<DataType> {
-        self.inner.data_type(schema)
-    }
-
-    fn nullable(&self, schema: &Schema) -> Result<bool> {
-        self.inner.nullable(schema)
-    }
-
-    fn return_field(&self, schema: &Schema) -> Result<FieldRef> {
-        self.inner.return_field(schema)
-    }
+    as_inner!();
 
     fn children(&self) -> Vec<&Arc<dyn PhysicalExpr>> {
         self.inner.children()
@@ -96,10 +88,6 @@ impl PhysicalExpr for Pairwise {
 
     fn with_new_children(self: Arc<Self>, children: Vec<Arc<dyn PhysicalExpr>>) -> Result<Arc<dyn PhysicalExpr>> {
         Ok(Arc::new(Pairwise::new(Arc::clone(&self.inner).with_new_children(children)?)))
-    }
-
-    fn fmt_sql(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.inner.fmt_sql(f)
     }
 }
 

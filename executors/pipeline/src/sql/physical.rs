@@ -34,7 +34,7 @@ use super::{
     input::INPUT,
     narrow,
     pairwise::{Pairwise, is_regex_match},
-    weight::{MAX_NODES, Weight},
+    weight::{self, MAX_NODES, Weight},
 };
 use crate::record::{BadReason, Fault, fault_in};
 
@@ -94,10 +94,7 @@ impl<'b> Compiler<'b> {
             let is_too_large = self.nodes.get() > MAX_PHYSICAL_NODES;
             Ok(if is_too_large { TreeNodeRecursion::Stop } else { TreeNodeRecursion::Continue })
         })?;
-        if self.nodes.get() > MAX_PHYSICAL_NODES {
-            return plan_err!("with its sub-selects and functions written out, the statement is too large");
-        }
-        Ok(())
+        if self.nodes.get() > MAX_PHYSICAL_NODES { weight::too_large() } else { Ok(()) }
     }
 
     /// Like [`compile`](Self::compile), and in one of the layouts the encoders know.

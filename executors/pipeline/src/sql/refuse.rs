@@ -36,10 +36,6 @@ const MAX_BRACKETS: usize = 100;
 /// Most outputs of a SELECT: the planner looks each one up among those below it.
 const MAX_OUTPUTS: usize = 2_000;
 
-/// Deepest nesting of expressions. The planner, the evaluation and even `drop` recurse over it, on whatever stack their
-/// thread has; the parser itself limits all nesting but that of long chains (`a + b + c + …`).
-pub(super) const MAX_DEPTH: usize = 250;
-
 /// Most CTEs in a statement: each may make the plan one level deeper.
 const MAX_CTES: usize = 64;
 

@@ -6,7 +6,9 @@ use datafusion_common::{
 };
 use datafusion_expr::Expr;
 
-use super::refuse::MAX_DEPTH;
+/// Deepest nesting of expressions. The planner, the evaluation and even `drop` recurse over it, on whatever stack their
+/// thread has; the parser itself limits all nesting but that of long chains (`a + b + c + …`).
+pub(super) const MAX_DEPTH: usize = 250;
 
 /// Most expression nodes after substitution. Each level of sub-selects may use a column of the level below several
 /// times, and functions like `coalesce` their arguments, so that their number can double with every level.
@@ -38,15 +40,17 @@ impl Weight {
     }
 
     pub(super) fn check(self) -> Result<()> {
-        if self.is_too_large() {
-            return plan_err!("with its sub-selects and functions written out, the statement is too large");
-        }
-        Ok(())
+        if self.is_too_large() { too_large() } else { Ok(()) }
     }
 
     fn is_too_large(self) -> bool {
         self.nodes > MAX_NODES || self.literal_bytes > MAX_LITERAL_BYTES || self.deepest > MAX_DEPTH
     }
+}
+
+/// What is said of it, wherever it is found out.
+pub(super) fn too_large() -> Result<()> {
+    plan_err!("with its sub-selects and functions written out, the statement is too large")
 }
 
 #[derive(Default)]

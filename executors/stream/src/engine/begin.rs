@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Instant};
 
+use millstream_spec::CassandraSink;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use super::{
@@ -245,7 +246,7 @@ async fn dropped_us(ready: &Ready, list: &CassandraList) -> Result<Option<i64>, 
 
 /// For people.
 fn dropped_later(ready: &Ready, column: &str, ahead_us: i64) -> String {
-    let millstream_spec::CassandraSink { keyspace, table, .. } = ready.schema.sink();
+    let CassandraSink { keyspace, table, .. } = ready.schema.sink();
     format!(
         "column `{column}` of {keyspace}.{table} was dropped with a timestamp that lies {} s ahead: Cassandra hides what is written to it before that time. It is waited for; to go on at once, make the table again, or write to a column of another name",
         ahead_us / 1_000_000 + 1

@@ -50,9 +50,9 @@ impl Config {
             None => {}
         }
         self.http.listen = overrides.listen.unwrap_or(self.http.listen);
-        self.http.tokens = overrides.tokens.unwrap_or_else(|| std::mem::take(&mut self.http.tokens));
-        self.http.cert = overrides.cert.unwrap_or_else(|| std::mem::take(&mut self.http.cert));
-        self.http.key = overrides.key.unwrap_or_else(|| std::mem::take(&mut self.http.key));
+        self.http.tokens = overrides.tokens.or(self.http.tokens.take());
+        self.http.cert = overrides.cert.or(self.http.cert.take());
+        self.http.key = overrides.key.or(self.http.key.take());
         self.http.url = overrides.url.unwrap_or_else(|| std::mem::take(&mut self.http.url));
         self.mesos.role = overrides.role.unwrap_or_else(|| std::mem::take(&mut self.mesos.role));
         self.mesos.user = overrides.user.unwrap_or_else(|| std::mem::take(&mut self.mesos.user));
@@ -113,8 +113,7 @@ impl Config {
     fn check_door(&self, address: SocketAddr) -> Result<(), ConfigError> {
         let Http { tokens, cert, key, behind_proxy, .. } = &self.http;
         let refuse = |key, problem: String| Err(ConfigError::Value { key, problem });
-        let is_set = |path: &Path| !path.as_os_str().is_empty();
-        if is_set(cert) != is_set(key) {
+        if cert.is_some() != key.is_some() {
             return refuse(
                 "http.cert",
                 "certificate and key go together: say `cert` and `key`, or --cert and --key".into(),
@@ -123,11 +122,11 @@ impl Config {
         if address.ip().is_loopback() {
             return Ok(());
         }
-        if !is_set(tokens) {
+        if tokens.is_none() {
             let how = "others can ask there, so it needs a file of tokens: `millstream token NAME --role admin --file FILE` makes one, then say --tokens FILE, or `tokens` in [http]";
             return refuse("http.listen", format!("{address} is not loopback; {how}"));
         }
-        if !is_set(cert) && !behind_proxy {
+        if cert.is_none() && !behind_proxy {
             let how = "others can read along, so it needs TLS: say --cert FILE and --key FILE (PEM), or `behind_proxy = true` in [http] when TLS ends at a proxy in front";
             return refuse("http.listen", format!("{address} is not loopback; {how}"));
         }

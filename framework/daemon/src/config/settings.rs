@@ -54,7 +54,7 @@ impl Config {
     /// File of the audit log; none for the process's log.
     pub fn audit_file(&self) -> Option<PathBuf> {
         let beside = || self.state.zookeeper.is_none().then(|| self.state.dir.join("audit.jsonl"));
-        Some(self.http.audit.clone()).filter(|path| !path.as_os_str().is_empty()).or_else(beside)
+        self.http.audit.clone().or_else(beside)
     }
 
     /// URL of the API for other hosts, without a slash at its end.
@@ -66,7 +66,7 @@ impl Config {
                                elsewhere; say `url` or --url";
                 Err(ConfigError::Value { key: "http.url", problem: problem.into() })
             }
-            "" if self.http.cert.as_os_str().is_empty() => Ok(format!("http://{address}")),
+            "" if self.http.cert.is_none() => Ok(format!("http://{address}")),
             "" => Ok(format!("https://{address}")),
             url => Ok(url.to_owned()),
         }

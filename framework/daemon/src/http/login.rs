@@ -59,15 +59,15 @@ impl Gate {
     }
 
     fn is_open(&self, method: &Method, path: &str) -> bool {
-        let is_look = matches!(*method, Method::GET | Method::HEAD);
-        is_look && (path == LIVE || path == PAGE || self.program.as_deref() == Some(path))
+        is_look(method) && (path == LIVE || path == PAGE || self.program.as_deref() == Some(path))
     }
 
-    fn who(&self, headers: &HeaderMap) -> Option<Token> {
+    fn who(&self, headers: &HeaderMap) -> Option<Who> {
         let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
         let (scheme, token) = sent.split_once(' ')?;
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        tokens.find(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer")).cloned()
+        let found = tokens.find(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer"))?;
+        Some(Who(Arc::new(found.clone())))
     }
 }
 
@@ -98,23 +98,21 @@ pub(super) async fn login(State(gate): State<Gate>, mut request: Request, next: 
         None => Err(stranger()),
         Some(who) => check(who, &method, &path, request.headers()).map_err(|failure| failure.into_response()),
     };
-    let is_look = matches!(method, Method::GET | Method::HEAD);
+    if let Some(who) = &who {
+        request.extensions_mut().insert(who.clone());
+    }
+    let is_look = is_look(&method);
     let answer = async move {
-        let response = match (allowed, &who) {
-            (Err(refusal), _) => refusal,
-            (Ok(()), who) => {
-                if let Some(who) = who {
-                    request.extensions_mut().insert(Who(Arc::new(who.clone())));
-                }
-                next.run(request).await
-            }
+        let response = match allowed {
+            Err(refusal) => refusal,
+            Ok(()) => next.run(request).await,
         };
         let status = response.status();
         if !is_look || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             gate.journal.write(&Entry {
                 at_ms: crate::clock::wall_ms(),
-                who: who.as_ref().map(|who| who.name.as_str()),
-                role: who.as_ref().map(|who| who.role),
+                who: who.as_ref().map(|who| who.0.name.as_str()),
+                role: who.as_ref().map(|who| who.0.role),
                 from: peer,
                 method: method.as_str(),
                 path: &path,
@@ -137,18 +135,23 @@ fn stranger() -> Response {
     ([(header::WWW_AUTHENTICATE, challenge)], failure).into_response()
 }
 
-fn check(who: &Token, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
+/// Whether it changes nothing.
+fn is_look(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
+
+fn check(who: &Who, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
     let needed = match *method {
-        Method::GET | Method::HEAD => Role::Read,
+        _ if is_look(method) => Role::Read,
         Method::DELETE => Role::Admin,
         _ => Role::Operate,
     };
     let forbidden = |error: String, remedy: &str| Err(Failure::new(StatusCode::FORBIDDEN, error, remedy));
-    if who.role < needed {
-        let error = format!("this needs the role `{}`, and the token has `{}`", needed.word(), who.role.word());
+    if who.0.role < needed {
+        let error = format!("this needs the role `{}`, and the token has `{}`", needed.word(), who.0.role.word());
         return forbidden(error, "use a token that has it");
     }
-    if OF_ALL_JOBS.contains(&path) && !who.sees_all() {
+    if OF_ALL_JOBS.contains(&path) && !who.0.sees_all() {
         return forbidden("this is about all jobs, and the token is bound to some".into(), "use a token that is not");
     }
     if let Some(job) = path.strip_prefix(JOBS).and_then(|rest| rest.split('/').next()) {
@@ -156,7 +159,7 @@ fn check(who: &Token, method: &Method, path: &str, headers: &HeaderMap) -> Resul
             let remedy = "job names have only a-z, 0-9 and -";
             return Err(Failure::new(StatusCode::BAD_REQUEST, "this is no name of a job", remedy));
         }
-        Who(Arc::new(who.clone())).check(job)?;
+        who.check(job)?;
     }
     if needed > Role::Read && !comes_as(headers) {
         // A browser sends neither for another site without asking first.
@@ -185,7 +188,7 @@ mod tests {
         if let Some(body) = body {
             headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(body));
         }
-        check(&token, &method, path, &headers).err().map(|failure| failure.status.as_u16())
+        check(&Who(Arc::new(token)), &method, path, &headers).err().map(|failure| failure.status.as_u16())
     }
 
     #[test]

@@ -5,6 +5,7 @@ use serde_json::Value;
 use sha2::{Digest as _, Sha256};
 
 use super::StoreError;
+use crate::hex;
 
 /// Before the checksum. JSON as it is written here has no line breaks.
 const MARK: &str = "\n#";
@@ -33,7 +34,7 @@ pub(crate) fn decode(key: &str, stored: &[u8]) -> Result<Value, StoreError> {
 
 fn sum(key: &str, json: &str) -> String {
     let digest = Sha256::new().chain_update(key).chain_update([0]).chain_update(json).finalize();
-    digest.iter().take(BYTES).map(|byte| format!("{byte:02x}")).collect()
+    hex(digest.iter().take(BYTES))
 }
 
 #[cfg(test)]

@@ -116,17 +116,13 @@ async fn tokens_are_good_for_their_role_and_their_jobs() {
         executor: Some("/bin/false".into()),
         ..Overrides::default()
     });
+    let tokens = settings.path().join("tokens.toml");
     for (name, role, jobs) in
         [("reader", Role::Read, "*"), ("other", Role::Operate, "orders-*"), ("pilot", Role::Operate, "fl*")]
     {
-        add_token(&config.http.tokens, name, &format!("mst_{name}"), role, jobs);
+        add_token(&tokens, name, &format!("mst_{name}"), role, jobs);
     }
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}", listener.local_addr().unwrap());
-    let (stop, stopped) = oneshot::channel();
-    let store = store_with_job().await;
-    let running = tokio::spawn(millstream_daemon::serve(config, store, listener, async { drop(stopped.await) }));
-    let scheduler = Scheduler { url, stop, running, settings };
+    let scheduler = Scheduler::start_by((config, settings), store_with_job().await).await;
     scheduler.until("/health", |status, _| status == 200).await;
 
     let ask = async |who: &str, method: &str, path: &str| {
@@ -161,17 +157,16 @@ async fn tokens_are_good_for_their_role_and_their_jobs() {
     );
 
     // A token that is taken out of the file is nobody's after SIGHUP; what cannot be read changes nothing.
-    let file = scheduler.settings.path().join("tokens.toml");
     let hang_up = || nix::sys::signal::raise(nix::sys::signal::Signal::SIGHUP).unwrap();
-    let text = fs::read_to_string(&file).unwrap();
-    fs::write(&file, text.replacen(&access::hash("mst_pilot"), &access::hash("mst_renewed"), 1)).unwrap();
+    let text = fs::read_to_string(&tokens).unwrap();
+    fs::write(&tokens, text.replacen(&access::hash("mst_pilot"), &access::hash("mst_renewed"), 1)).unwrap();
     hang_up();
     let began = Instant::now();
     while ask("pilot", "GET", "/api/v1/jobs").await.status != 401 {
         assert!(began.elapsed() < PATIENCE, "the file is not read again");
     }
     assert_eq!(ask("renewed", "GET", "/api/v1/jobs").await.status, 200);
-    fs::write(&file, "nonsense").unwrap();
+    fs::write(&tokens, "nonsense").unwrap();
     hang_up();
     tokio::time::sleep(Duration::from_millis(300)).await;
     assert_eq!(ask("renewed", "GET", "/api/v1/jobs").await.status, 200);

@@ -141,8 +141,8 @@ impl Scheduler {
             ..Overrides::default()
         };
         let mut config = Config::load(None, overrides).expect("valid settings");
-        config.http.tokens = TOKENS.clone();
-        config.http.audit = TOKENS.with_extension("jsonl");
+        config.http.tokens = Some(TOKENS.clone());
+        config.http.audit = Some(TOKENS.with_extension("jsonl"));
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let store = Arc::new(Guarded { store: store.clone(), life: life.clone() });
         let dead = life.clone();

@@ -9,10 +9,10 @@ use datafusion_sql::sqlparser::ast::{
 };
 use millstream_spec::types::MAX_DEPTH as MAX_TYPE_DEPTH;
 
-use super::{MAX_CTES, MAX_DEPTH, MAX_OUTPUTS, too_large};
+use super::{MAX_CTES, MAX_OUTPUTS, too_large};
 use crate::sql::{
     error::{CompileError, byte_range},
-    weight::MAX_NODES,
+    weight::{MAX_DEPTH, MAX_NODES},
 };
 
 /// Functions that take the name of a type as a text.
