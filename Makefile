@@ -7,6 +7,11 @@ export MILLSTREAM_CACHE ?= $(HOME)/.cache/millstream
 export CARGO_TARGET_DIR ?= $(MILLSTREAM_CACHE)/target
 export MILLSTREAM_BIN_DIR = $(CARGO_TARGET_DIR)/release
 CARGO_FLAGS = --release --locked --workspace
+# No path of the machine that built it in a program, and C with the guards that Debian builds its own with.
+CARGO_HOME ?= $(HOME)/.cargo
+export RUSTFLAGS ?= --remap-path-prefix=$(CARGO_HOME)=/cargo
+export CFLAGS ?= -fstack-protector-strong -fstack-clash-protection -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 \
+	-ffile-prefix-map=$(CARGO_HOME)=/cargo -ffile-prefix-map=$(CARGO_TARGET_DIR)=/target
 
 # Agents and tasks of `make bench-agents`.
 AGENTS ?= 200

@@ -12,7 +12,7 @@ use hyper_util::client::legacy::connect::HttpConnector;
 use millstream_daemon::access;
 use tokio_rustls::rustls::{
     ClientConfig, RootCertStore,
-    crypto::ring,
+    crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 
@@ -67,7 +67,7 @@ impl Login {
         connector: HttpConnector,
         is_asked_by_https: bool,
     ) -> Result<HttpsConnector<HttpConnector>, Failure> {
-        let builder = ClientConfig::builder_with_provider(ring::default_provider().into())
+        let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
             .with_safe_default_protocol_versions()
             .map_err(|error| Failure::of(&error))?;
         let config = match &self.ca {

@@ -10,7 +10,7 @@ use tokio_rustls::{
     TlsAcceptor,
     rustls::{
         Error, ServerConfig,
-        crypto::ring,
+        crypto::aws_lc_rs,
         pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _},
     },
 };
@@ -88,7 +88,7 @@ fn config(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, CertificateErro
     let certificates = certificates.ok().filter(|all| !all.is_empty()).ok_or_else(|| missing(chain, "certificate"))?;
     let private = PrivateKeyDer::from_pem_slice(&read(key)?).map_err(|_| missing(key, "private key"))?;
     let refused = |source| CertificateError::Refused { chain: chain.to_owned(), key: key.to_owned(), source };
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let config = ServerConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
         .with_safe_default_protocol_versions()
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(certificates, private));
     config.map(Arc::new).map_err(refused)

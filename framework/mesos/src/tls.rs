@@ -10,7 +10,7 @@ use tokio_rustls::{
     client::TlsStream,
     rustls::{
         CertificateError, ClientConfig, Error, RootCertStore,
-        crypto::ring,
+        crypto::aws_lc_rs,
         pki_types::{CertificateDer, ServerName, pem::PemObject as _},
     },
 };
@@ -71,7 +71,7 @@ impl Tls {
         if roots.is_empty() {
             return Err(TlsError::Empty { path: path.to_owned() });
         }
-        let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        let config = ClientConfig::builder_with_provider(Arc::new(aws_lc_rs::default_provider()))
             .with_safe_default_protocol_versions()
             .expect("ring speaks the default versions")
             .with_root_certificates(roots)
