@@ -4,7 +4,7 @@
 set -uo pipefail
 
 # command → Debian package
-declare -A PACKAGE=([gcc]=gcc [g++]=g++ [make]=make [perl]=perl [python3]=python3 [java]=openjdk-17-jre-headless [mvn]=maven [readelf]=binutils)
+declare -A PACKAGE=([gcc]=gcc [g++]=g++ [make]=make [cmake]=cmake [perl]=perl [python3]=python3 [java]=openjdk-17-jre-headless [mvn]=maven [readelf]=binutils)
 
 missing() {
     local tool

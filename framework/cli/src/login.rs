@@ -1,20 +1,13 @@
 //! The token that is sent to a scheduler, and whose certificate is believed.
 
-use std::{
-    fs,
-    net::IpAddr,
-    path::{Path, PathBuf},
-};
+use std::{net::IpAddr, path::PathBuf};
 
 use hyper::Uri;
 use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector, HttpsConnectorBuilder};
 use hyper_util::client::legacy::connect::HttpConnector;
 use millstream_daemon::access;
-use tokio_rustls::rustls::{
-    ClientConfig, RootCertStore,
-    crypto::aws_lc_rs,
-    pki_types::{CertificateDer, pem::PemObject as _},
-};
+use millstream_tls::{ClientFiles, client_config};
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
 use crate::failure::Failure;
 
@@ -67,37 +60,26 @@ impl Login {
         connector: HttpConnector,
         is_asked_by_https: bool,
     ) -> Result<HttpsConnector<HttpConnector>, Failure> {
-        let builder = ClientConfig::builder_with_provider(aws_lc_rs::default_provider().into())
-            .with_safe_default_protocol_versions()
-            .map_err(|error| Failure::of(&error))?;
         let config = match &self.ca {
-            Some(ca) => builder.with_root_certificates(authorities(ca)?),
-            None if is_asked_by_https => builder.with_native_roots().map_err(|error| {
-                let remedy = "name the authority that signed the scheduler's certificate with --scheduler-ca FILE";
-                Failure::new(format!("the system's authorities cannot be read: {error}"), remedy)
+            Some(ca) => client_config(ClientFiles { ca: ca.clone(), own: None }, None).map_err(|error| {
+                let remedy = "name the PEM file of the authority that signed the scheduler's certificate";
+                Failure::new(error.to_string(), remedy)
             })?,
-            None => builder.with_root_certificates(RootCertStore::empty()),
+            None if is_asked_by_https => {
+                let builder = ClientConfig::builder().with_native_roots().map_err(|error| {
+                    let remedy = "name the authority that signed the scheduler's certificate with --scheduler-ca FILE";
+                    Failure::new(format!("the system's authorities cannot be read: {error}"), remedy)
+                })?;
+                builder.with_no_client_auth()
+            }
+            None => ClientConfig::builder().with_root_certificates(RootCertStore::empty()).with_no_client_auth(),
         };
-        let config = config.with_no_client_auth();
         Ok(HttpsConnectorBuilder::new()
             .with_tls_config(config)
             .https_or_http()
             .enable_http1()
             .wrap_connector(connector))
     }
-}
-
-fn authorities(ca: &Path) -> Result<RootCertStore, Failure> {
-    let remedy = "name the PEM file of the authority that signed the scheduler's certificate";
-    let refused = |why: &str| Failure::new(format!("{} {why}", ca.display()), remedy);
-    let pem = fs::read(ca).map_err(|error| refused(&format!("cannot be read: {error}")))?;
-    let mut roots = RootCertStore::empty();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let added =
-            certificate.map_err(|error| error.to_string()).and_then(|one| roots.add(one).map_err(|e| e.to_string()));
-        added.map_err(|error| refused(&format!("holds a certificate that cannot be used: {error}")))?;
-    }
-    if roots.is_empty() { Err(refused("holds no certificate in PEM")) } else { Ok(roots) }
 }
 
 pub(crate) fn is_loopback_url(url: &str) -> bool {

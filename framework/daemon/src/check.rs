@@ -119,6 +119,7 @@ fn kafka_error(file: &JobFile, topic: &str, error: &KafkaError) -> Diagnostic {
 fn cassandra_error(file: &JobFile, error: &CassandraError) -> Diagnostic {
     let at = match error {
         CassandraError::Setting(_) | CassandraError::Login(_) => "sink.cassandra.password",
+        CassandraError::Pem(_) | CassandraError::TlsName { .. } | CassandraError::Tls { .. } => "sink.cassandra.tls",
         CassandraError::Unreachable { .. } => "sink.cassandra.contact_points",
         CassandraError::DatacenterMissing { .. } => "sink.cassandra.datacenter",
         CassandraError::KeyspaceMissing { .. } => "sink.cassandra.keyspace",

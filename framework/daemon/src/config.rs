@@ -29,6 +29,8 @@ pub struct Config {
     pub mesos: Mesos,
     /// Where the state is kept.
     pub state: StatePlace,
+    /// How ZooKeeper is spoken to, for the state and for the masters.
+    pub zookeeper: TlsFiles,
     /// API, status page and metrics.
     pub http: Http,
     /// The program Mesos starts.
@@ -51,6 +53,12 @@ pub struct Mesos {
     /// by https unless they say `http://`; the system's own authorities are not asked.
     #[serde(default)]
     pub ca: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to masters that ask for one, and those that lead to its authority.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    /// PEM file of its private key.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
     /// Shown in Mesos' pages.
     pub name: String,
     /// The role whose resources are used.
@@ -93,6 +101,21 @@ impl StatePlace {
             None => self.dir.display().to_string(),
         }
     }
+}
+
+/// `[zookeeper]`
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsFiles {
+    /// PEM file of the authorities that sign the servers' certificates; with it they are spoken to by TLS, and never without.
+    #[serde(default)]
+    pub ca: Option<PathBuf>,
+    /// PEM file of the certificate that is shown to servers that ask for one, and those that lead to its authority.
+    #[serde(default)]
+    pub cert: Option<PathBuf>,
+    /// PEM file of its private key.
+    #[serde(default)]
+    pub key: Option<PathBuf>,
 }
 
 /// `[http]`

@@ -34,11 +34,11 @@ use axum::{
 use millstream_http::{
     Limits,
     browser::{Hosts, guard},
-    tls::Certificate,
 };
 use millstream_mesos::scheduler::Config as SessionConfig;
 use millstream_scheduler::{Change, Input, Reply, Settings, views};
 use millstream_spec::JobSpec;
+use millstream_tls::Certificate;
 use serde_json::json;
 use tokio::{
     net::TcpListener,

@@ -2,7 +2,7 @@
 //! deploy must not be able to have the scheduler's or an executor's secrets sent to a server of their choice.
 
 use std::{
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
     path::{Component, Path},
 };
 
@@ -120,11 +120,16 @@ fn named(spec: &JobSpec) -> impl Iterator<Item = (String, Named<'_>)> {
         .options
         .iter()
         .map(|(name, setting)| (format!("source.kafka.options.{name}"), name.as_str(), setting));
-    let login = [("username", &spec.sink.username), ("password", &spec.sink.password)];
-    let login = login
-        .into_iter()
-        .filter_map(|(name, setting)| Some((format!("sink.cassandra.{name}"), name, setting.as_ref()?)));
-    options.chain(login).filter_map(|(at, name, setting)| match setting {
+    let tls = spec.sink.tls.as_ref();
+    let sink = [
+        ("username", spec.sink.username.as_ref()),
+        ("password", spec.sink.password.as_ref()),
+        ("tls.ca", tls.map(|tls| &tls.ca)),
+        ("tls.cert", tls.and_then(|tls| tls.cert.as_ref())),
+        ("tls.key", tls.and_then(|tls| tls.key.as_ref())),
+    ];
+    let sink = sink.into_iter().filter_map(|(name, setting)| Some((format!("sink.cassandra.{name}"), name, setting?)));
+    options.chain(sink).filter_map(|(at, name, setting)| match setting {
         Setting::File(path) => Some((at, Named::File(path))),
         Setting::Env(name) => Some((at, Named::Env(name))),
         // librdkafka looks for the system's authorities itself.
@@ -161,11 +166,25 @@ fn host_of(address: &str) -> &str {
     host.trim_start_matches('[').trim_end_matches(']')
 }
 
-/// Where clouds tell machines their secrets, among others.
+/// Where clouds tell machines their secrets: link-local addresses, and those of clouds that do it elsewhere.
 fn is_link_local(address: IpAddr) -> bool {
+    let metadata: [IpAddr; 2] =
+        [Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254).into(), Ipv4Addr::new(100, 100, 100, 200).into()];
     match address.to_canonical() {
+        address if metadata.contains(&address) => true,
         IpAddr::V4(v4) => v4.is_link_local(),
-        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local() || inner(v6).is_some_and(|v4| is_link_local(v4.into())),
+    }
+}
+
+/// The address that one of IPv6 leads to: IPv4-compatible ones (RFC 4291, 2.5.5.1), NAT64 (RFC 6052, 2.1) and 6to4 (RFC 3056, 2).
+fn inner(address: Ipv6Addr) -> Option<Ipv4Addr> {
+    let parts = address.segments();
+    let v4 = |high: u16, low: u16| Some(Ipv4Addr::from(u32::from(high) << 16 | u32::from(low)));
+    match parts {
+        [0, 0, 0, 0, 0, 0, high, low] | [0x64, 0xff9b, 0, 0, 0, 0, high, low] => v4(high, low),
+        [0x2002, high, low, ..] => v4(high, low),
+        _ => None,
     }
 }
 
@@ -220,6 +239,18 @@ mod tests {
                 "{refused}: {said}"
             );
         }
+        for key in ["ca", "cert", "key"] {
+            let mut file = job("", "127.0.0.1:9042");
+            let elsewhere = |of: &str| Setting::File(if of == key { "/etc/shadow" } else { "/etc/ssl/certs/x" }.into());
+            file.spec.sink.tls = Some(millstream_spec::CassandraTls {
+                ca: elsewhere("ca"),
+                cert: Some(elsewhere("cert")),
+                key: Some(elsewhere("key")),
+                name: None,
+            });
+            let said = file.diagnostics(reach.refused(&file).await).to_string();
+            assert!(said.contains("may not name the file `/etc/shadow`"), "{key}: {said}");
+        }
         let oneself = Reach::of_oneself();
         assert_eq!(said(&oneself, "\"sasl.password\" = { file = \"/home/me/kafka\" }", "127.0.0.1:1").await, "");
         assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_A\" }", "127.0.0.1:1").await, "");
@@ -228,9 +259,18 @@ mod tests {
     #[tokio::test]
     async fn addresses_are_those_that_are_listed_and_never_link_local() {
         let any = reach();
-        for point in
-            ["169.254.169.254:80", "[fe80::1]:9042", "[::ffff:169.254.169.254]:80", "2852039166:80", "0xa9fea9fe:80"]
-        {
+        for point in [
+            "169.254.169.254:80",
+            "[fe80::1]:9042",
+            "[::ffff:169.254.169.254]:80",
+            "[::169.254.169.254]:80",
+            "[64:ff9b::a9fe:a9fe]:80",
+            "[2002:a9fe:a9fe::1]:80",
+            "[fd00:ec2::254]:80",
+            "100.100.100.200:80",
+            "2852039166:80",
+            "0xa9fea9fe:80",
+        ] {
             let said = said(&any, "", point).await;
             assert!(said.contains("link-local"), "{point}: {said}");
         }

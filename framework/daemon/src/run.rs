@@ -3,13 +3,10 @@
 use std::{future::Future, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use futures_util::{FutureExt as _, future::BoxFuture};
-use millstream_http::{
-    browser::Hosts,
-    process::raise_open_files,
-    tls::{Certificate, CertificateError},
-};
+use millstream_http::{browser::Hosts, process::raise_open_files};
 use millstream_mesos::scheduler::{Config as SessionConfig, Credentials, DisconnectReason};
 use millstream_scheduler::RestoreError;
+use millstream_tls::{Certificate, PemError};
 use millstream_topology::{SettingError, settings};
 use tokio::{
     net::TcpListener,
@@ -78,7 +75,7 @@ pub enum RunError {
     NoTokenPlace,
     /// TLS cannot be spoken.
     #[error("the certificate cannot be used")]
-    Certificate(#[from] CertificateError),
+    Certificate(#[from] PemError),
     /// What is done could not be written down.
     #[error("the audit log {} cannot be written", path.display())]
     Audit {
@@ -110,7 +107,7 @@ pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'st
     let url = config.url(listener.local_addr().map_err(RunError::Http)?)?;
     let timeout = Duration::from_millis(config.state.session_timeout_ms);
     let login = config.state.zookeeper_login.as_ref().map(settings::resolve).transpose().map_err(RunError::Login)?;
-    let election = ZooKeeper::new(zookeeper, timeout, url, login);
+    let election = ZooKeeper::new(zookeeper, config.zookeeper_tls()?, timeout, url, login);
     serve_elected(config, Arc::new(election), listener, shutdown).await
 }
 

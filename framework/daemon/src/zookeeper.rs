@@ -10,11 +10,15 @@ mod tree;
 
 use std::{sync::Arc, time::Duration};
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::future::BoxFuture;
-use millstream_mesos::scheduler::ZooKeeperUrl;
+use millstream_mesos::scheduler::{ZooKeeperTls, ZooKeeperUrl, connect};
+use sha1::{Digest as _, Sha1};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use zookeeper_client::{Acls, Client, CreateMode, Error, LockPrefix, OwnedLockClient, SessionState};
+use zookeeper_client::{
+    Acl, Acls, AuthId, Client, CreateMode, Error, LockPrefix, OwnedLockClient, Permission, SessionState,
+};
 
 use crate::{
     chain,
@@ -50,26 +54,36 @@ pub struct ZooKeeper {
     url: String,
     /// `user:password`: only who has it may look at the nodes and change them.
     login: Option<String>,
+    /// Of all nodes.
+    rights: Arc<[Acl]>,
+    tls: Option<ZooKeeperTls>,
 }
 
 impl ZooKeeper {
     /// Nothing is connected before the first campaign.
-    pub fn new(place: ZooKeeperUrl, session_timeout: Duration, url: String, login: Option<String>) -> Self {
+    pub fn new(
+        place: ZooKeeperUrl,
+        tls: Option<ZooKeeperTls>,
+        session_timeout: Duration,
+        url: String,
+        login: Option<String>,
+    ) -> Self {
         if login.is_none() {
             let remedy = "say `zookeeper_login` in [state], and whoever does not have it can neither look nor change";
             tracing::warn!(zookeeper = %place, remedy, "the state is open to whoever reaches ZooKeeper");
         }
-        ZooKeeper { place, session_timeout, url, login }
+        let rights = login.as_deref().map_or(Acls::anyone_all().to_vec(), |login| vec![right_of(login)]);
+        ZooKeeper { place, session_timeout, url, login, rights: rights.into(), tls }
     }
 
-    fn rights(&self) -> Acls<'static> {
-        if self.login.is_some() { Acls::creator_all() } else { Acls::anyone_all() }
+    fn rights(&self) -> Acls<'_> {
+        Acls::new(&self.rights)
     }
 
     /// One session: ends with the lock, or with the session.
     async fn compete(&self, leader: &watch::Sender<Option<String>>) -> Result<Term, Error> {
         let connector = Client::connector().with_session_timeout(self.session_timeout);
-        let client = connector.connect(self.place.servers()).await?;
+        let client = connect(connector, self.place.servers(), self.tls.as_ref()).await?;
         let root = self.place.path();
         if let Some(login) = &self.login {
             client.auth(DIGEST, login.as_bytes()).await?;
@@ -78,7 +92,7 @@ impl ZooKeeper {
             client.mkdir(&format!("{root}/{node}"), &CreateMode::Persistent.with_acls(self.rights())).await?;
         }
         if self.login.is_some() {
-            claim(&client, root).await?;
+            claim(&client, root, &self.rights()).await?;
         }
         let locks = format!("{root}/{LEADER}");
         let prefix = LockPrefix::new_curator(&locks, LOCK_NAME)?;
@@ -92,7 +106,7 @@ impl ZooKeeper {
     /// Why it could not compete, for people.
     async fn why(&self, error: &Error) -> String {
         match error {
-            Error::NoHosts | Error::Timeout => self.place.why_silent().await,
+            Error::NoHosts | Error::Timeout => self.place.why_silent(self.tls.as_ref()).await,
             Error::NoAuth => "its nodes are another login's: say theirs in `zookeeper_login` of [state]".to_owned(),
             error => chain(error),
         }
@@ -105,7 +119,7 @@ impl ZooKeeper {
             lock.lock_path().to_owned(),
             lost.clone(),
         )));
-        let store = Arc::new(Store::new(lock.clone(), self.place.path().to_owned(), self.rights(), lost.clone()));
+        let store = Arc::new(Store::new(lock.clone(), self.place.path().to_owned(), self.rights.clone(), lost.clone()));
         let release = async move {
             drop(watch);
             let deleted = lock.client().delete(lock.lock_path(), None);
@@ -143,18 +157,18 @@ impl Election for ZooKeeper {
 
 /// Takes nodes that were made without a login away from strangers: first the folders, so that nobody adds to them, then what
 /// is in them; the root says when all of it is done.
-async fn claim(client: &Client, root: &str) -> Result<(), Error> {
-    let rights = Acls::creator_all();
+async fn claim(client: &Client, root: &str, rights: &Acls<'_>) -> Result<(), Error> {
     let (said, _) = client.get_data(root).await?;
-    if said == CLOSED && is_closed(client, root).await? {
+    let (known, _) = client.get_acl(root).await?;
+    if said == CLOSED && known[..] == rights[..] {
         return Ok(());
     }
     tracing::info!(root, "closing nodes that may be open to strangers");
-    client.set_acl(root, &rights, None).await?;
+    client.set_acl(root, rights, None).await?;
     for folder in FOLDERS.map(|node| format!("{root}/{node}")) {
-        client.set_acl(&folder, &rights, None).await?;
+        client.set_acl(&folder, rights, None).await?;
         for node in client.list_children(&folder).await? {
-            match client.set_acl(&format!("{folder}/{node}"), &rights, None).await {
+            match client.set_acl(&format!("{folder}/{node}"), rights, None).await {
                 Ok(_) | Err(Error::NoNode) => {}
                 Err(error) => return Err(error),
             }
@@ -163,10 +177,12 @@ async fn claim(client: &Client, root: &str) -> Result<(), Error> {
     client.set_data(root, CLOSED, None).await.map(drop)
 }
 
-/// Whether one login has the node, and nobody else.
-async fn is_closed(client: &Client, node: &str) -> Result<bool, Error> {
-    let (rights, _) = client.get_acl(node).await?;
-    Ok(matches!(rights.as_slice(), [only] if only.scheme() == DIGEST))
+/// All rights for one login and nobody else (DigestAuthenticationProvider of ZooKeeper). "Whoever made it" would also be all who
+/// show a certificate of this one's name.
+fn right_of(login: &str) -> Acl {
+    let user = login.split_once(':').map_or(login, |(user, _)| user);
+    let id = format!("{user}:{}", STANDARD.encode(Sha1::digest(login)));
+    Acl::new(Permission::ALL, AuthId::new(DIGEST, &id))
 }
 
 /// Tells who leads until the session ends, and then why it did.
@@ -242,6 +258,12 @@ async fn deleted(client: &Client, lock: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_login_is_named_as_zookeeper_names_it() {
+        // What ZooKeeper's own DigestAuthenticationProvider prints for it.
+        assert_eq!(right_of("super:admin").id(), "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=");
+    }
 
     #[test]
     fn the_lock_with_the_smallest_number_counts_whatever_its_name() {

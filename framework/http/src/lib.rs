@@ -3,7 +3,6 @@
 //! Map:
 //! * [`serve`]: an accept loop with limits on time, size and number, with TLS or without
 //! * `patience`: whose answer nobody takes; `crowd`: who is connected, and who goes when there are too many
-//! * [`tls`]: certificate and key out of files, read again on demand
 //! * [`process`]: what a process does at its start
 //! * [`browser`]: what a page of another site must not do here
 //!
@@ -14,6 +13,5 @@ mod crowd;
 mod patience;
 pub mod process;
 mod serve;
-pub mod tls;
 
 pub use serve::{Limits, Peer, serve};

@@ -23,6 +23,7 @@ use hyper_util::{
     rt::{TokioIo, TokioTimer},
     service::TowerToHyperService,
 };
+use millstream_tls::Certificate;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
@@ -34,7 +35,6 @@ use crate::{
     crowd::{Asking, Crowd, Guest},
     patience::Impatient,
     process::open_files,
-    tls::Certificate,
 };
 
 /// Largest head of a request.

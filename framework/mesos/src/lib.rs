@@ -18,4 +18,4 @@ mod tls;
 
 pub use connection::TransportError;
 pub use recordio::{MAX_RECORD_BYTES, RecordIo, RecordIoError};
-pub use tls::{Tls, TlsError};
+pub use tls::Tls;

@@ -11,7 +11,7 @@ use tokio::{
 const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// On loopback and in a datacenter a connection takes milliseconds; this is for finding out why there is none.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Addresses that are probed at most when nothing answers.
 const PROBES_MAX: usize = 5;

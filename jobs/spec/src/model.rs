@@ -229,6 +229,25 @@ pub struct CassandraSink {
     /// Password, never a plain value.
     #[serde(default)]
     pub password: Option<Setting>,
+    /// How to speak TLS; none for plain connections.
+    #[serde(default)]
+    pub tls: Option<CassandraTls>,
+}
+
+/// TLS to the nodes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CassandraTls {
+    /// PEM of the authorities that sign the nodes' certificates; no others are believed.
+    pub ca: Setting,
+    /// PEM of the certificate that is shown to nodes that ask for one, and of those that lead to its authority.
+    #[serde(default)]
+    pub cert: Option<Setting>,
+    /// PEM of its private key, never a plain value.
+    #[serde(default)]
+    pub key: Option<Setting>,
+    /// The name that stands in each node's certificate; default: the node's own address.
+    #[serde(default)]
+    pub name: Option<String>,
 }
 
 /// Consistency of writes.

@@ -247,6 +247,25 @@ pub struct Cassandra {
     /// Password, never a plain value.
     #[schemars(default)]
     pub password: Option<Secret>,
+    /// How to speak TLS; without it connections are plain.
+    #[schemars(default)]
+    pub tls: Option<CassandraTls>,
+}
+
+/// TLS to the nodes.
+#[derive(JsonSchema)]
+pub struct CassandraTls {
+    /// PEM of the authorities that sign the nodes' certificates; no others are believed.
+    pub ca: Setting,
+    /// PEM of the certificate that is shown to nodes that ask for one, and of those that lead to its authority.
+    #[schemars(default)]
+    pub cert: Option<Setting>,
+    /// PEM of its private key, never a plain value.
+    #[schemars(default)]
+    pub key: Option<Secret>,
+    /// The name that stands in each node's certificate; default: the node's own address.
+    #[schemars(default)]
+    pub name: Option<String>,
 }
 
 /// Consistency of writes.

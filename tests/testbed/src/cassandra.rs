@@ -9,12 +9,15 @@ use std::{
 };
 
 use anyhow::{Context, Result};
+use millstream_tls::client_config;
 use nix::sys::signal::Signal;
 use scylla::{
     client::{session::Session, session_builder::SessionBuilder},
     policies::host_filter::AllowListHostFilter,
     statement::{Consistency, unprepared::Statement},
 };
+
+use tokio_rustls::rustls::ClientConfig;
 
 use crate::{
     cache,
@@ -37,6 +40,7 @@ pub struct Cassandra {
     nodes: Vec<Process>,
     port: u16,
     asks_for_a_login: bool,
+    tls: Option<Arc<ClientConfig>>,
     _dir: ClusterDir,
 }
 
@@ -52,7 +56,9 @@ impl Cassandra {
         for i in 1..=options.nodes {
             nodes.push(node(&dir, &jars, &options, i, port, storage_port)?);
         }
-        let mut cassandra = Cassandra { nodes, port, asks_for_a_login: options.guardrails.is_some(), _dir: dir };
+        let tls = options.encryption.as_ref().map(|encryption| client_config(encryption.client.clone(), None));
+        let tls = tls.transpose()?.map(Arc::new);
+        let mut cassandra = Cassandra { nodes, port, asks_for_a_login: options.guardrails.is_some(), tls, _dir: dir };
         for node in &mut cassandra.nodes {
             node.start()?;
         }
@@ -124,6 +130,7 @@ impl Cassandra {
     }
 
     fn login(&self, builder: SessionBuilder) -> SessionBuilder {
+        let builder = builder.tls_context(self.tls.clone());
         if self.asks_for_a_login { builder.user(SUPERUSER, SUPERUSER) } else { builder }
     }
 

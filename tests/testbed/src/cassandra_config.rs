@@ -1,6 +1,8 @@
 //! Configuration of a Cassandra node: the jar brings none.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
+
+use millstream_tls::ClientFiles;
 
 use crate::hosts::{host, rack};
 
@@ -19,6 +21,19 @@ pub struct CassandraOptions {
     /// Ask for a login, and heed these lines of cassandra.yaml: guardrails hold for nobody
     /// without an ordinary role.
     pub guardrails: Option<&'static str>,
+    /// Speak TLS only, to clients with a certificate.
+    pub encryption: Option<Encryption>,
+}
+
+/// Certificates of a cluster and its clients.
+#[derive(Debug, Clone)]
+pub struct Encryption {
+    /// PEM of the nodes' certificate and key.
+    pub keystore: PathBuf,
+    /// PEM of the authority of the clients' certificates.
+    pub truststore: PathBuf,
+    /// For sessions of the testbed itself.
+    pub client: ClientFiles,
 }
 
 /// Name and password of the role that a cluster with [`CassandraOptions::guardrails`] begins with.
@@ -27,7 +42,8 @@ pub(crate) const SUPERUSER: &str = "cassandra";
 impl CassandraOptions {
     /// `nodes` nodes with the heap that many want.
     pub fn nodes(nodes: usize) -> Self {
-        CassandraOptions { nodes, heap_mib: if nodes > 1 { 384 } else { 768 }, optimised: false, guardrails: None }
+        let heap_mib = if nodes > 1 { 384 } else { 768 };
+        CassandraOptions { nodes, heap_mib, optimised: false, guardrails: None, encryption: None }
     }
 }
 
@@ -38,6 +54,7 @@ pub(crate) fn yaml(options: &CassandraOptions, i: usize, port: u16, storage_port
         Some(guardrails) => ("PasswordAuthenticator", "CassandraAuthorizer", guardrails),
         None => ("AllowAllAuthenticator", "AllowAllAuthorizer", ""),
     };
+    let encryption = options.encryption.as_ref().map(encryption).unwrap_or_default();
     let seeds: Vec<String> = (1..=nodes).map(|n| format!("{}:{storage_port}", host(n))).collect();
     let (host, data, seeds, tokens) = (host(i), data.display(), seeds.join(","), tokens(nodes, i));
     // auto_bootstrap: false with every node a seed and explicit tokens starts three nodes at once.
@@ -91,7 +108,22 @@ memtable:
     trie: {{class_name: TrieMemtable, parameters: {{shards: 2}}}}
     default: {{inherits: trie}}
 {guardrails}
-"#
+{encryption}"#
+    )
+}
+
+fn encryption(Encryption { keystore, truststore, .. }: &Encryption) -> String {
+    format!(
+        "client_encryption_options:
+  enabled: true
+  optional: false
+  require_client_auth: true
+  ssl_context_factory: {{class_name: org.apache.cassandra.security.PEMBasedSslContextFactory}}
+  keystore: {}
+  truststore: {}
+",
+        keystore.display(),
+        truststore.display()
     )
 }
 

@@ -38,11 +38,22 @@ pub struct KafkaOptions {
     pub optimised: bool,
     /// Further lines of server.properties.
     pub properties: BTreeMap<String, String>,
+    /// Further listeners: name and security protocol. What they need stands in `properties`.
+    pub listeners: Vec<(&'static str, &'static str)>,
+    /// Further arguments of the JVM.
+    pub jvm: Vec<String>,
 }
 
 impl Default for KafkaOptions {
     fn default() -> Self {
-        KafkaOptions { brokers: 1, heap_mib: 256, optimised: false, properties: BTreeMap::new() }
+        KafkaOptions {
+            brokers: 1,
+            heap_mib: 256,
+            optimised: false,
+            properties: BTreeMap::new(),
+            listeners: vec![],
+            jvm: vec![],
+        }
     }
 }
 
@@ -51,6 +62,8 @@ impl Default for KafkaOptions {
 pub struct Kafka {
     brokers: Vec<Process>,
     port: u16,
+    /// Of further listeners.
+    ports: BTreeMap<&'static str, u16>,
     jars: PathBuf,
     dir: ClusterDir,
 }
@@ -63,12 +76,14 @@ impl Kafka {
         let hosts: Vec<String> = (1..=options.brokers).map(host).collect();
         let port = free_port(&hosts)?;
         let controller_port = free_port(&hosts)?;
+        let ports = options.listeners.iter().map(|(name, _)| Ok((*name, free_port(&hosts)?)));
+        let ports = ports.collect::<Result<BTreeMap<_, _>>>()?;
         let mut brokers = vec![];
         for i in 1..=options.brokers {
-            let broker = broker(&dir, &jars, &options, i, port, controller_port)?;
+            let broker = broker(&dir, &jars, &options, i, port, controller_port, &ports)?;
             brokers.push(broker);
         }
-        let mut kafka = Kafka { brokers, port, jars, dir };
+        let mut kafka = Kafka { brokers, port, ports, jars, dir };
         for broker in &mut kafka.brokers {
             broker.start()?;
         }
@@ -84,6 +99,11 @@ impl Kafka {
     /// `host:port` of broker `i`.
     pub fn address(&self, i: usize) -> String {
         format!("{}:{}", host(i), self.port)
+    }
+
+    /// `host:port` of a further listener of the first broker.
+    pub fn listener(&self, name: &str) -> String {
+        format!("{}:{}", host(1), self.ports[name])
     }
 
     /// The process of broker `i`, for signals, its pid and its log.
@@ -285,18 +305,20 @@ fn broker(
     i: usize,
     port: u16,
     controller_port: u16,
+    ports: &BTreeMap<&'static str, u16>,
 ) -> Result<Process> {
     let data = dir.path().join(format!("broker{i}"));
     let logs = data.join("logs");
     fs::create_dir_all(&logs)?;
     let properties = data.join("server.properties");
-    fs::write(&properties, server_properties(options, i, port, controller_port, &logs))?;
+    fs::write(&properties, server_properties(options, i, port, controller_port, ports, &logs))?;
     // What `kafka-storage format` writes, without a JVM for it. A broker refuses unformatted folders.
     fs::write(
         logs.join("meta.properties"),
         format!("version=1\ncluster.id={CLUSTER_ID}\nnode.id={i}\ndirectory.id={}\n", directory_id(i)),
     )?;
     let mut args = jvm::flags(options.heap_mib, options.optimised);
+    args.extend(options.jvm.iter().cloned());
     args.push(format!("-Dlog4j2.configurationFile={}/log4j2.yaml", jars.display()));
     args.extend(["-cp".to_owned(), class_path(jars), "kafka.Kafka".to_owned(), properties.display().to_string()]);
     Ok(Process::new(dir, format!("broker{i}"), "java", args))
@@ -312,6 +334,7 @@ fn server_properties(
     i: usize,
     port: u16,
     controller_port: u16,
+    ports: &BTreeMap<&'static str, u16>,
     logs: &std::path::Path,
 ) -> String {
     let brokers = options.brokers;
@@ -320,6 +343,8 @@ fn server_properties(
         (1..=brokers).map(|n| format!("{n}@{}:{controller_port}", crate::hosts::host(n))).collect();
     let voters = voters.join(",");
     let replication = if brokers < 3 { 1 } else { 3 };
+    let further: String = ports.iter().map(|(name, port)| format!(",{name}://{host}:{port}")).collect();
+    let protocols: String = options.listeners.iter().map(|(name, protocol)| format!(",{name}:{protocol}")).collect();
     let more: String = options.properties.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
     // A session of 30 s: a build beside the tests stalls a broker for seconds, and leaders should not move for that.
     // Small threads and partition counts: a laptop runs three of these beside all else. Followers serve readers of
@@ -329,8 +354,9 @@ fn server_properties(
 node.id={i}
 broker.rack={rack}
 controller.quorum.voters={voters}
-listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}
-advertised.listeners=PLAINTEXT://{host}:{port}
+listeners=PLAINTEXT://{host}:{port},CONTROLLER://{host}:{controller_port}{further}
+advertised.listeners=PLAINTEXT://{host}:{port}{further}
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT{protocols}
 controller.listener.names=CONTROLLER
 log.dirs={logs}
 num.partitions=4

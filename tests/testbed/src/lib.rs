@@ -3,6 +3,7 @@
 //! | module | what it holds |
 //! |---|---|
 //! | [`kafka`], [`cassandra`], [`zookeeper`], [`mesos`] | clusters of real servers, one node per host |
+//! | [`authority`] | certificates |
 //! | [`process`] | one server: signals, kill, restart, log |
 //! | [`hosts`] | hosts and racks on one machine |
 //! | [`cache`], [`tools`] | where jars and the built Mesos come from |
@@ -15,6 +16,7 @@
 
 pub mod admin;
 pub mod api;
+pub mod authority;
 pub mod cache;
 pub mod cassandra;
 mod cassandra_config;
@@ -37,8 +39,9 @@ pub mod tools;
 pub mod zookeeper;
 
 pub use api::Api;
+pub use authority::{Authority, Issued};
 pub use cassandra::Cassandra;
-pub use cassandra_config::CassandraOptions;
+pub use cassandra_config::{CassandraOptions, Encryption};
 pub use cluster_dir::leftovers;
 pub use kafka::{Kafka, KafkaOptions};
 pub use mesos::{Mesos, MesosOptions};

@@ -14,6 +14,7 @@ use tokio::{
 };
 
 use crate::{
+    authority::{Authority, Issued},
     cache,
     cluster_dir::ClusterDir,
     hosts::{free_port, host},
@@ -40,6 +41,7 @@ const HEAP_MIB: u32 = 64;
 pub struct ZooKeeper {
     nodes: Vec<Process>,
     port: u16,
+    secure: u16,
     _dir: ClusterDir,
 }
 
@@ -47,12 +49,27 @@ impl ZooKeeper {
     /// Starts `nodes` nodes (1, or 3 that survive one of them) and waits until all of them serve. The first start on a
     /// machine fetches the jars.
     pub async fn start(nodes: usize) -> Result<Self> {
+        Self::start_with(nodes, None).await
+    }
+
+    /// The same, that also speak TLS at [`ZooKeeper::secure_url`], with clients whose certificate this authority signed.
+    pub async fn start_secure(nodes: usize, own: &Issued, authority: &Authority) -> Result<Self> {
+        Self::start_with(nodes, Some((own, authority))).await
+    }
+
+    async fn start_with(nodes: usize, secure: Option<(&Issued, &Authority)>) -> Result<Self> {
         let jars = tokio::task::spawn_blocking(jars).await??;
         let dir = ClusterDir::new("zookeeper")?;
         let hosts: Vec<String> = (1..=nodes).map(host).collect();
-        let ports = Ports { client: free_port(&hosts)?, peer: free_port(&hosts)?, election: free_port(&hosts)? };
-        let nodes = (1..=nodes).map(|i| node(&dir, &jars, nodes, i, ports)).collect::<Result<Vec<_>>>()?;
-        let mut zookeeper = ZooKeeper { nodes, port: ports.client, _dir: dir };
+        let ports = Ports {
+            client: free_port(&hosts)?,
+            peer: free_port(&hosts)?,
+            election: free_port(&hosts)?,
+            secure: free_port(&hosts)?,
+        };
+        let secure = |i| secure.map(|(own, authority)| secure_cfg(i, ports.secure, own, authority)).unwrap_or_default();
+        let nodes = (1..=nodes).map(|i| node(&dir, &jars, nodes, i, ports, &secure(i))).collect::<Result<Vec<_>>>()?;
+        let mut zookeeper = ZooKeeper { nodes, port: ports.client, secure: ports.secure, _dir: dir };
         for node in &mut zookeeper.nodes {
             node.start()?;
         }
@@ -65,6 +82,12 @@ impl ZooKeeper {
     /// `zk://host:port,…/path`, as Mesos and Millstream take it; `path` begins with `/`.
     pub fn url(&self, path: &str) -> String {
         let hosts: Vec<String> = (1..=self.nodes.len()).map(|i| self.address(i)).collect();
+        format!("zk://{}{path}", hosts.join(","))
+    }
+
+    /// The same for clients that speak TLS.
+    pub fn secure_url(&self, path: &str) -> String {
+        let hosts: Vec<String> = (1..=self.nodes.len()).map(|i| format!("{}:{}", host(i), self.secure)).collect();
         format!("zk://{}{path}", hosts.join(","))
     }
 
@@ -128,6 +151,7 @@ struct Ports {
     client: u16,
     peer: u16,
     election: u16,
+    secure: u16,
 }
 
 /// What the node says it is: `leader`, `follower` or `standalone`; an error when it does not serve.
@@ -157,12 +181,12 @@ pub(crate) fn jars() -> Result<PathBuf> {
     })
 }
 
-fn node(dir: &ClusterDir, jars: &Path, nodes: usize, i: usize, ports: Ports) -> Result<Process> {
+fn node(dir: &ClusterDir, jars: &Path, nodes: usize, i: usize, ports: Ports, secure: &str) -> Result<Process> {
     let data = dir.path().join(format!("node{i}"));
     fs::create_dir_all(&data)?;
     fs::write(data.join("myid"), i.to_string())?;
     let config = data.join("zoo.cfg");
-    fs::write(&config, zoo_cfg(nodes, i, ports, &data))?;
+    fs::write(&config, zoo_cfg(nodes, i, ports, &data) + secure)?;
     let mut args = jvm::flags(HEAP_MIB, false);
     args.extend([
         // A killed process loses nothing that the kernel has; only the machine's end would.
@@ -177,8 +201,25 @@ fn node(dir: &ClusterDir, jars: &Path, nodes: usize, i: usize, ports: Ports) -> 
     Ok(Process::new(dir, format!("node{i}"), "java", args))
 }
 
+fn secure_cfg(i: usize, port: u16, own: &Issued, authority: &Authority) -> String {
+    let (keystore, truststore) = (own.keystore.display(), authority.ca());
+    format!(
+        "secureClientPort={port}
+secureClientPortAddress={}
+serverCnxnFactory=org.apache.zookeeper.server.NettyServerCnxnFactory
+ssl.clientAuth=need
+ssl.keyStore.type=PEM
+ssl.keyStore.location={keystore}
+ssl.trustStore.type=PEM
+ssl.trustStore.location={}
+",
+        host(i),
+        truststore.display()
+    )
+}
+
 fn zoo_cfg(nodes: usize, i: usize, ports: Ports, data: &Path) -> String {
-    let Ports { client, peer, election } = ports;
+    let Ports { client, peer, election, .. } = ports;
     let ensemble: String = match nodes {
         1 => String::new(),
         _ => (1..=nodes).map(|n| format!("server.{n}={}:{peer}:{election}\n", host(n))).collect(),

@@ -29,6 +29,7 @@ fn sink() -> CassandraSink {
         columns: [].into(),
         username: None,
         password: None,
+        tls: None,
     }
 }
 

@@ -5,16 +5,19 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError};
+use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError, ZooKeeperTls};
 use millstream_scheduler::{ExecutorProgram, FrameworkSettings, Settings};
+use millstream_tls::ClientFiles;
 
-use super::{Config, ConfigError, EXECUTOR, ExecutorPort};
+use super::{Config, ConfigError, EXECUTOR, ExecutorPort, Mesos, TlsFiles};
 use crate::{chain, program::Program};
 
 impl Config {
     /// Where the masters are and how to speak to them; without credentials.
     pub fn session(&self) -> Result<SessionConfig, ConfigError> {
-        SessionConfig::read(&self.mesos.masters, self.mesos.ca.as_deref()).map_err(|error| {
+        let Mesos { masters, ca, cert, key, .. } = &self.mesos;
+        let files = files("mesos.cert", ca, cert, key)?;
+        let session = SessionConfig::read(masters, files.as_ref()).map_err(|error| {
             let problem = match &error {
                 SessionConfigError::NoCa { master } => format!(
                     "{master} can only be known by the authority that signed its certificate; give that one's PEM file with \
@@ -24,7 +27,16 @@ impl Config {
             };
             let key = if matches!(error, SessionConfigError::Masters(_)) { "mesos.masters" } else { "mesos.ca" };
             ConfigError::Value { key, problem }
-        })
+        })?;
+        Ok(SessionConfig { zookeeper_tls: self.zookeeper_tls()?, ..session })
+    }
+
+    /// How to speak TLS to ZooKeeper, if it is to be. Reads files.
+    pub fn zookeeper_tls(&self) -> Result<Option<ZooKeeperTls>, ConfigError> {
+        let TlsFiles { ca, cert, key } = &self.zookeeper;
+        let files = files("zookeeper.cert", ca, cert, key)?;
+        let refused = |error| ConfigError::Value { key: "zookeeper.ca", problem: chain(&error) };
+        files.as_ref().map(ZooKeeperTls::read).transpose().map_err(refused)
     }
 
     /// Settings of the decisions.
@@ -93,6 +105,24 @@ impl Config {
         let program = std::env::current_exe().unwrap_or_default();
         let dir = program.parent().unwrap_or(Path::new(".")).to_owned();
         Some(dir.join(EXECUTOR)).filter(|path| path.is_file()).ok_or(ConfigError::NoExecutor { dir })
+    }
+}
+
+/// Files of a client of TLS; none when no authority is named. `at` is the key of the certificate.
+fn files(
+    at: &'static str,
+    ca: &Option<PathBuf>,
+    cert: &Option<PathBuf>,
+    key: &Option<PathBuf>,
+) -> Result<Option<ClientFiles>, ConfigError> {
+    let refuse = |problem: &str| Err(ConfigError::Value { key: at, problem: problem.into() });
+    if cert.is_some() != key.is_some() {
+        return refuse("certificate and key go together: say `cert` and `key`");
+    }
+    match ca {
+        Some(ca) => Ok(Some(ClientFiles { ca: ca.clone(), own: cert.clone().zip(key.clone()) })),
+        None if cert.is_some() => refuse("it is shown to servers whose authority is known: say `ca` as well"),
+        None => Ok(None),
     }
 }
 

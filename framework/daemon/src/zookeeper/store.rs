@@ -11,7 +11,7 @@ use millstream_scheduler::RecordChange;
 use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
-use zookeeper_client::{Acls, CheckWriteError, CreateMode, Error, MultiReadResult, OwnedLockClient};
+use zookeeper_client::{Acl, Acls, CheckWriteError, CreateMode, Error, MultiReadResult, OwnedLockClient};
 
 use super::tree::{self, Op, Transaction};
 use crate::store::{StateStore, StoreError};
@@ -25,7 +25,7 @@ pub(super) struct Store {
     lock: Arc<OwnedLockClient>,
     root: String,
     /// Of new nodes.
-    rights: Acls<'static>,
+    rights: Arc<[Acl]>,
     lost: CancellationToken,
     /// What is known of the tree; none when the outcome of a transaction is not known.
     known: Mutex<Option<Known>>,
@@ -39,12 +39,7 @@ struct Known {
 }
 
 impl Store {
-    pub(super) fn new(
-        lock: Arc<OwnedLockClient>,
-        root: String,
-        rights: Acls<'static>,
-        lost: CancellationToken,
-    ) -> Self {
+    pub(super) fn new(lock: Arc<OwnedLockClient>, root: String, rights: Arc<[Acl]>, lost: CancellationToken) -> Self {
         Store { lock, root, rights, lost, known: Mutex::new(None) }
     }
 
@@ -101,7 +96,7 @@ impl Store {
                     writer.add_set_data(&self.path(&node), &data, None)?
                 }
                 Op::Put { node, data } => {
-                    let options = CreateMode::Persistent.with_acls(self.rights);
+                    let options = CreateMode::Persistent.with_acls(Acls::new(&self.rights));
                     writer.add_create(&self.path(&node), &data, &options)?;
                     known.nodes.insert(node);
                 }

@@ -1,6 +1,9 @@
 use std::{path::PathBuf, time::Duration};
 
 use millstream_mesos_types::{ExecutorId, FrameworkId};
+use millstream_tls::ClientFiles;
+
+use crate::Tls;
 
 /// Mesos' own default of `--executor_shutdown_grace_period`.
 const DEFAULT_SHUTDOWN_GRACE: Duration = Duration::from_secs(5);
@@ -30,6 +33,9 @@ pub struct Environment {
     pub subscription_backoff_max: Duration,
     /// `MESOS_EXECUTOR_AUTHENTICATION_TOKEN`: a secret, never shown.
     pub token: Option<String>,
+    /// `LIBPROCESS_SSL_ENABLED` with `LIBPROCESS_SSL_CA_FILE`, and `…_CERT_FILE` and `…_KEY_FILE` (Mesos' docs/ssl.md), which an
+    /// agent that speaks TLS leaves to its executors: the agent is spoken to by https.
+    pub tls: Option<Tls>,
 }
 
 /// What is missing or unreadable.
@@ -38,6 +44,14 @@ pub enum EnvironmentError {
     /// Not started by a Mesos agent.
     #[error("{0} is not set: an executor is started by a Mesos agent")]
     Missing(&'static str),
+    /// TLS without somebody to trust.
+    #[error(
+        "LIBPROCESS_SSL_ENABLED is set, and LIBPROCESS_SSL_CA_FILE is not: name the authority of the agents' certificates in the agents' environment"
+    )]
+    NoCa,
+    /// Files for TLS that cannot be used.
+    #[error("the agent speaks TLS (LIBPROCESS_SSL_ENABLED), and {0}")]
+    Tls(String),
     /// Not as Mesos writes durations.
     #[error("{name}={value:?} is no duration such as 5secs or 15mins")]
     Duration {
@@ -60,6 +74,7 @@ impl std::fmt::Debug for Environment {
             .field("recovery_timeout", &self.recovery_timeout)
             .field("subscription_backoff_max", &self.subscription_backoff_max)
             .field("has_token", &self.token.is_some())
+            .field("has_tls", &self.tls.is_some())
             .finish()
     }
 }
@@ -88,8 +103,20 @@ impl Environment {
             recovery_timeout: duration("MESOS_RECOVERY_TIMEOUT", DEFAULT_RECOVERY_TIMEOUT)?,
             subscription_backoff_max: duration("MESOS_SUBSCRIPTION_BACKOFF_MAX", DEFAULT_SUBSCRIPTION_BACKOFF_MAX)?,
             token: get("MESOS_EXECUTOR_AUTHENTICATION_TOKEN"),
+            tls: tls(&get)?,
         })
     }
+}
+
+/// Files to speak TLS with, if the agent does.
+fn tls(get: &impl Fn(&str) -> Option<String>) -> Result<Option<Tls>, EnvironmentError> {
+    if !get("LIBPROCESS_SSL_ENABLED").is_some_and(|value| value == "1" || value == "true") {
+        return Ok(None);
+    }
+    let file = |name: &str| get(name).map(PathBuf::from);
+    let ca = file("LIBPROCESS_SSL_CA_FILE").ok_or(EnvironmentError::NoCa)?;
+    let own = file("LIBPROCESS_SSL_CERT_FILE").zip(file("LIBPROCESS_SSL_KEY_FILE"));
+    Tls::read(&ClientFiles { ca, own }).map(Some).map_err(|error| EnvironmentError::Tls(error.to_string()))
 }
 
 /// A duration as Mesos prints it: `1.5mins`.
@@ -150,6 +177,16 @@ mod tests {
         assert_eq!(env.recovery_timeout, Duration::from_secs(7_200));
         assert_eq!(env.subscription_backoff_max, Duration::from_millis(500));
         assert!(!format!("{env:?}").contains("hush"));
+    }
+
+    #[test]
+    fn an_agent_that_speaks_tls_says_so() {
+        let with = |more: &[(&str, &str)]| read(&[&LEAST[..], more].concat());
+        let (on, ca) = (("LIBPROCESS_SSL_ENABLED", "1"), ("LIBPROCESS_SSL_CA_FILE", "/ca"));
+        assert!(with(&[("LIBPROCESS_SSL_ENABLED", "false"), ca]).unwrap().tls.is_none());
+        assert_eq!(with(&[on]).unwrap_err(), EnvironmentError::NoCa);
+        let error = with(&[on, ca]).unwrap_err().to_string();
+        assert!(error.contains("/ca cannot be read"), "{error}");
     }
 
     #[test]

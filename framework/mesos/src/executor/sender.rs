@@ -11,7 +11,10 @@ use millstream_mesos_types::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::session::{PATH, Shared, describe};
+use super::{
+    Environment,
+    session::{PATH, Shared, describe},
+};
 use crate::connection::{Connection, error_text};
 
 /// Runs for as long as the session.
@@ -71,8 +74,8 @@ async fn post(shared: &Shared, slot: &mut Option<Connection>, body: Bytes) -> Re
         let (mut connection, reused) = match slot.take().filter(|connection| !connection.is_closed()) {
             Some(connection) => (connection, true),
             None => {
-                let endpoint = &shared.environment.agent_endpoint;
-                (Connection::open(endpoint, None, shared.timings.answer).await.map_err(describe)?, false)
+                let Environment { agent_endpoint, tls, .. } = &shared.environment;
+                (Connection::open(agent_endpoint, tls.as_ref(), shared.timings.answer).await.map_err(describe)?, false)
             }
         };
         let answer = match connection.post(PATH, &shared.headers, body.clone()).await {

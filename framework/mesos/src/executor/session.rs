@@ -297,11 +297,12 @@ impl Driver {
     }
 
     async fn subscribe(&self) -> Result<Records, String> {
-        let (endpoint, timeout) = (&self.shared.environment.agent_endpoint, self.shared.timings.answer);
+        let Environment { agent_endpoint, tls, .. } = &self.shared.environment;
+        let timeout = self.shared.timings.answer;
         let (unacknowledged_tasks, unacknowledged_updates) = self.shared.with_unacknowledged(Unacknowledged::all);
         let subscribe = Subscribe { unacknowledged_tasks, unacknowledged_updates };
         let body = self.shared.envelope(Call::Subscribe { subscribe });
-        let mut connection = Connection::open(endpoint, None, timeout).await.map_err(describe)?;
+        let mut connection = Connection::open(agent_endpoint, tls.as_ref(), timeout).await.map_err(describe)?;
         let answer = connection.post(PATH, &self.shared.headers, body).await.map_err(describe)?;
         match answer.status() {
             StatusCode::OK => Ok(connection.records(answer)),

@@ -22,6 +22,7 @@ use millstream_mesos_types::{
 use tokio::sync::mpsc;
 
 use super::*;
+use crate::{Tls, tls::ca::Ca};
 
 #[derive(Default)]
 struct Inner {
@@ -293,4 +294,29 @@ async fn an_agent_that_answers_no_call_is_taken_for_away() {
         Call::Subscribe { subscribe } => assert_eq!(subscribe.unacknowledged_updates.len(), 1),
         other => panic!("{other:?}"),
     });
+}
+
+#[tokio::test]
+async fn an_agent_that_speaks_tls_is_spoken_to_by_tls_and_a_strange_one_is_not() {
+    let (ca, agent) = (Ca::new(), FakeAgent::start().await);
+    let port = ca.guard("127.0.0.1", &agent.address, true).await;
+    let environment = |tls| Environment {
+        agent_endpoint: format!("127.0.0.1:{port}"),
+        tls: Some(tls),
+        recovery_timeout: Duration::from_millis(200),
+        ..agent.environment(true)
+    };
+    let (mut events, handle) = Session::connect(environment(Tls::read(&ca.files_with(&ca)).unwrap()));
+    assert!(matches!(events.next().await, Some(SessionEvent::Subscribed(_))));
+    handle.update(status(TaskState::TaskRunning));
+    while agent.updates().is_empty() {
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    let calls = agent.with(|inner| inner.calls.len());
+    let (mut events, _handle) = Session::connect(environment(Ca::new().tls()));
+    match events.next().await {
+        Some(SessionEvent::Over { reason }) => assert!(reason.contains("not signed by"), "{reason}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(agent.with(|inner| inner.calls.len()), calls, "the token stays at home");
 }

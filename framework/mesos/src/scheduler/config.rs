@@ -1,9 +1,11 @@
-use std::{path::Path, time::Duration};
+use std::time::Duration;
 
 use hyper::{HeaderMap, header};
 
-use super::{Masters, MastersError, Scheme};
-use crate::{Tls, TlsError, connection};
+use millstream_tls::{ClientFiles, PemError};
+
+use super::{Masters, MastersError, Scheme, ZooKeeperTls};
+use crate::{Tls, connection};
 
 /// Where the masters are and how to speak to them.
 #[derive(Debug, Clone)]
@@ -12,6 +14,8 @@ pub struct Config {
     pub masters: Masters,
     /// For https; then also to the leader that ZooKeeper names.
     pub tls: Option<Tls>,
+    /// For the ZooKeeper that names the leader.
+    pub zookeeper_tls: Option<ZooKeeperTls>,
     /// For HTTP Basic.
     pub credentials: Option<Credentials>,
     /// How long to wait for what.
@@ -24,9 +28,9 @@ pub enum ConfigError {
     /// The masters are not understood.
     #[error(transparent)]
     Masters(#[from] MastersError),
-    /// The CA file cannot be used.
+    /// The CA file, or the certificate, cannot be used.
     #[error(transparent)]
-    Tls(#[from] TlsError),
+    Tls(#[from] PemError),
     /// https without a CA.
     #[error("{master} is an https one, and no CA is given to know it by; give the PEM file of its CA")]
     NoCa {
@@ -38,19 +42,19 @@ pub enum ConfigError {
 impl Config {
     /// Those masters, no TLS, no credentials, the usual timings.
     pub fn new(masters: Masters) -> Self {
-        Self { masters, tls: None, credentials: None, timings: Timings::default() }
+        Self { masters, tls: None, zookeeper_tls: None, credentials: None, timings: Timings::default() }
     }
 
-    /// Masters as [`Masters::parse`] reads them, and the PEM file of the CAs that sign their certificates. With a CA, a
+    /// Masters as [`Masters::parse`] reads them, and the files to know their certificates by. With them, a
     /// master written without a scheme is spoken to by https, as is the leader that ZooKeeper names.
-    pub fn read<T: AsRef<str>>(masters: &[T], ca: Option<&Path>) -> Result<Self, ConfigError> {
-        let masters = Masters::parse(masters, Scheme::of(ca.is_some()))?;
-        if let (Masters::List(list), None) = (&masters, ca)
+    pub fn read<T: AsRef<str>>(masters: &[T], files: Option<&ClientFiles>) -> Result<Self, ConfigError> {
+        let masters = Masters::parse(masters, Scheme::of(files.is_some()))?;
+        if let (Masters::List(list), None) = (&masters, files)
             && let Some(master) = list.iter().find(|master| master.scheme == Scheme::Https)
         {
             return Err(ConfigError::NoCa { master: master.to_string() });
         }
-        let tls = ca.map(Tls::from_ca_file).transpose()?;
+        let tls = files.map(Tls::read).transpose()?;
         Ok(Self { tls, ..Self::new(masters) })
     }
 
@@ -111,7 +115,8 @@ mod tests {
     fn https_needs_a_ca() {
         let error = Config::read(&["a:5050", "https://b:5050"], None).unwrap_err().to_string();
         assert!(error.starts_with("https://b:5050 is an https one"), "{error}");
-        assert!(matches!(Config::read(&["a:5050"], Some(Path::new("/nowhere.pem"))), Err(ConfigError::Tls(_))));
+        let files = ClientFiles { ca: "/nowhere.pem".into(), own: None };
+        assert!(matches!(Config::read(&["a:5050"], Some(&files)), Err(ConfigError::Tls(_))));
         assert!(matches!(Config::read(&["a"], None), Err(ConfigError::Masters(_))));
     }
 }

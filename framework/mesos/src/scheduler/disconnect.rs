@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use millstream_tls::Trouble;
+
 use crate::TransportError;
 
 /// Why there is no event stream (any more).
@@ -119,6 +121,11 @@ impl DisconnectReason {
         match error {
             TransportError::Untrusted { remedy, source, .. } => {
                 Self::Untrusted { master, detail: format!("{remedy} ({source})") }
+            }
+            // By TLS 1.3 a server refuses a certificate after the handshake.
+            TransportError::Broken { source, .. } if Trouble::of(source) == Some(Trouble::Refused) => {
+                let detail = format!("{}; {} ({detail})", Trouble::Refused, Trouble::Refused.remedy());
+                Self::Untrusted { master, detail }
             }
             _ => Self::Unreachable { master, detail },
         }

@@ -61,7 +61,8 @@ impl Finder {
                 Self { headers: config.headers(), config, place }
             }
             Masters::ZooKeeper(url) => {
-                let (url, detector) = (url.clone(), Detector::start(url.clone(), config.timings.clone()));
+                let (url, detector) =
+                    (url.clone(), Detector::start(url.clone(), config.zookeeper_tls.clone(), config.timings.clone()));
                 Self::with_detector(config, url, detector)
             }
         }

@@ -43,4 +43,4 @@ pub use config::{Config, ConfigError, Credentials, Timings};
 pub use disconnect::DisconnectReason;
 pub use leader::{AskError, get_json, leader};
 pub use session::{Events, Session, SessionEvent};
-pub use zookeeper::ZooKeeperUrl;
+pub use zookeeper::{ZooKeeperTls, ZooKeeperUrl, connect};

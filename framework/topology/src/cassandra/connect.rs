@@ -1,6 +1,6 @@
 //! Sessions from a job's sink.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use millstream_spec::{CassandraSink, Consistency as Wanted, Setting};
 use scylla::{
@@ -12,8 +12,9 @@ use scylla::{
     statement::{Consistency, SerialConsistency},
 };
 use tokio::{task::spawn_blocking, time::timeout};
+use tokio_rustls::rustls::ClientConfig;
 
-use super::CassandraError;
+use super::{CassandraError, tls};
 use crate::{
     hosts::probe,
     settings::{SettingError, resolve},
@@ -57,14 +58,19 @@ pub async fn connect(sink: &CassandraSink, near: &Near) -> Result<Session, Cassa
     if sink.username.is_some() || sink.password.is_some() {
         builder = builder.user(text(&sink.username).await?, text(&sink.password).await?);
     }
+    let tls = match &sink.tls {
+        Some(tls) => Some(tls::config(tls).await?),
+        None => None,
+    };
+    builder = builder.tls_context(tls.clone());
     match timeout(CONNECT_TIMEOUT, builder.build()).await {
         Ok(Ok(session)) => {
             check_datacenter(&session, sink)?;
             Ok(session)
         }
         Ok(Err(error)) if is_login(&error) => Err(CassandraError::Login(Box::new(error))),
-        Ok(Err(error)) => Err(unreachable(sink, Some(error)).await),
-        Err(_) => Err(unreachable(sink, None).await),
+        Ok(Err(error)) => Err(unreachable(sink, tls, Some(error)).await),
+        Err(_) => Err(unreachable(sink, tls, None).await),
     }
 }
 
@@ -87,10 +93,7 @@ pub fn consistency(wanted: Wanted) -> Consistency {
     }
 }
 
-fn policy(
-    sink: &CassandraSink,
-    near: &Near,
-) -> std::sync::Arc<dyn scylla::policies::load_balancing::LoadBalancingPolicy> {
+fn policy(sink: &CassandraSink, near: &Near) -> Arc<dyn scylla::policies::load_balancing::LoadBalancingPolicy> {
     let builder = DefaultPolicy::builder();
     // A rack is one of the process's own datacenter; in another it would be a namesake.
     let own = sink.datacenter.is_none() || sink.datacenter == near.datacenter;
@@ -115,7 +118,16 @@ fn check_datacenter(session: &Session, sink: &CassandraSink) -> Result<(), Cassa
     Err(CassandraError::DatacenterMissing { datacenter: datacenter.clone(), known })
 }
 
-async fn unreachable(sink: &CassandraSink, error: Option<NewSessionError>) -> CassandraError {
+async fn unreachable(
+    sink: &CassandraSink,
+    tls: Option<Arc<ClientConfig>>,
+    error: Option<NewSessionError>,
+) -> CassandraError {
+    if let Some(tls) = tls
+        && let Some(trouble) = tls::trouble(tls, &sink.contact_points).await
+    {
+        return CassandraError::Tls { trouble, source: error.map(Box::new) };
+    }
     CassandraError::Unreachable { causes: probe(&sink.contact_points).await, source: error.map(Box::new) }
 }
 

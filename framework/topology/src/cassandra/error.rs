@@ -1,6 +1,7 @@
 //! What can go wrong with Cassandra, with a remedy for each.
 
 use millstream_pipeline::cql::ParseTypeError;
+use millstream_tls::{PemError, Trouble};
 use scylla::errors::NewSessionError;
 
 use crate::{SettingError, nearest::did_you_mean};
@@ -8,14 +9,32 @@ use crate::{SettingError, nearest::did_you_mean};
 /// Why a sink cannot be reached or read.
 #[derive(Debug, thiserror::Error)]
 pub enum CassandraError {
-    /// The user's name or password.
-    #[error("the user or password for Cassandra has no value")]
+    /// A name or password.
+    #[error("a setting of [sink.cassandra] has no value")]
     Setting(#[from] SettingError),
     /// No node answers.
     #[error("no Cassandra node answers ({})", causes.join("; "))]
     Unreachable {
         /// `address: cause`, one for each contact point.
         causes: Vec<String>,
+        /// What the driver says; none when it was still trying.
+        #[source]
+        source: Option<Box<NewSessionError>>,
+    },
+    /// Certificates or keys that are none.
+    #[error("there can be no TLS to Cassandra")]
+    Pem(#[from] PemError),
+    /// A name that no certificate bears.
+    #[error("`{name}` is no name that stands in a certificate")]
+    TlsName {
+        /// As it was given.
+        name: String,
+    },
+    /// The nodes are not known, or do not want us.
+    #[error("there is no TLS to Cassandra: {trouble}")]
+    Tls {
+        /// What it is.
+        trouble: Trouble,
         /// What the driver says; none when it was still trying.
         #[source]
         source: Option<Box<NewSessionError>>,
@@ -81,8 +100,23 @@ impl CassandraError {
         match self {
             CassandraError::Setting(error) => error.remedy(),
             CassandraError::Unreachable { .. } => {
-                "check sink.cassandra.contact_points and that the nodes run".to_owned()
+                "check sink.cassandra.contact_points and that the nodes run; nodes that want TLS are named with \
+                 [sink.cassandra.tls]"
+                    .to_owned()
             }
+            CassandraError::Pem(PemError::Elsewhere(error)) if let Some(error) = error.downcast_ref::<SettingError>() => {
+                error.remedy()
+            }
+            CassandraError::Pem(_) => "correct [sink.cassandra.tls]: each is to be a text in PEM".to_owned(),
+            CassandraError::TlsName { .. } => {
+                "set sink.cassandra.tls.name to a name, or leave it out if certificates bear the nodes' addresses".to_owned()
+            }
+            CassandraError::Tls { trouble: Trouble::OtherName, .. } => {
+                "set sink.cassandra.tls.name to the name in the nodes' certificates; without it they are to bear the nodes' \
+                 addresses"
+                    .to_owned()
+            }
+            CassandraError::Tls { trouble, .. } => format!("correct [sink.cassandra.tls]: {}", trouble.remedy()),
             CassandraError::Login(_) => {
                 "set username and password in [sink.cassandra], as { env = \"…\" } or { file = \"…\" }".to_owned()
             }

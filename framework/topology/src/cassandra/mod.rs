@@ -4,6 +4,7 @@ mod connect;
 mod error;
 mod ring;
 mod schema;
+mod tls;
 
 pub use connect::{CONNECT_TIMEOUT, Near, REQUEST_TIMEOUT, connect, consistency};
 pub use error::CassandraError;

@@ -2,8 +2,8 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use millstream_placement::{Place, Replicas};
@@ -13,9 +13,9 @@ use rdkafka::{
     config::{ClientConfig, RDKafkaLogLevel},
     consumer::{BaseConsumer, Consumer, ConsumerContext},
     error::KafkaError as ClientError,
-    metadata::MetadataTopic,
+    metadata::{Metadata, MetadataTopic},
     topic_partition_list::{Offset, TopicPartitionList},
-    types::RDKafkaRespErr,
+    types::{RDKafkaErrorCode, RDKafkaRespErr},
 };
 use tokio::task::spawn_blocking;
 
@@ -31,6 +31,9 @@ const RACK_AWARE_SELECTOR: &str = "RackAwareReplicaSelector";
 
 /// Events (errors, logs) that are taken from the client at most at each question, so that they don't pile up.
 const EVENTS_MAX: usize = 1_000;
+
+/// When none comes for so long, there are no more.
+const EVENTS_WITHIN: Duration = Duration::from_millis(20);
 
 /// A client for metadata; it consumes nothing and is in no group.
 pub(crate) struct Kafka {
@@ -122,20 +125,13 @@ struct Broker {
 
 impl Raw {
     fn read(consumer: &BaseConsumer<Ear>, topic: &str) -> Result<Raw, KafkaError> {
-        let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT);
-        // Errors and logs arrive as events; the last error helps to explain a failure.
-        for _ in 0..EVENTS_MAX {
-            if consumer.poll(Duration::ZERO).is_none() {
-                break;
-            }
-        }
-        let metadata = metadata.map_err(|source| KafkaError::Unreachable { causes: vec![], source })?;
+        let metadata = fetch(consumer, topic).map_err(|source| KafkaError::Unreachable { causes: vec![], source })?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         match found.and_then(MetadataTopic::error) {
             None => {}
             Some(RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART) => return Err(missing(consumer, topic)),
             Some(error) => {
-                let reason = rdkafka::types::RDKafkaErrorCode::from(error).to_string();
+                let reason = RDKafkaErrorCode::from(error).to_string();
                 return Err(KafkaError::TopicRefused { topic: topic.to_owned(), reason });
             }
         }
@@ -195,6 +191,27 @@ impl Raw {
     }
 }
 
+/// Metadata of one topic. The client asks on for as long as it is given, also where nobody will ever let it in: it is given
+/// little time first, and then more unless it has learnt that.
+fn fetch(consumer: &BaseConsumer<Ear>, topic: &str) -> Result<Metadata, ClientError> {
+    let begun = Instant::now();
+    let mut patience = METADATA_TIMEOUT / 10;
+    loop {
+        let left = METADATA_TIMEOUT.saturating_sub(begun.elapsed());
+        let metadata = consumer.fetch_metadata(Some(topic), patience.min(left).max(EVENTS_WITHIN));
+        // Errors and logs arrive as events; the last error helps to explain a failure.
+        for _ in 0..EVENTS_MAX {
+            if consumer.poll(EVENTS_WITHIN).is_none() {
+                break;
+            }
+        }
+        if metadata.is_ok() || left <= patience || consumer.context().is_kept_out() {
+            return metadata;
+        }
+        patience *= 2;
+    }
+}
+
 fn missing(consumer: &BaseConsumer<Ear>, topic: &str) -> KafkaError {
     let all = consumer.fetch_metadata(None, METADATA_TIMEOUT);
     let names: Vec<String> =
@@ -206,12 +223,22 @@ fn missing(consumer: &BaseConsumer<Ear>, topic: &str) -> KafkaError {
 /// Keeps the client's last error.
 #[derive(Default)]
 struct Ear {
-    last: Mutex<Option<String>>,
+    last: Mutex<Option<(ClientError, String)>>,
 }
 
 impl Ear {
     fn last_error(&self) -> Option<String> {
-        self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, reason)| reason.clone())
+    }
+
+    /// Whether it will not be let in however long it asks: who it is, whom it believes or how it speaks is wrong.
+    fn is_kept_out(&self) -> bool {
+        let last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        last.as_ref().is_some_and(|(error, reason)| {
+            let code = error.rdkafka_error_code();
+            matches!(code, Some(RDKafkaErrorCode::Authentication | RDKafkaErrorCode::SSL))
+                || reason.contains("incorrect security.protocol")
+        })
     }
 }
 
@@ -222,7 +249,11 @@ impl ClientContext for Ear {
 
     fn error(&self, error: ClientError, reason: &str) {
         tracing::debug!(%error, reason, "librdkafka");
-        *self.last.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = Some(reason.to_owned());
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        // That all brokers are down says less than why.
+        if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AllBrokersDown)) || last.is_none() {
+            *last = Some((error, reason.to_owned()));
+        }
     }
 }
 

@@ -23,7 +23,7 @@ pub(crate) use metadata::Kafka;
 pub use native::{RawHeader, add_header, raw_headers};
 
 /// Time for the first connection and the metadata of one topic; a cluster that is well takes well under a second.
-pub const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+pub const METADATA_TIMEOUT: Duration = Duration::from_secs(8);
 
 /// Time for each of the two questions that may stay open: racks, and the brokers' replica selector.
 const ADMIN_TIMEOUT: Duration = Duration::from_secs(5);

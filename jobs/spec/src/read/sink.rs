@@ -1,5 +1,7 @@
 //! `[sink.cassandra]`
 
+mod tls;
+
 use std::collections::BTreeMap;
 
 use toml::de::DeValue;
@@ -52,6 +54,7 @@ pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<Cassandr
         section.optional("columns").map_or(Some(BTreeMap::new()), |e| e.section(r).and_then(|s| columns(&s, r)));
     let username = optional(section.optional("username"), |e| setting::read(&e, false, r));
     let password = optional(section.optional("password"), |e| setting::read(&e, true, r));
+    let tls = optional(section.optional("tls"), |e| tls::read(&e, r));
     check_login(section, r);
     check_ttl_column(section, ttl.as_ref(), columns.as_ref(), r);
     Some(CassandraSink {
@@ -65,6 +68,7 @@ pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<Cassandr
         columns: columns?,
         username: username?,
         password: password?,
+        tls: tls?,
     })
 }
 

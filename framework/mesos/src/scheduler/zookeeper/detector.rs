@@ -5,7 +5,7 @@ use tokio_util::task::AbortOnDropHandle;
 use zookeeper_client::{Client, Error, EventType, OneshotWatcher, SessionState};
 
 use super::{
-    ZooKeeperUrl,
+    ZooKeeperTls, ZooKeeperUrl, connect,
     election::{Leader, leading},
 };
 use crate::scheduler::{Timings, pauses::Pauses};
@@ -38,9 +38,9 @@ pub(in super::super) struct Detector {
 
 impl Detector {
     /// Returns at once; must be called within a tokio runtime.
-    pub(in super::super) fn start(url: ZooKeeperUrl, timings: Timings) -> Self {
+    pub(in super::super) fn start(url: ZooKeeperUrl, tls: Option<ZooKeeperTls>, timings: Timings) -> Self {
         let (sender, known) = watch::channel(Detection::Starting);
-        let task = tokio::spawn(Watcher { url, sender }.run(timings));
+        let task = tokio::spawn(Watcher { url, tls, sender }.run(timings));
         Self { known, _task: AbortOnDropHandle::new(task) }
     }
 
@@ -72,6 +72,7 @@ impl Detector {
 
 struct Watcher {
     url: ZooKeeperUrl,
+    tls: Option<ZooKeeperTls>,
     sender: watch::Sender<Detection>,
 }
 
@@ -94,7 +95,7 @@ impl Watcher {
                 Err(error) => error,
             };
             let why = match error {
-                Error::NoHosts | Error::Timeout => self.url.why_silent().await,
+                Error::NoHosts | Error::Timeout => self.url.why_silent(self.tls.as_ref()).await,
                 error => self.describe(&error),
             };
             let trouble = Detection::Unreachable(why.clone());
@@ -111,7 +112,7 @@ impl Watcher {
         if let Some(login) = self.url.login() {
             connector = connector.with_auth("digest", login.as_bytes());
         }
-        in_time(connector.connect(self.url.servers())).await
+        in_time(connect(connector, self.url.servers(), self.tls.as_ref())).await
     }
 
     /// Tells who leads for as long as the session lasts.
