@@ -48,6 +48,9 @@ pub(crate) enum Command {
     Scheduler(Scheduler),
     /// Run a Mesos master, agents and a scheduler in one process, for a laptop
     Local(Local),
+    /// Back up, restore or move what a scheduler remembers
+    #[command(subcommand)]
+    State(State),
     /// Make a token, with which somebody may ask a scheduler
     Token(Token),
     /// Print the JSON schema of job files, for editors
@@ -97,6 +100,73 @@ pub(crate) struct Token {
     /// File of tokens to add it to; it is printed otherwise
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub(crate) file: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum State {
+    /// Write all a scheduler remembers to a file: of one that runs, or with --state or --config of
+    /// one that is stopped
+    Backup(Backup),
+    /// Put a backup into the place of a stopped scheduler's state: all of it, or nothing
+    Restore(Restore),
+    /// Move a stopped scheduler's state to another place, which alone counts from then on
+    Move(Move),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Backup {
+    /// The file to write
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Write over a file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// The state of a stopped scheduler: a folder, or zk://HOST:PORT,HOST:PORT/millstream
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+    pub(crate) state: Option<String>,
+
+    /// Settings of a stopped scheduler: where its state is, and the login at ZooKeeper
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(crate) remote: Remote,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Restore {
+    /// The backup
+    #[arg(value_hint = ValueHint::FilePath)]
+    pub(crate) file: PathBuf,
+
+    /// Replace a state that is there
+    #[arg(long)]
+    pub(crate) force: bool,
+
+    /// Where it goes: a folder, or zk://HOST:PORT,HOST:PORT/millstream
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath, required_unless_present = "config")]
+    pub(crate) state: Option<String>,
+
+    /// Settings of the scheduler: where its state is, and the login at ZooKeeper
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Move {
+    /// Where the state is: a folder, or zk://HOST:PORT,HOST:PORT/millstream
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+    pub(crate) from: String,
+
+    /// Where it goes
+    #[arg(long, value_name = "PLACE", value_hint = ValueHint::DirPath)]
+    pub(crate) to: String,
+
+    /// Settings of the scheduler, for the login at ZooKeeper
+    #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
+    pub(crate) config: Option<PathBuf>,
 }
 
 fn role(text: &str) -> Result<Role, String> {
@@ -207,6 +277,11 @@ pub(crate) struct Serve {
     /// Let agents fetch the executor from this scheduler, checked by its SHA-256
     #[arg(long)]
     pub(crate) serve_executor: bool,
+
+    /// What is logged: error, warn, info, debug or trace, or a list as in warn,millstream_mesos=debug;
+    /// MILLSTREAM_LOG wins [default: info]
+    #[arg(long, value_name = "LEVEL")]
+    pub(crate) log: Option<String>,
 }
 
 #[derive(Debug, Args)]

@@ -82,16 +82,33 @@ impl Client {
         self.call(Method::DELETE, path, String::new()).await
     }
 
-    /// Asks one scheduler after the other. One that knows no leader counts as silent as long as there is another.
+    /// An answer that is no JSON, as it came; at most so many bytes.
+    pub(crate) async fn bytes(&self, path: &str, bytes_max: usize) -> Result<Bytes, Failure> {
+        let (base, status, body) = self.asked(Method::GET, path, String::new(), bytes_max).await?;
+        if status.is_success() { Ok(body) } else { Err(refused(&base, status, &body)) }
+    }
+
     async fn call(&self, method: Method, path: &str, body: String) -> Result<Value, Failure> {
+        let (base, status, body) = self.asked(method, path, body, MAX_ANSWER_BYTES).await?;
+        answer(&base, status, &body)
+    }
+
+    /// Asks one scheduler after the other. One that knows no leader counts as silent as long as there is another.
+    async fn asked(
+        &self,
+        method: Method,
+        path: &str,
+        body: String,
+        bytes_max: usize,
+    ) -> Result<(String, StatusCode, Bytes), Failure> {
         let mut silent = vec![];
         let mut unready = None;
         for base in &self.bases {
-            match self.ask(base, &method, path, &body).await {
+            match self.ask(base, &method, path, &body, bytes_max).await {
                 Ok((base, StatusCode::SERVICE_UNAVAILABLE, body)) => {
                     unready.get_or_insert((base, body));
                 }
-                Ok((base, status, body)) => return answer(&base, status, &body),
+                Ok(answered) => return Ok(answered),
                 Err(failed) => {
                     let asked = failed.asked;
                     silent.push(failed);
@@ -102,7 +119,7 @@ impl Client {
             }
         }
         match unready {
-            Some((base, body)) => answer(&base, StatusCode::SERVICE_UNAVAILABLE, &body),
+            Some((base, body)) => Ok((base, StatusCode::SERVICE_UNAVAILABLE, body)),
             None => Err(unreachable(&silent)),
         }
     }
@@ -114,6 +131,7 @@ impl Client {
         method: &Method,
         path: &str,
         body: &str,
+        bytes_max: usize,
     ) -> Result<(String, StatusCode, Bytes), Silent> {
         let mut url = format!("{base}{path}");
         for _ in 0..=REDIRECTS_MAX {
@@ -125,7 +143,7 @@ impl Client {
             }
             let request = request.body(Full::from(body.to_owned()));
             let request = request.map_err(|error| silent(format!("{url} cannot be called: {error}"), false))?;
-            let answered = tokio::time::timeout(TIMEOUT, self.send(request, &base)).await;
+            let answered = tokio::time::timeout(TIMEOUT, self.send(request, &base, bytes_max)).await;
             let late = |_| silent(format!("no answer within {} s", TIMEOUT.as_secs()), true);
             match answered.map_err(late)?? {
                 (StatusCode::TEMPORARY_REDIRECT, Some(leader), _)
@@ -153,13 +171,14 @@ impl Client {
         &self,
         request: Request<Full<Bytes>>,
         base: &str,
+        bytes_max: usize,
     ) -> Result<(StatusCode, Option<String>, Bytes), Silent> {
         let silent = |why: String, asked| Silent { base: base.to_owned(), why, asked };
         let response: Response<Incoming> =
             self.http.request(request).await.map_err(|error| silent(root_cause(&error), !error.is_connect()))?;
         let status = response.status();
         let location = response.headers().get(LOCATION).and_then(|to| to.to_str().ok()).map(str::to_owned);
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+        let body = Limited::new(response.into_body(), bytes_max).collect().await;
         let body = body.map_err(|error| silent(format!("its answer broke off: {error}"), true))?;
         Ok((status, location, body.to_bytes()))
     }
@@ -196,10 +215,14 @@ fn answer(base: &str, status: StatusCode, body: &[u8]) -> Result<Value, Failure>
                 .map_err(|error| foreign(base, status, &format!("its answer is not JSON: {error}"))),
         };
     }
-    // A scheduler says what is wrong in its own form; anything else came from another program.
+    Err(refused(base, status, body))
+}
+
+/// A scheduler says what is wrong in its own form; anything else came from another program.
+fn refused(base: &str, status: StatusCode, body: &[u8]) -> Failure {
     match serde_json::from_slice::<ErrorBody>(body) {
-        Ok(error) => Err(Failure(plain(error))),
-        Err(_) => Err(foreign(base, status, &format!("it answers {status}"))),
+        Ok(error) => Failure(plain(error)),
+        Err(_) => foreign(base, status, &format!("it answers {status}")),
     }
 }
 

@@ -4,7 +4,8 @@
 //! * `args`: what can be typed; `output`, `failure`, `table`, `printable`: what is printed
 //! * `validate`, `job_file`: job files, here and against their topic and table
 //! * `ask`, `client`: commands that ask a running scheduler over HTTP; `login`, `token`: who asks
-//! * `servers`, `process`: scheduler and local cluster
+//! * `state`: what a scheduler remembers, backed up, restored, moved
+//! * `servers`, `process`, `log`: scheduler and local cluster
 //!
 //! Exit codes: 0 done, 1 refused or failed, 2 wrong usage.
 
@@ -13,11 +14,13 @@ mod ask;
 mod client;
 mod failure;
 mod job_file;
+mod log;
 mod login;
 mod output;
 mod printable;
 mod process;
 mod servers;
+mod state;
 mod table;
 mod token;
 mod validate;
@@ -67,6 +70,7 @@ async fn run(command: Command, out: Output) -> ExitCode {
         Command::Delete(args) => ask::delete(&args, out).await,
         Command::Scheduler(args) => servers::scheduler(args, out).await,
         Command::Local(args) => servers::local(args, out).await,
+        Command::State(args) => state::run(&args, out).await,
         Command::Token(args) => token::run(&args, out),
         Command::Schema => {
             out.file(&millstream_spec::schema::job_schema());

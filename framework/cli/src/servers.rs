@@ -5,22 +5,26 @@ use std::{io::IsTerminal as _, path::PathBuf};
 use millstream_daemon::{Config, Overrides, access, config::is_meant_for_zookeeper, reach::Reach};
 use millstream_local::{Local, LocalError, LocalOptions};
 
-use crate::{args, failure::Failure, output::Output, process};
+use crate::{args, failure::Failure, log, output::Output, process};
 
 /// Folder of `local` when nothing else is said: sandboxes and state in one place that can be thrown away.
 const LOCAL_DIR: &str = "millstream-local";
+
+/// Level of its log when nothing else is said.
+const LOG: &str = "info";
 
 /// Runs a scheduler until SIGINT or SIGTERM. Its tasks run on.
 pub(crate) async fn scheduler(args: args::Scheduler, out: Output) -> Result<(), Failure> {
     let masters = args.master.iter().flat_map(|text| masters(text)).collect();
     let login = args.master.iter().chain(&args.state).any(|text| text.contains('@'));
     let overrides = Overrides { masters, ca: args.ca, state: args.state, ..overrides(args.serve) };
-    let config = Config::load(args.config.as_deref(), overrides).map_err(|e| Failure::of(&e))?;
-    process::log(out);
+    let config = Config::load(args.config.as_deref(), overrides.clone()).map_err(|e| Failure::of(&e))?;
+    let level = config.log.level.clone();
+    let reload = log::start(&level, out)?.reload(level, args.config, overrides);
     if login {
         tracing::warn!("every user of this host sees a login on the command line: put it into the file of --config");
     }
-    let ended = millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e));
+    let ended = millstream_daemon::run(config, Some(reload), process::shutdown()).await.map_err(|e| Failure::of(&e));
     if ended.is_ok() {
         tracing::info!("tasks run on; the next scheduler takes them over");
     }
@@ -42,7 +46,7 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         attributes: args.attributes,
         ..LocalOptions::new(dir.join("agents"))
     };
-    process::log(out);
+    log::start(args.serve.log.as_deref().unwrap_or(LOG), out)?;
     let cluster = Local::start(options).await.map_err(not_started)?;
     tracing::info!(master = cluster.master, agents = cluster.agents.join(","), "local cluster");
     let ended = if args.no_scheduler {
@@ -56,9 +60,9 @@ pub(crate) async fn local(args: args::Local, out: Output) -> Result<(), Failure>
         let overrides = Overrides { user: overrides.user.or_else(own_user), ..overrides };
         match Config::load(None, overrides) {
             Ok(config) => {
-                let config = Config { jobs: Reach::of_oneself(), ..config };
+                let config = Config { jobs: Reach::of_oneself(config.jobs.quotas), ..config };
                 show_link(&config, out);
-                millstream_daemon::run(config, process::shutdown()).await.map_err(|e| Failure::of(&e))
+                millstream_daemon::run(config, None, process::shutdown()).await.map_err(|e| Failure::of(&e))
             }
             Err(error) => Err(Failure::of(&error)),
         }
@@ -100,8 +104,8 @@ fn masters(text: &str) -> Vec<String> {
 }
 
 fn overrides(serve: args::Serve) -> Overrides {
-    let args::Serve { listen, url, tokens, cert, key, role, user, executor, serve_executor } = serve;
-    Overrides { listen, url, tokens, cert, key, role, user, executor, serve_executor, ..Overrides::default() }
+    let args::Serve { listen, url, tokens, cert, key, role, user, executor, serve_executor, log } = serve;
+    Overrides { log, listen, url, tokens, cert, key, role, user, executor, serve_executor, ..Overrides::default() }
 }
 
 #[cfg(test)]

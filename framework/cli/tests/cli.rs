@@ -64,12 +64,16 @@ fn help() {
         "show",
         "stop",
         "delete",
+        "state",
         "scheduler",
         "local",
         "schema",
         "completions",
     ] {
         text.push_str(&run(here, &[command, "--help"]));
+    }
+    for command in ["backup", "restore", "move"] {
+        text.push_str(&run(here, &["state", command, "--help"]));
     }
     check("cli/help.txt", &text);
 }
@@ -157,6 +161,28 @@ fn servers_refuse_settings_that_cannot_be_meant_so() {
         "{text}"
     );
     check("cli/servers.txt", &text);
+}
+
+#[test]
+fn a_state_is_handled_with_care() {
+    let here = Path::new(TESTS);
+    let backup = "../../daemon/tests/backups/1.jsonl";
+    let runs = [
+        vec!["state", "restore", backup],
+        vec!["state", "move", "--from", "a"],
+        vec!["state", "backup", backup, "--state", "nowhere"],
+        vec!["state", "backup", "new.jsonl", "--state", "nowhere"],
+        vec!["state", "backup", "/dev/null", "--force", "--state", "nowhere"],
+        vec!["state", "restore", "cli.rs", "--state", "nowhere"],
+        vec!["state", "restore", "/dev/zero", "--state", "nowhere"],
+        vec!["state", "restore", "nowhere.jsonl", "--state", "nowhere"],
+        vec!["state", "move", "--from", "nowhere", "--to", "elsewhere"],
+        vec!["state", "move", "--from", "zk://z1:2181", "--to", "elsewhere"],
+    ];
+    let text: String = runs.iter().map(|args| run(here, args)).collect();
+    let place = fs::canonicalize(here).unwrap().display().to_string();
+    check("cli/state.txt", &text.replace(&place, "HERE"));
+    assert!(!here.join("nowhere").exists() && !here.join("elsewhere").exists());
 }
 
 /// A scheduler that gives the answers of `tests/cli/answers/`, and tells what it was asked.

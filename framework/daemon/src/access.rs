@@ -32,7 +32,7 @@ pub enum Role {
     Read,
     /// Plan, deploy and stop jobs.
     Operate,
-    /// Forget jobs.
+    /// Forget jobs, and take backups of all the scheduler knows.
     Admin,
 }
 

@@ -13,6 +13,7 @@
 //! | `GET /api/v1/jobs/{name}/lag` | | [`LagView`] |
 //! | `POST /api/v1/plan?file=` | the job file's TOML text | [`PlanView`] |
 //! | `GET /api/v1/sd` | | `[`[`SdTarget`]`]`, as Prometheus' HTTP service discovery wants it |
+//! | `GET /api/v1/state` | | a backup of the state ([`crate::state::backup`]), for the role `admin`; 429 while another is under way |
 //! | `GET /metrics` | | Prometheus text; of a standby too |
 //! | `GET /executor/{sha256}` | | the executor's program, when it is served; of a standby too |
 //!

@@ -9,7 +9,7 @@ use millstream_scheduler::{
 use millstream_spec::JobSpec;
 use similar::TextDiff;
 
-use crate::{access::Token, api::ChangeView};
+use crate::{access::Token, api::ChangeView, quota::Quotas};
 
 /// After this time a difference is no longer the smallest one: it is found while the scheduler's loop stands still.
 const DIFF_WITHIN: Duration = Duration::from_millis(100);
@@ -36,12 +36,20 @@ impl Standing {
 }
 
 /// What deploying a file would meet.
-pub(crate) fn standing(state: &State, who: &Token, spec: &JobSpec, file_name: &str, text: &str) -> Standing {
+pub(crate) fn standing(
+    state: &State,
+    who: &Token,
+    quotas: &Quotas,
+    (spec, partitions): (&JobSpec, usize),
+    file_name: &str,
+    text: &str,
+) -> Standing {
     let change = of(state, spec, file_name, text);
     let names = views::jobs(state).into_iter().map(|job| job.name);
     let hidden = names.filter(|name| !who.may_see(name)).collect();
     let warnings = [shared_table(state, spec), unproven(state, spec, change.as_ref())].into_iter().flatten().collect();
-    let mut standing = Standing { change, refusal: refusal(state, spec), warnings, hidden };
+    let refusal = refusal(state, spec).or_else(|| quotas.refusal(state, spec, partitions));
+    let mut standing = Standing { change, refusal, warnings, hidden };
     standing.warnings = standing.warnings.iter().map(|text| standing.veiled(text)).collect();
     standing.refusal = standing.refusal.take().map(|it| Refusal { reason: standing.veiled(&it.reason), ..it });
     standing

@@ -1,7 +1,7 @@
 //! Settings: one typed tree, one committed file of defaults (`default.toml`), unknown keys refused.
 
 mod load;
-mod read;
+pub(crate) mod read;
 mod settings;
 
 use std::{net::SocketAddr, path::PathBuf};
@@ -35,7 +35,9 @@ pub struct Config {
     pub http: Http,
     /// The program Mesos starts.
     pub executor: Executor,
-    /// What jobs may reach.
+    /// What is logged.
+    pub log: Log,
+    /// What jobs may reach, and how much of them there may be.
     pub jobs: Reach,
     /// Manners.
     pub offers: Offers,
@@ -176,6 +178,14 @@ pub enum ExecutorPort {
     Any,
 }
 
+/// `[log]`
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Log {
+    /// `error`, `warn`, `info`, `debug` or `trace` of our own parts, or a list as `RUST_LOG` has it.
+    pub level: String,
+}
+
 /// `[offers]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -214,6 +224,8 @@ pub struct Overrides {
     pub executor: Option<PathBuf>,
     /// `--serve-executor`
     pub serve_executor: bool,
+    /// `--log`
+    pub log: Option<String>,
 }
 
 /// Why settings cannot be used.

@@ -273,6 +273,9 @@ impl Driver {
         }
         let mut jobs_changed = false;
         for audit in &effects.audit {
+            if let Audit::JobDeleted { job } = audit {
+                self.topology_errors.remove(job);
+            }
             jobs_changed |= changes_jobs(audit);
             self.metrics.audit(audit);
             audit::log(audit);

@@ -9,6 +9,7 @@ mod page;
 mod precondition;
 mod problem;
 mod role;
+mod state;
 
 pub(crate) use checks::{Checks, JobText};
 use deploy::refused;
@@ -16,6 +17,7 @@ pub(crate) use deploy::{Named, refused_here};
 pub(crate) use journal::Journal;
 pub(crate) use login::{Gate, Who};
 pub(crate) use role::{Leading, Role};
+use state::Backups;
 
 use std::{
     sync::{Arc, atomic::Ordering},
@@ -54,6 +56,7 @@ use crate::{
     metrics::Metrics,
     plan::{self, Room},
     program::{self, Program},
+    quota::Quotas,
     reach::Reach,
 };
 
@@ -72,6 +75,7 @@ pub(crate) struct Api {
     reach: Arc<Reach>,
     room: Room,
     checks: Checks,
+    backups: Backups,
 }
 
 /// An answer that is not a success.
@@ -111,9 +115,10 @@ impl Api {
         session: SessionConfig,
         program: Option<Program>,
         reach: Reach,
+        place: String,
     ) -> Self {
-        let (reach, room, checks) = (Arc::new(reach), Room::default(), Checks::default());
-        Api { roles, url, metrics, session, program, reach, room, checks }
+        let (reach, room, checks, backups) = (Arc::new(reach), Room::default(), Checks::default(), Backups::of(place));
+        Api { roles, url, metrics, session, program, reach, room, checks, backups }
     }
 
     /// Refuses a job that names what it may not.
@@ -139,17 +144,36 @@ impl Api {
         self.read(|seen| seen.state.settings().clone()).await
     }
 
-    /// What deploying a file would meet.
+    /// What deploying a file would meet, with a topic of so many partitions.
     pub(crate) async fn standing(
         &self,
         who: &Who,
-        spec: &JobSpec,
+        (spec, partitions): (&JobSpec, usize),
         file: &str,
         toml: &str,
     ) -> Result<Standing, Failure> {
-        let who = who.0.clone();
+        let (who, quotas) = (who.0.clone(), self.reach.quotas);
         let (spec, file, toml) = (spec.clone(), file.to_owned(), toml.to_owned());
-        self.read(move |seen| change::standing(seen.state, &who, &spec, &file, &toml)).await
+        self.read(move |seen| change::standing(seen.state, &who, &quotas, (&spec, partitions), &file, &toml)).await
+    }
+
+    /// A file that is right, and not too large.
+    pub(crate) async fn offline(&self, shown: &str, toml: &str) -> Result<Checked, Failure> {
+        match self.reach.quotas.file_refusal(toml) {
+            Some(refusal) => Err(refused_here(refusal)),
+            None => self.checks.offline(shown, toml).await,
+        }
+    }
+
+    /// Refuses what would be too much.
+    pub(crate) async fn within_quotas(&self, spec: &JobSpec, partitions: usize) -> Result<(), Failure> {
+        let (quotas, spec) = (self.reach.quotas, spec.clone());
+        let refusal = self.read(move |seen| quotas.refusal(seen.state, &spec, partitions)).await?;
+        refusal.map_or(Ok(()), |refusal| Err(refused_here(refusal)))
+    }
+
+    pub(crate) fn quotas(&self) -> Quotas {
+        self.reach.quotas
     }
 
     /// Would deploying a file change nothing about a deployed job?
@@ -220,6 +244,7 @@ pub(crate) async fn serve(listener: TcpListener, api: Api, door: Door, stop: Can
         .route("/api/v1/jobs/{name}/stop", post(jobs::halt))
         .route("/api/v1/plan", post(plan::post))
         .route("/api/v1/sd", get(jobs::targets))
+        .route(login::STATE, get(state::backup))
         .route_layer(middleware::from_fn_with_state(api.clone(), role::only_leader));
     let router = Router::new()
         .route(login::LIVE, get(live))

@@ -13,6 +13,7 @@
 //! * `driver`: one input, one [`millstream_scheduler::step`], one frame: store, then send (`driver/calls`), then tell
 //!   (`audit`); `watchers`: topologies of the jobs
 //! * [`program`]: the executor, as agents fetch it; `change`: a job file's diff
+//! * [`state`]: a stopped scheduler's state, backed up, restored and moved; [`quota`]: how much of jobs and tasks there may be
 //! * [`store`]: what must survive; [`metrics`]: every metric, in one place
 //!
 //! Invariant: records are durable before any call of their step leaves; while the store fails, nothing is decided; a
@@ -31,15 +32,17 @@ mod http;
 pub mod metrics;
 mod plan;
 pub mod program;
+pub mod quota;
 pub mod reach;
 mod run;
+pub mod state;
 pub mod store;
 mod terms;
 mod watchers;
 pub mod zookeeper;
 
 pub use config::{Config, ConfigError, Overrides};
-pub use run::{RunError, run, serve, serve_elected};
+pub use run::{Reload, RunError, run, serve, serve_elected};
 
 /// Bytes in hex.
 fn hex<'a>(bytes: impl IntoIterator<Item = &'a u8>) -> String {

@@ -3,7 +3,10 @@
 mod catalogue;
 mod observe;
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+};
 
 use millstream_scheduler::Audit;
 use prometheus_client::{
@@ -40,6 +43,8 @@ type Real = Gauge<f64, std::sync::atomic::AtomicU64>;
 /// All metrics. Counters count as things happen; gauges are set from the state when somebody asks.
 pub struct Metrics {
     registry: Mutex<Registry>,
+    /// Job → causes of its tasks' ends: of which jobs counters have series.
+    counted: Mutex<BTreeMap<String, BTreeSet<&'static str>>>,
     subscribed: Gauge,
     leader: Gauge,
     jobs: Family<Phase, Gauge>,
@@ -110,6 +115,7 @@ impl Metrics {
             status: register!("millstream_job_partition_status"),
             rate: register!("millstream_job_records_per_second"),
             registry: Mutex::new(registry),
+            counted: Mutex::default(),
         }
     }
 
@@ -125,8 +131,12 @@ impl Metrics {
             Audit::OffersAccepted { offers: count, .. } => offers("accepted", "", *count),
             Audit::OffersDeclined { offers: count, reason, .. } => offers("declined", reason.as_str(), *count),
             Audit::OfferRescinded { .. } => offers("rescinded", "", 1),
-            Audit::TaskLaunched { job, .. } => drop(self.launches.get_or_create(&Job { job: job.clone() }).inc()),
+            Audit::TaskLaunched { job, .. } => {
+                self.counted().entry(job.clone()).or_default();
+                self.launches.get_or_create(&Job { job: job.clone() }).inc();
+            }
             Audit::TaskEnded { job, cause, .. } => {
+                self.counted().entry(job.clone()).or_default().insert(cause.as_str());
                 self.task_ends.get_or_create(&TaskEnd { job: job.clone(), cause: cause.as_str().into() }).inc();
             }
             Audit::Report { .. } => report("accepted"),
@@ -146,7 +156,12 @@ impl Metrics {
     }
 
     pub(crate) fn topology_error(&self, job: &str) {
+        self.counted().entry(job.into()).or_default();
         self.topology_errors.get_or_create(&Job { job: job.into() }).inc();
+    }
+
+    fn counted(&self) -> MutexGuard<'_, BTreeMap<String, BTreeSet<&'static str>>> {
+        self.counted.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn stored(&self, records: usize) {
@@ -223,6 +238,48 @@ mod tests {
         let counts =
             |line: &&str| line.starts_with("millstream_job_") || line.starts_with("millstream_scheduler_tasks");
         assert_eq!(text.lines().find(counts), None);
+    }
+
+    #[test]
+    fn of_a_job_that_is_no_more_nothing_is_shown() {
+        let metrics = Metrics::new();
+        let mut state = State::new(millstream_scheduler::Settings::default());
+        let (now, job) = (millstream_scheduler::Now { mono_ms: 0, wall_ms: 1 }, "gone".to_owned());
+        let spec = serde_json::json!({
+            "name": job,
+            "source": { "bootstrap": ["127.0.0.1:1"], "topic": "t", "group": "g" },
+            "columns": [{ "name": "id", "type": "int", "path": ["id"] }],
+            "transform": { "sql": "SELECT id FROM input" },
+            "sink": { "contact_points": ["127.0.0.1:1"], "keyspace": "k", "table": "t" },
+            "tasks": { "cpus": 0.5, "mem_bytes": 256 << 20 },
+            "placement": { "goal": "any" },
+        });
+        let spec = Box::new(serde_json::from_value(spec).expect("a job"));
+        let deploy = millstream_scheduler::Input::Deploy { spec, toml: String::new(), begun: None };
+        millstream_scheduler::step(&mut state, deploy, now);
+        let end = |cause| Audit::TaskEnded {
+            job: job.clone(),
+            slot: 0,
+            task: "gone.0.1".into(),
+            agent: "a".into(),
+            cause,
+            state: None,
+            message: String::new(),
+            retry_in_ms: 0,
+        };
+        metrics.audit(&end(millstream_scheduler::EndCause::Drained));
+        metrics.audit(&end(millstream_scheduler::EndCause::Silent));
+        metrics.topology_error(&job);
+        metrics.observe(&state);
+        assert_eq!(metrics.encode().matches("job=\"gone\"").count(), 4, "three counters and the rate");
+        for input in [
+            millstream_scheduler::Input::Stop { job: job.clone() },
+            millstream_scheduler::Input::Delete { job: job.clone() },
+        ] {
+            millstream_scheduler::step(&mut state, input, now);
+        }
+        metrics.observe(&state);
+        assert!(!metrics.encode().contains("gone"), "{}", metrics.encode());
     }
 
     #[test]

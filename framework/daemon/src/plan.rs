@@ -34,16 +34,16 @@ pub(crate) async fn post(
     JobText(toml): JobText,
 ) -> Result<Json<PlanView>, Failure> {
     let shown = named.or("job.toml");
-    let checked = api.checks().offline(&shown, &toml).await?;
+    let checked = api.offline(&shown, &toml).await?;
     who.check(&checked.file.spec.name.0)?;
     api.within_reach(&checked).await?;
-    api.checks().live(&checked).await?;
+    let partitions = api.checks().live(&checked).await?.partitions;
     let unreadable = |error: &dyn std::error::Error| {
         Failure::new(StatusCode::BAD_GATEWAY, chain(error), "try again when it answers")
     };
     let topology = millstream_topology::snapshot(&checked.file.spec).await.map_err(|error| unreadable(&error))?;
     let settings = api.settings().await?;
-    let standing = api.standing(&who, &checked.file.spec, &shown, &toml).await?;
+    let standing = api.standing(&who, (&checked.file.spec, partitions), &shown, &toml).await?;
     let Standing { change, refusal, warnings, .. } = standing;
     if let Some(refusal) = refusal {
         return Err(refused_here(refusal));

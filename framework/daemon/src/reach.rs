@@ -10,7 +10,7 @@ use millstream_spec::{Diagnostic, JobFile, JobSpec, Setting, kafka_options};
 use serde::Deserialize;
 use tokio::net::lookup_host;
 
-use crate::access::JobPattern;
+use crate::{access::JobPattern, quota::Quotas};
 
 /// Stands for the job's name in a root, and for the same in capitals and underscores in a prefix.
 const JOB: &str = "{job}";
@@ -26,6 +26,8 @@ pub struct Reach {
     pub secrets: Vec<Secrets>,
     /// `host:port`, `host` or patterns of them that jobs may speak to. Link-local addresses are never among them.
     pub addresses: Vec<JobPattern>,
+    /// How much there may be.
+    pub quotas: Quotas,
 }
 
 /// Secrets of some jobs.
@@ -44,10 +46,10 @@ pub struct Secrets {
 
 impl Reach {
     /// Of `millstream local`, whose jobs are those of the user who started it: any file, and the variables that executors get.
-    pub fn of_oneself() -> Reach {
+    pub fn of_oneself(quotas: Quotas) -> Reach {
         let env = vec!["MILLSTREAM_SECRET_".into()];
         let all = Secrets { jobs: JobPattern::new("*"), files: vec!["/".into()], env };
-        Reach { secrets: vec![all], addresses: vec![JobPattern::new("*")] }
+        Reach { secrets: vec![all], addresses: vec![JobPattern::new("*")], quotas }
     }
 
     /// What the file names and may not. Names of hosts are looked up: what they lead to counts.

@@ -92,23 +92,32 @@ pub enum RunError {
     Session(#[source] DisconnectReason),
 }
 
+/// What else SIGHUP reads again, which belongs to the program: its log. Says what it did, or why it stays as it was; none when
+/// there is nothing new. May block.
+pub type Reload = Arc<dyn Fn() -> Option<Result<String, String>> + Send + Sync>;
+
 /// Runs a scheduler on the configured folder (or ZooKeeper) and address until `shutdown`. Its tasks run on; the next one
-/// takes them over.
-pub async fn run(config: Config, shutdown: impl Future<Output = ()> + Send + 'static) -> Result<(), RunError> {
+/// takes them over. `log` is read again at SIGHUP.
+pub async fn run(
+    config: Config,
+    log: Option<Reload>,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<(), RunError> {
     let address = config.http.listen;
     // What is wrong with the settings is said before anything is opened.
     config.check_at(address)?;
     raise_open_files();
     let Some(zookeeper) = config.state.zookeeper.clone() else {
         let store = Redb::open(&config.state.dir)?;
-        return serve(config, Arc::new(store), listen(address).await?, shutdown).await;
+        let election = Arc::new(Alone(Arc::new(store)));
+        return boxed(config, log, election, listen(address).await?, shutdown.boxed()).await;
     };
     let listener = listen(address).await?;
     let url = config.url(listener.local_addr().map_err(RunError::Http)?)?;
     let timeout = Duration::from_millis(config.state.session_timeout_ms);
     let login = config.state.zookeeper_login.as_ref().map(settings::resolve).transpose().map_err(RunError::Login)?;
     let election = ZooKeeper::new(zookeeper, config.zookeeper_tls()?, timeout, url, login);
-    serve_elected(config, Arc::new(election), listener, shutdown).await
+    boxed(config, log, Arc::new(election), listener, shutdown.boxed()).await
 }
 
 async fn listen(address: SocketAddr) -> Result<TcpListener, RunError> {
@@ -132,21 +141,23 @@ pub async fn serve_elected(
     listener: TcpListener,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), RunError> {
-    // On the heap: so the whole scheduler is compiled here, and not again in each program that runs one.
-    boxed(config, election, listener, shutdown.boxed()).await
+    boxed(config, None, election, listener, shutdown.boxed()).await
 }
 
+/// On the heap: so the whole scheduler is compiled here, and not again in each program that runs one.
 fn boxed(
     config: Config,
+    log: Option<Reload>,
     election: Arc<dyn Election>,
     listener: TcpListener,
     shutdown: BoxFuture<'static, ()>,
 ) -> BoxFuture<'static, Result<(), RunError>> {
-    life(config, election, listener, shutdown).boxed()
+    life(config, log, election, listener, shutdown).boxed()
 }
 
 async fn life(
     config: Config,
+    log: Option<Reload>,
     election: Arc<dyn Election>,
     listener: TcpListener,
     shutdown: BoxFuture<'static, ()>,
@@ -161,10 +172,10 @@ async fn life(
     let metrics = Arc::new(Metrics::new());
     let (roles, role) = watch::channel(Role::Starting);
     let reach = config.jobs.clone();
-    let api = Api::new(role, config.url(address).ok(), metrics.clone(), session.clone(), program, reach);
+    let api = Api::new(role, config.url(address).ok(), metrics.clone(), session.clone(), program, reach, state);
     let stop = CancellationToken::new();
     let door = door(&config, address, api.program_path()).await?;
-    let reload = reload(door.gate.clone(), door.certificate.clone());
+    let reload = reload(door.gate.clone(), door.certificate.clone(), log);
     let server = http::serve(listener, api, door, stop.clone());
     let terms = Terms { settings, session, metrics, roles, election };
     let ended = tokio::select! {
@@ -198,15 +209,22 @@ async fn door(config: &Config, address: SocketAddr, program: Option<String>) -> 
     opened.await.expect("reading files does not panic")
 }
 
-/// Reads tokens and certificate again at each SIGHUP, each for itself; one that cannot be used stays as it was.
-async fn reload(gate: Gate, certificate: Option<Certificate>) {
+/// Reads tokens, certificate and the log's level again at each SIGHUP, each for itself; one that cannot be used stays as it
+/// was.
+async fn reload(gate: Gate, certificate: Option<Certificate>, log: Option<Reload>) {
     let Ok(mut hangups) = signal(SignalKind::hangup()) else { return std::future::pending().await };
     while hangups.recv().await.is_some() {
-        let (gate, certificate) = (gate.clone(), certificate.clone());
+        let (gate, certificate, log) = (gate.clone(), certificate.clone(), log.clone());
         let renewed = tokio::task::spawn_blocking(move || {
-            said("tokens", gate.renew().map_err(RunError::from));
+            let said = |what: &str, renewed| said(gate.journal(), what, renewed);
+            said("tokens", gate.renew().map_err(|error| chain(&error)));
             if let Some(certificate) = certificate {
-                said("certificate", certificate.renew().map_err(RunError::from));
+                said("certificate", certificate.renew().map_err(|error| chain(&error)));
+            }
+            match log.and_then(|log| log()) {
+                Some(Ok(level)) => said(&format!("log level: {level}"), Ok(())),
+                Some(Err(error)) => said("log level", Err(error)),
+                None => {}
             }
         });
         if renewed.await.is_err() {
@@ -215,12 +233,11 @@ async fn reload(gate: Gate, certificate: Option<Certificate>) {
     }
 }
 
-fn said(what: &str, renewed: Result<(), RunError>) {
+fn said(journal: &Journal, what: &str, renewed: Result<(), String>) {
+    journal.reload(what, renewed.as_ref().err().map(String::as_str));
     match renewed {
         Ok(()) => tracing::info!(what, "read again"),
-        Err(error) => {
-            tracing::error!(what, error = chain(&error), "it stays as it was: see the file and send SIGHUP again")
-        }
+        Err(error) => tracing::error!(what, error, "it stays as it was: see the file and send SIGHUP again"),
     }
 }
 

@@ -5,7 +5,7 @@ mod redb;
 
 use std::{
     collections::BTreeMap,
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
 
@@ -14,12 +14,16 @@ use millstream_scheduler::RecordChange;
 use serde_json::Value;
 
 pub use self::redb::Redb;
+pub(crate) use self::redb::held;
+
+/// All records by key, as [`millstream_scheduler::State::restore`] takes them.
+pub type Records = BTreeMap<String, Value>;
 
 /// The store fails.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// Its folder cannot be made.
-    #[error("cannot make the state folder {}", path.display())]
+    /// Its folder cannot be made, or nothing can be done in it.
+    #[error("cannot use the state folder {}", path.display())]
     Folder {
         /// The folder.
         path: PathBuf,
@@ -37,7 +41,7 @@ pub enum StoreError {
         source: Box<::redb::Error>,
     },
     /// Its file is not what was written.
-    #[error("damaged: the state in {} cannot be read; put a copy of it there, or begin anew in another folder (--state), as a new framework", path.display())]
+    #[error("damaged: the state in {} cannot be read; `millstream state restore FILE --state {} --force` puts a backup there; or begin anew in another folder (--state), as a new framework", path.display(), folder(path).display())]
     DamagedFile {
         /// The file.
         path: PathBuf,
@@ -46,7 +50,7 @@ pub enum StoreError {
         source: Box<::redb::Error>,
     },
     /// There was a state here, and it is gone.
-    #[error("emptied: there was a state in {}, and it is gone; put a copy of it there, or remove {} to begin anew, as a new framework (the old one's tasks run on)", file.display(), marker.display())]
+    #[error("emptied: there was a state in {}, and it is gone; `millstream state restore FILE --state {}` puts a backup there; or remove {} to begin anew, as a new framework (the old one's tasks run on)", file.display(), folder(file).display(), marker.display())]
     Emptied {
         /// Where it was.
         file: PathBuf,
@@ -59,11 +63,27 @@ pub enum StoreError {
     /// ZooKeeper does not do what it is asked for.
     #[error("ZooKeeper fails")]
     ZooKeeper(#[source] zookeeper_client::Error),
+    /// A person's command cannot be done in ZooKeeper.
+    #[error("{place} cannot be used: {why}")]
+    Place {
+        /// Where the state is.
+        place: String,
+        /// Why.
+        why: String,
+    },
+    /// A scheduler leads with the state that a person wants to work on.
+    #[error("a scheduler leads with the state in {place}{}; stop all of them first", leader.as_ref().map(|url| format!(" ({url})")).unwrap_or_default())]
+    Led {
+        /// Where the state is.
+        place: String,
+        /// URL of its API, when it says one.
+        leader: Option<String>,
+    },
     /// Another scheduler leads, or nobody does: nothing was written.
     #[error("the lock of the leading scheduler is lost")]
     Lost,
     /// A record is not JSON.
-    #[error("damaged: record {key} of the state is no JSON; put a copy of the state there")]
+    #[error("damaged: record {key} of the state is no JSON; {RESTORE}")]
     Damaged {
         /// Its key.
         key: String,
@@ -72,11 +92,47 @@ pub enum StoreError {
         source: serde_json::Error,
     },
     /// A record or a batch on its way has lost a part of itself.
-    #[error("damaged: {node} of the state is not what was written; put a copy of the state there")]
+    #[error("damaged: {node} of the state is not what was written; {RESTORE}")]
     Torn {
         /// Its place in the store.
         node: String,
     },
+    /// The state was moved: a scheduler here would be a second one of the same framework.
+    #[error("moved: this state is in {to} now; start the scheduler there (--state {to})")]
+    Moved {
+        /// Where it is.
+        to: String,
+    },
+    /// What brought the state here broke off.
+    #[error(
+        "unfinished: the state has not come here whole from {from}; do the `millstream state` command again that was bringing it"
+    )]
+    Unfinished {
+        /// Where it came from.
+        from: String,
+    },
+}
+
+/// The remedy for a damaged record.
+const RESTORE: &str = "`millstream state restore FILE --state PLACE --force` puts a backup in the state's place";
+
+/// The folder of a state's file.
+fn folder(file: &Path) -> &Path {
+    file.parent().unwrap_or(file)
+}
+
+impl StoreError {
+    /// It is not what was written, and no waiting helps.
+    pub fn is_damage(&self) -> bool {
+        use StoreError::{Damaged, DamagedFile, Emptied, Torn};
+        matches!(self, DamagedFile { .. } | Emptied { .. } | Damaged { .. } | Torn { .. })
+    }
+
+    /// A scheduler, or another person's command, works on it.
+    pub fn is_in_use(&self) -> bool {
+        let is_open = |error: &::redb::Error| matches!(error, ::redb::Error::DatabaseAlreadyOpen);
+        matches!(self, StoreError::Led { .. }) || matches!(self, StoreError::Open { source, .. } if is_open(source))
+    }
 }
 
 impl From<zookeeper_client::Error> for StoreError {
@@ -85,10 +141,31 @@ impl From<zookeeper_client::Error> for StoreError {
     }
 }
 
+/// What is in a place that may hold a state.
+pub(crate) enum Found {
+    /// Nothing, and there never was a state.
+    Nothing,
+    /// These, at least one.
+    Records(Records),
+    /// A state that cannot be read, or is gone.
+    Damaged(StoreError),
+}
+
+impl Found {
+    pub(crate) fn of(records: Records) -> Found {
+        if records.is_empty() { Found::Nothing } else { Found::Records(records) }
+    }
+}
+
+/// The changes that make these records.
+pub(crate) fn puts(records: &Records) -> Vec<RecordChange> {
+    records.iter().map(|(key, value)| RecordChange { key: key.clone(), value: Some(value.clone()) }).collect()
+}
+
 /// Where records live.
 pub trait StateStore: Send + Sync {
     /// All records.
-    fn load(&self) -> BoxFuture<'_, Result<BTreeMap<String, Value>, StoreError>>;
+    fn load(&self) -> BoxFuture<'_, Result<Records, StoreError>>;
     /// Applies changes in one transaction, durable on return. After an error, or when the future is dropped, the
     /// changes are in the store either all or not at all, and applying them again is right in both cases.
     fn apply<'a>(&'a self, changes: &'a [RecordChange]) -> BoxFuture<'a, Result<(), StoreError>>;
@@ -97,11 +174,11 @@ pub trait StateStore: Send + Sync {
 /// In memory, for tests.
 #[derive(Debug, Default)]
 pub struct Memory {
-    records: Mutex<BTreeMap<String, Value>>,
+    records: Mutex<Records>,
 }
 
 impl StateStore for Memory {
-    fn load(&self) -> BoxFuture<'_, Result<BTreeMap<String, Value>, StoreError>> {
+    fn load(&self) -> BoxFuture<'_, Result<Records, StoreError>> {
         Box::pin(async { Ok(self.records.lock().unwrap_or_else(PoisonError::into_inner).clone()) })
     }
 

@@ -13,6 +13,7 @@ use crate::{
     election::{Election, Term},
     http::{Leading, Role},
     metrics::Metrics,
+    state::mark,
     store::{StateStore, StoreError},
 };
 
@@ -108,7 +109,10 @@ impl Terms {
     async fn restored(&self, store: &dyn StateStore) -> Result<State, RunError> {
         loop {
             match store.load().await {
-                Ok(records) => return State::restore(self.settings.clone(), records).map_err(RunError::Restore),
+                Ok(records) => {
+                    let records = mark::checked(records)?;
+                    return State::restore(self.settings.clone(), records).map_err(RunError::Restore);
+                }
                 // A session that has ended ends the term.
                 Err(error @ (StoreError::ZooKeeper(_) | StoreError::Lost)) => {
                     tracing::warn!(error = chain(&error), "the state cannot be read; trying on");

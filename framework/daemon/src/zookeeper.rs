@@ -1,10 +1,11 @@
 //! Several schedulers on one ZooKeeper: one of them leads, and its records lie there (`[state] zookeeper`).
 //!
 //! Map: `address`: where it may be; `tree`: how records lie there (pure); `store`: its transactions, each of them fenced by the
-//! leader's lock; `election` (here): who leads. Below the root: `leader/` has a lock node of each scheduler that competes,
+//! leader's lock; `election` (here): who leads; `held`: nobody, while a person works on the records. Below the root: `leader/` has a lock node of each scheduler that competes,
 //! in the order they came, whose data is the URL of its API; `records/` and `journal/` belong to whoever is first there.
 
 pub mod address;
+mod held;
 mod store;
 mod tree;
 
@@ -25,6 +26,7 @@ use crate::{
     election::{Election, Term},
     store::StoreError,
 };
+pub(crate) use held::Held;
 use store::Store;
 
 /// ZooKeeper's way to log in by user and password.
@@ -76,31 +78,54 @@ impl ZooKeeper {
         ZooKeeper { place, session_timeout, url, login, rights: rights.into(), tls }
     }
 
+    /// Where it is.
+    pub fn place(&self) -> &ZooKeeperUrl {
+        &self.place
+    }
+
     fn rights(&self) -> Acls<'_> {
         Acls::new(&self.rights)
     }
 
     /// One session: ends with the lock, or with the session.
     async fn compete(&self, leader: &watch::Sender<Option<String>>) -> Result<Term, Error> {
+        let client = self.connect().await?;
+        self.prepare(&client).await?;
+        let (store, lost, release) = self.held(self.lock(&client, &self.url, leader).await?);
+        Ok(Term { store: Arc::new(store), lost, release })
+    }
+
+    async fn connect(&self) -> Result<Client, Error> {
         let connector = Client::connector().with_session_timeout(self.session_timeout);
         let client = connect(connector, self.place.servers(), self.tls.as_ref()).await?;
-        let root = self.place.path();
         if let Some(login) = &self.login {
             client.auth(DIGEST, login.as_bytes()).await?;
         }
+        Ok(client)
+    }
+
+    /// Makes the folders, and closes what is open.
+    async fn prepare(&self, client: &Client) -> Result<(), Error> {
+        let root = self.place.path();
         for node in FOLDERS {
             client.mkdir(&format!("{root}/{node}"), &CreateMode::Persistent.with_acls(self.rights())).await?;
         }
-        if self.login.is_some() {
-            claim(&client, root, &self.rights()).await?;
-        }
-        let locks = format!("{root}/{LEADER}");
+        if self.login.is_some() { claim(client, root, &self.rights()).await } else { Ok(()) }
+    }
+
+    /// Waits for the leader's lock, in the name of `url`.
+    async fn lock(
+        &self,
+        client: &Client,
+        url: &str,
+        leader: &watch::Sender<Option<String>>,
+    ) -> Result<OwnedLockClient, Error> {
+        let locks = format!("{}/{LEADER}", self.place.path());
         let prefix = LockPrefix::new_curator(&locks, LOCK_NAME)?;
-        let lock = tokio::select! {
-            lock = client.lock(prefix, self.url.as_bytes(), self.rights()) => lock?.into_owned(),
-            error = tell_leader(&client, &locks, leader) => return Err(error),
-        };
-        Ok(self.term(Arc::new(lock)))
+        tokio::select! {
+            lock = client.lock(prefix, url.as_bytes(), self.rights()) => Ok(lock?.into_owned()),
+            error = tell_leader(client, &locks, leader) => Err(error),
+        }
     }
 
     /// Why it could not compete, for people.
@@ -112,21 +137,23 @@ impl ZooKeeper {
         }
     }
 
-    fn term(&self, lock: Arc<OwnedLockClient>) -> Term {
+    /// What whoever has the lock may do: the records, until it is lost, and how it is given back.
+    fn held(&self, lock: OwnedLockClient) -> (Store, CancellationToken, BoxFuture<'static, ()>) {
+        let lock = Arc::new(lock);
         let lost = CancellationToken::new();
         let watch = AbortOnDropHandle::new(tokio::spawn(watch_lock(
             lock.client().clone(),
             lock.lock_path().to_owned(),
             lost.clone(),
         )));
-        let store = Arc::new(Store::new(lock.clone(), self.place.path().to_owned(), self.rights.clone(), lost.clone()));
+        let store = Store::new(lock.clone(), self.place.path().to_owned(), self.rights.clone(), lost.clone());
         let release = async move {
             drop(watch);
             let deleted = lock.client().delete(lock.lock_path(), None);
             // It may be gone already, or ZooKeeper be away: then it falls with the session.
             let _ = tokio::time::timeout(RELEASE_WITHIN, deleted).await;
         };
-        Term { store, lost, release: Box::pin(release) }
+        (store, lost, Box::pin(release))
     }
 }
 
@@ -203,7 +230,8 @@ async fn look(client: &Client, locks: &str, leader: &watch::Sender<Option<String
     let (names, changed) = client.list_and_watch_children(locks).await?;
     let found = match first(&names) {
         Some(name) => match client.get_data(&format!("{locks}/{name}")).await {
-            Ok((url, _)) => String::from_utf8(url).ok(),
+            // Who holds it without an address is no scheduler: the state is being worked on.
+            Ok((url, _)) => String::from_utf8(url).ok().filter(|url| !url.is_empty()),
             Err(Error::NoNode) => return Ok(()),
             Err(error) => return Err(error),
         },

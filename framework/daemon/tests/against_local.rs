@@ -1,6 +1,8 @@
 //! The scheduler process against the Mesos master of `millstream local`, over real HTTP. Kafka and Cassandra are not
 //! needed: the job is in the store already.
 
+#[path = "against_local/backup.rs"]
+mod backup;
 #[path = "against_local/elected.rs"]
 mod elected;
 #[path = "against_local/strangers.rs"]

@@ -55,11 +55,13 @@ pub enum SettingError {
     /// The process ends.
     #[error("interrupted while reading a setting")]
     Interrupted,
-    /// The file is far larger than any secret.
-    #[error("the file `{}` is larger than {FILE_BYTES_MAX} bytes", path.display())]
+    /// The file is far larger than what was meant.
+    #[error("the file `{}` is larger than {bytes_max} bytes", path.display())]
     FileTooLarge {
         /// The file.
         path: PathBuf,
+        /// How large it may be.
+        bytes_max: u64,
     },
 }
 
@@ -72,7 +74,9 @@ impl SettingError {
             }
             SettingError::Interrupted => "try again".to_owned(),
             SettingError::Option { remedy, .. } => format!("{remedy}; then deploy the job again"),
-            SettingError::File { path, .. } | SettingError::NotAFile { path } | SettingError::FileTooLarge { path } => {
+            SettingError::File { path, .. }
+            | SettingError::NotAFile { path }
+            | SettingError::FileTooLarge { path, .. } => {
                 format!(
                     "put `{}` on the scheduler's host and on every agent, readable by the job's user",
                     path.display()
@@ -125,8 +129,13 @@ pub(crate) fn kafka_option(name: &str, setting: &Setting) -> Result<Option<Strin
     Ok(Some(value))
 }
 
-/// Opens a regular file of a bounded size, whatever stands at the path, without waiting for anybody.
+/// Opens a regular file no larger than a setting may be, whatever stands at the path, without waiting for anybody.
 pub fn open(path: &Path) -> Result<File, SettingError> {
+    open_within(path, FILE_BYTES_MAX)
+}
+
+/// The same of at most `bytes_max`; it may grow while it is read.
+pub fn open_within(path: &Path, bytes_max: u64) -> Result<File, SettingError> {
     let failed = |source| SettingError::File { path: path.to_owned(), source };
     // A pipe without a writer would be waited for.
     let flags = (OFlag::O_NONBLOCK | OFlag::O_NOCTTY).bits();
@@ -135,8 +144,8 @@ pub fn open(path: &Path) -> Result<File, SettingError> {
     if !found.is_file() {
         return Err(SettingError::NotAFile { path: path.to_owned() });
     }
-    if found.len() > FILE_BYTES_MAX {
-        return Err(SettingError::FileTooLarge { path: path.to_owned() });
+    if found.len() > bytes_max {
+        return Err(SettingError::FileTooLarge { path: path.to_owned(), bytes_max });
     }
     Ok(file)
 }
@@ -147,7 +156,7 @@ pub fn read(path: &Path, file: File) -> Result<String, SettingError> {
     let mut text = String::new();
     file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text).map_err(failed)?;
     match text.len() as u64 > FILE_BYTES_MAX {
-        true => Err(SettingError::FileTooLarge { path: path.to_owned() }),
+        true => Err(SettingError::FileTooLarge { path: path.to_owned(), bytes_max: FILE_BYTES_MAX }),
         false => Ok(text),
     }
 }

@@ -57,6 +57,7 @@ impl Config {
         self.mesos.role = overrides.role.unwrap_or_else(|| std::mem::take(&mut self.mesos.role));
         self.mesos.user = overrides.user.unwrap_or_else(|| std::mem::take(&mut self.mesos.user));
         self.executor.path = overrides.executor.unwrap_or_else(|| std::mem::take(&mut self.executor.path));
+        self.log.level = overrides.log.unwrap_or_else(|| std::mem::take(&mut self.log.level));
         self.executor.serve |= overrides.serve_executor;
         Ok(())
     }
@@ -90,6 +91,9 @@ impl Config {
         }
         if self.executor.mem_bytes < 32 << 20 {
             return refuse("executor.mem", "an executor takes 32MiB or more");
+        }
+        if self.jobs.quotas.file_bytes > millstream_spec::MAX_FILE_BYTES as u64 {
+            return refuse("jobs.quotas.file", "a job file has at most 1MiB, whatever is said here");
         }
         if self.offers.launches_max == 0 {
             return refuse("offers.launches_max", "0 would launch nothing, ever");

@@ -10,7 +10,7 @@ pub(super) fn duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64
     units::parse_duration_ms(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-pub(super) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
+pub(crate) fn size<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     units::parse_size_bytes(&String::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 

@@ -1,5 +1,7 @@
 //! `PUT /api/v1/jobs/{name}`: checks a job alone and live, and only then hands it to the scheduler.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::{
     Extension, Json,
     extract::{Path, Query, State as Shared},
@@ -16,7 +18,9 @@ use crate::{
     api::{DeployOutcome, Deployed, DiagnosticView, ErrorBody},
     chain,
     change::{self, Standing},
+    driver::{Condition, Seen},
     plan,
+    quota::Quotas,
 };
 
 /// Longest name of a file in a message; only its end is shown of a longer one.
@@ -58,27 +62,32 @@ pub(super) async fn put(
 ) -> Result<(HeaderMap, Json<Deployed>), Failure> {
     let only_if = precondition::of(&headers, &name)?;
     let shown = named.or(&format!("{name}.toml"));
-    let checked = api.checks().offline(&shown, &toml).await?;
+    let checked = api.offline(&shown, &toml).await?;
     let spec = checked.file.spec.clone();
     if spec.name.0 != name {
         let error = format!("the file describes the job {}, not {name}", spec.name);
         return Err(Failure::new(StatusCode::UNPROCESSABLE_ENTITY, error, "deploy it under its own name"));
     }
     api.within_reach(&checked).await?;
-    api.checks().live(&checked).await?;
+    let partitions = api.checks().live(&checked).await?.partitions;
+    api.within_quotas(&spec, partitions).await?;
     let lacks = plan::lacks_now(api.session(), &spec, &api.settings().await?).await;
     let begun = begun(&spec).await.map_err(|error| {
         let remedy = format!("{}; or create the table yourself (docs/operating.md)", error.remedy());
         Failure::new(StatusCode::UNPROCESSABLE_ENTITY, chain(&error), remedy)
     })?;
-    let standing = api.standing(&who, &spec, &shown, &toml).await?;
+    let standing = api.standing(&who, (&spec, partitions), &shown, &toml).await?;
     let drains = standing.change.as_ref().is_some_and(|change| change::drains(change.what));
     // A new job may wait for agents to come; one that runs is not drained for what can only be taken back.
     if let (Ok(Some(lacks)), true, false) = (&lacks, drains, force) {
         return Err(no_room(lacks));
     }
-    let reply = api.act_if(only_if, Input::Deploy { spec: Box::new(spec), toml, begun }).await?;
-    let reply = reply.ok_or_else(|| precondition::failed(&name))?;
+    let (only_if, over) = within(api.quotas(), &spec, partitions, only_if);
+    let reply = api.act_if(Some(only_if), Input::Deploy { spec: Box::new(spec), toml, begun }).await?;
+    let reply = reply.ok_or_else(|| match over.get() {
+        Some(refusal) => refused_here(refusal.clone()),
+        None => precondition::failed(&name),
+    })?;
     let asked = name.clone();
     let now = api.read(move |seen| (views::job(seen.state, &asked), views::job_version(seen.state, &asked)));
     let (now, version) = now.await?;
@@ -103,6 +112,22 @@ pub(super) async fn put(
     let mut headers = HeaderMap::new();
     headers.extend(version.map(|version| (header::ETAG, precondition::tag(&version))));
     Ok((headers, Json(Deployed { job: name, outcome, generation, change, warnings })))
+}
+
+/// The same condition and the quotas, which others may have filled meanwhile; and where it is said when one does not hold.
+fn within(
+    quotas: Quotas,
+    spec: &JobSpec,
+    partitions: usize,
+    only_if: Option<Condition>,
+) -> (Condition, Arc<OnceLock<Refusal>>) {
+    let (spec, over) = (spec.clone(), Arc::new(OnceLock::new()));
+    let said = over.clone();
+    let holds = move |seen: &Seen<'_>| match quotas.refusal(seen.state, &spec, partitions) {
+        Some(refusal) => said.set(refusal).is_err(),
+        None => only_if.is_none_or(|only_if| only_if(seen)),
+    };
+    (Box::new(holds), over)
 }
 
 fn no_room(lacks: &str) -> Failure {

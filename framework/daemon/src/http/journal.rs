@@ -15,7 +15,7 @@ use std::{
 
 use serde::Serialize;
 
-use crate::access::Role;
+use crate::{access::Role, clock};
 
 /// A file this large is put aside, and the one that was aside before goes.
 const FILE_BYTES_MAX: u64 = 64 << 20;
@@ -41,6 +41,17 @@ pub(super) struct Entry<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) status: u16,
+}
+
+/// What was read again, because of a SIGHUP.
+#[derive(Debug, Serialize)]
+struct Reload<'a> {
+    /// When, in milliseconds since 1970.
+    at_ms: u64,
+    event: &'static str,
+    what: &'a str,
+    /// Why it stays as it was; none when it was read.
+    error: Option<&'a str>,
 }
 
 /// Where entries go: a file, or the log.
@@ -80,12 +91,21 @@ impl Journal {
             return;
         }
         let path = &entry.path[..entry.path.floor_char_boundary(PATH_BYTES_MAX)];
-        let line = serde_json::to_string(&Entry { path, ..*entry }).unwrap_or_default();
+        self.line(serde_json::to_string(&Entry { path, ..*entry }).unwrap_or_default(), entry.who.is_some());
+    }
+
+    /// Writes down that something was read again, or why not.
+    pub(crate) fn reload(&self, what: &str, error: Option<&str>) {
+        let entry = Reload { at_ms: clock::wall_ms(), event: "reload", what, error };
+        self.line(serde_json::to_string(&entry).unwrap_or_default(), true);
+    }
+
+    fn line(&self, line: String, is_ours: bool) {
         let Some(lines) = &self.lines else { return tracing::info!(target: "audit", "{line}") };
         match lines.try_send(line) {
             Ok(()) => {}
             // What somebody with a token has done is written down, however long the disk takes.
-            Err(TrySendError::Full(line)) if entry.who.is_some() => {
+            Err(TrySendError::Full(line)) if is_ours => {
                 let lines = lines.clone();
                 tokio::task::spawn_blocking(move || lines.send(line));
             }

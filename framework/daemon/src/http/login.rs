@@ -29,7 +29,10 @@ pub(super) const PAGE: &str = "/";
 const JOBS: &str = "/api/v1/jobs/";
 
 /// What is about all jobs at once, and cannot be cut down to some.
-const OF_ALL_JOBS: [&str; 2] = ["/metrics", "/api/v1/sd"];
+const OF_ALL_JOBS: [&str; 3] = ["/metrics", "/api/v1/sd", STATE];
+
+/// All that the scheduler knows: a look that only an admin may take, and that is written down.
+pub(super) const STATE: &str = "/api/v1/state";
 
 /// In which changes come.
 const BODIES: [&str; 2] = ["application/toml", "application/json"];
@@ -47,6 +50,10 @@ pub(crate) struct Gate {
 impl Gate {
     pub(crate) fn new(tokens: Tokens, file: Option<PathBuf>, journal: Journal, program: Option<String>) -> Gate {
         Gate { tokens: Arc::new(RwLock::new(tokens)), file, journal, program }
+    }
+
+    pub(crate) fn journal(&self) -> &Journal {
+        &self.journal
     }
 
     /// Reads the file of tokens again; those that are known stay when it cannot be used.
@@ -101,14 +108,14 @@ pub(super) async fn login(State(gate): State<Gate>, mut request: Request, next: 
     if let Some(who) = &who {
         request.extensions_mut().insert(who.clone());
     }
-    let is_look = is_look(&method);
+    let is_quiet = is_look(&method) && path != STATE;
     let answer = async move {
         let response = match allowed {
             Err(refusal) => refusal,
             Ok(()) => next.run(request).await,
         };
         let status = response.status();
-        if !is_look || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
+        if !is_quiet || matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) {
             gate.journal.write(&Entry {
                 at_ms: crate::clock::wall_ms(),
                 who: who.as_ref().map(|who| who.0.name.as_str()),
@@ -121,7 +128,7 @@ pub(super) async fn login(State(gate): State<Gate>, mut request: Request, next: 
         }
         response
     };
-    if is_look {
+    if is_quiet {
         return answer.await;
     }
     // What a person asks for is done, and written down, also when they hang up meanwhile.
@@ -142,6 +149,7 @@ fn is_look(method: &Method) -> bool {
 
 fn check(who: &Who, method: &Method, path: &str, headers: &HeaderMap) -> Result<(), Failure> {
     let needed = match *method {
+        _ if path == STATE => Role::Admin,
         _ if is_look(method) => Role::Read,
         Method::DELETE => Role::Admin,
         _ => Role::Operate,
@@ -161,7 +169,7 @@ fn check(who: &Who, method: &Method, path: &str, headers: &HeaderMap) -> Result<
         }
         who.check(job)?;
     }
-    if needed > Role::Read && !comes_as(headers) {
+    if !is_look(method) && !comes_as(headers) {
         // A browser sends neither for another site without asking first.
         let remedy = "send `Content-Type: application/toml` with a job file, `application/json` with anything else";
         let error = "a change comes as application/toml or application/json";
@@ -207,6 +215,8 @@ mod tests {
         for form in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/tomlx"] {
             assert_eq!(put(Role::Operate, "*", Some(form)), Some(415), "{form}");
         }
+        assert_eq!((look(Role::Operate, "*", STATE), look(Role::Admin, "*", STATE)), (Some(403), None));
+        assert_eq!(look(Role::Admin, "a-*", STATE), Some(403), "it is about all jobs");
         let delete = |role| answer(role, "*", Method::DELETE, "/api/v1/jobs/a", Some("application/json"));
         assert_eq!((delete(Role::Operate), delete(Role::Admin)), (Some(403), None));
     }

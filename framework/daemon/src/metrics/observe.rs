@@ -1,8 +1,10 @@
 //! Gauges, from the state at the moment somebody asks.
 
+use std::collections::BTreeSet;
+
 use millstream_scheduler::{State, views};
 
-use super::{Job, Metrics, Partition, PartitionStatus, Phase, Placed, TaskState, Tier, label};
+use super::{Job, Metrics, Partition, PartitionStatus, Phase, Placed, TaskEnd, TaskState, Tier, label};
 
 impl Metrics {
     /// Sets every gauge of a scheduler that does not lead.
@@ -29,7 +31,9 @@ impl Metrics {
         }
         self.observe_locality(&views::locality(state));
         self.forget_jobs();
-        for job in views::jobs(state) {
+        let jobs = views::jobs(state);
+        self.forget_counts(&jobs.iter().map(|job| job.name.as_str()).collect());
+        for job in jobs {
             let phase = label(&job.phase);
             self.jobs.get_or_create(&Phase { phase }).inc();
             self.rate.get_or_create(&Job { job: job.name.clone() }).set(job.records_per_sec);
@@ -48,6 +52,22 @@ impl Metrics {
         self.behind_transaction.clear();
         self.repeated_crashes.clear();
         self.status.clear();
+    }
+
+    /// Drops what was counted of jobs that are no more. Another scheduler may have deleted them, while it led.
+    fn forget_counts(&self, jobs: &BTreeSet<&str>) {
+        self.counted().retain(|job, causes| {
+            let is_there = jobs.contains(job.as_str());
+            if !is_there {
+                let of = Job { job: job.clone() };
+                self.launches.remove(&of);
+                self.topology_errors.remove(&of);
+                for cause in causes.iter() {
+                    self.task_ends.remove(&TaskEnd { job: job.clone(), cause: (*cause).into() });
+                }
+            }
+            is_there
+        });
     }
 
     fn observe_locality(&self, locality: &views::LocalityView) {

@@ -1,7 +1,8 @@
-//! Records on disk, for a single scheduler.
+//! Records on disk, for a single scheduler; `held`: the same while a person works on it.
+
+pub(crate) mod held;
 
 use std::{
-    collections::BTreeMap,
     io,
     panic::catch_unwind,
     path::{Path, PathBuf},
@@ -11,9 +12,8 @@ use std::{
 use futures_util::future::BoxFuture;
 use millstream_scheduler::RecordChange;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
-use serde_json::Value;
 
-use super::{StateStore, StoreError, record};
+use super::{Records, StateStore, StoreError, record};
 
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 const FILE: &str = "state.redb";
@@ -87,11 +87,14 @@ impl File {
 
 /// A state that was there is not begun anew because its file is gone.
 fn is_there(file: &Path, marker: &Path) -> Result<(), StoreError> {
-    let is_empty = std::fs::metadata(file).map_or(true, |file| file.len() == 0);
-    match is_empty && marker.exists() {
+    match is_empty(file) && marker.exists() {
         true => Err(StoreError::Emptied { file: file.into(), marker: marker.into() }),
         false => Ok(()),
     }
+}
+
+fn is_empty(file: &Path) -> bool {
+    std::fs::metadata(file).map_or(true, |file| file.len() == 0)
 }
 
 /// Opens it after a look at all of it. A file that is damaged may make redb panic.
@@ -125,16 +128,19 @@ fn judged(path: &Path, error: redb::Error) -> StoreError {
 }
 
 fn open(path: &Path) -> Result<Database, StoreError> {
-    let database = Database::create(path).map_err(|error| judged(path, error.into()))?;
+    with_table(Database::create(path).map_err(|error| judged(path, error.into()))?)
+}
+
+fn with_table(database: Database) -> Result<Database, StoreError> {
     let begin = database.begin_write()?;
     begin.open_table(RECORDS)?;
     begin.commit()?;
     Ok(database)
 }
 
-fn read(database: &Database) -> Result<BTreeMap<String, Value>, StoreError> {
+fn read(database: &Database) -> Result<Records, StoreError> {
     let table = database.begin_read()?.open_table(RECORDS)?;
-    let mut records = BTreeMap::new();
+    let mut records = Records::new();
     for entry in table.iter()? {
         let (key, value) = entry?;
         let key = key.value().to_owned();
@@ -158,14 +164,19 @@ fn write(database: &Database, changes: &[(String, Option<String>)]) -> Result<()
     Ok(write.commit()?)
 }
 
+/// Changes as they are stored.
+fn texts(changes: &[RecordChange]) -> Vec<(String, Option<String>)> {
+    let text = |c: &RecordChange| c.value.as_ref().map(|value| record::encode(&c.key, value));
+    changes.iter().map(|c| (c.key.clone(), text(c))).collect()
+}
+
 impl StateStore for Redb {
-    fn load(&self) -> BoxFuture<'_, Result<BTreeMap<String, Value>, StoreError>> {
+    fn load(&self) -> BoxFuture<'_, Result<Records, StoreError>> {
         self.with(read)
     }
 
     fn apply<'a>(&'a self, changes: &'a [RecordChange]) -> BoxFuture<'a, Result<(), StoreError>> {
-        let text = |c: &RecordChange| c.value.as_ref().map(|value| record::encode(&c.key, value));
-        let changes: Vec<_> = changes.iter().map(|c| (c.key.clone(), text(c))).collect();
+        let changes = texts(changes);
         self.with(move |database| write(database, &changes))
     }
 }

@@ -8,13 +8,12 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, future::BoxFuture};
 use millstream_scheduler::RecordChange;
-use serde_json::Value;
 use tokio::sync::Mutex;
 use tokio_util::sync::CancellationToken;
 use zookeeper_client::{Acl, Acls, CheckWriteError, CreateMode, Error, MultiReadResult, OwnedLockClient};
 
 use super::tree::{self, Op, Transaction};
-use crate::store::{StateStore, StoreError};
+use crate::store::{Records, StateStore, StoreError};
 
 /// Nodes read by one request: an answer of nodes as large as they may be stays at a few megabytes.
 const READ_AT_ONCE: usize = 32;
@@ -49,16 +48,43 @@ impl Store {
 
     /// Looks at the tree, and finishes or forgets a batch that broke off.
     async fn look(&self) -> Result<Known, StoreError> {
-        let client = self.lock.client();
-        client.sync(&self.root).await?;
-        let (_, stat) = client.get_data(&self.path(tree::RECORDS)).await?;
-        let journal = self.read(self.list(tree::JOURNAL).await?).await?;
-        let nodes = self.list(tree::RECORDS).await?.into_iter().chain(journal.keys().cloned()).collect();
-        let mut known = Known { version: stat.version, nodes };
+        let mut known = self.seen().await?;
+        let journal = known.nodes.iter().filter(|node| !node.starts_with(&format!("{}/", tree::RECORDS)));
+        let journal = self.read(journal.cloned()).await?;
         for transaction in tree::recovery(&journal)? {
             self.commit(&mut known, transaction).await?;
         }
         Ok(known)
+    }
+
+    /// The tree as it is.
+    async fn seen(&self) -> Result<Known, StoreError> {
+        let client = self.lock.client();
+        client.sync(&self.root).await?;
+        let (_, stat) = client.get_data(&self.path(tree::RECORDS)).await?;
+        let (journal, records) = (self.list(tree::JOURNAL).await?, self.list(tree::RECORDS).await?);
+        Ok(Known { version: stat.version, nodes: journal.into_iter().chain(records).collect() })
+    }
+
+    /// Makes these the only records, all or nothing. A journal that cannot be read is given up: until the records are there,
+    /// `mark` is, which no scheduler begins with.
+    pub(super) async fn replace(&self, records: &Records, mark: &RecordChange) -> Result<(), StoreError> {
+        let mut slot = self.known.lock().await;
+        *slot = None;
+        let mut known = match self.look().await {
+            Err(error) if error.is_damage() => {
+                let mut known = self.seen().await?;
+                let given_up = tree::given_up(mark, &known.nodes);
+                self.commit(&mut known, given_up).await?;
+                self.look().await?
+            }
+            known => known?,
+        };
+        for transaction in tree::replacement(records, &known.nodes) {
+            self.commit(&mut known, transaction).await?;
+        }
+        *slot = Some(known);
+        Ok(())
     }
 
     async fn list(&self, folder: &str) -> Result<Vec<String>, StoreError> {
@@ -117,7 +143,7 @@ impl Store {
 }
 
 impl StateStore for Store {
-    fn load(&self) -> BoxFuture<'_, Result<BTreeMap<String, Value>, StoreError>> {
+    fn load(&self) -> BoxFuture<'_, Result<Records, StoreError>> {
         Box::pin(async {
             let mut slot = self.known.lock().await;
             let known = self.look().await?;

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use millstream_scheduler::RecordChange;
 use serde_json::Value;
 
-use crate::store::{StoreError, record};
+use crate::store::{self, Records, StoreError, record};
 
 /// Node of the records, below the root.
 pub(super) const RECORDS: &str = "records";
@@ -49,7 +49,29 @@ pub(super) type Transaction = Vec<Op>;
 
 /// The transactions of a batch, in order. `nodes` are those that exist.
 pub(super) fn transactions(changes: &[RecordChange], nodes: &BTreeSet<String>) -> Vec<Transaction> {
-    let pieces = pieces(ops(changes, nodes));
+    batch(ops(changes, nodes))
+}
+
+/// The transactions that make these the only records, whatever is in the `nodes` that exist.
+pub(super) fn replacement(records: &Records, nodes: &BTreeSet<String>) -> Vec<Transaction> {
+    let mut ops = ops(&store::puts(records), nodes);
+    let named: BTreeSet<&str> = ops.iter().map(Op::node).collect();
+    let is_record = |node: &&String| node.strip_prefix(RECORDS).is_some_and(|rest| rest.starts_with('/'));
+    let others = nodes.iter().filter(is_record).filter(|node| !named.contains(node.as_str()));
+    let others: Vec<Op> = others.map(|node| Op::Delete { node: node.clone() }).collect();
+    ops.extend(others);
+    batch(ops)
+}
+
+/// The transaction that takes a batch out of a journal that cannot be read: what it has left half done says so from then on,
+/// in this record.
+pub(super) fn given_up(mark: &RecordChange, nodes: &BTreeSet<String>) -> Transaction {
+    let commit = Op::Delete { node: COMMIT.into() };
+    ops(std::slice::from_ref(mark), nodes).into_iter().chain([commit]).collect()
+}
+
+fn batch(ops: Vec<Op>) -> Vec<Transaction> {
+    let pieces = pieces(ops);
     if pieces.len() <= 1 {
         return pieces;
     }
@@ -78,7 +100,7 @@ pub(super) fn recovery(journal: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Transa
 }
 
 /// The records in these nodes, by key.
-pub(super) fn records(nodes: BTreeMap<String, Vec<u8>>) -> Result<BTreeMap<String, Value>, StoreError> {
+pub(super) fn records(nodes: BTreeMap<String, Vec<u8>>) -> Result<Records, StoreError> {
     let mut parts: BTreeMap<String, BTreeMap<usize, Vec<u8>>> = BTreeMap::new();
     for (node, data) in nodes {
         let torn = || StoreError::Torn { node: node.clone() };
@@ -149,6 +171,12 @@ fn applied(pieces: Vec<(String, Vec<Op>)>) -> Vec<Transaction> {
 }
 
 impl Op {
+    fn node(&self) -> &str {
+        match self {
+            Op::Put { node, .. } | Op::Delete { node } => node,
+        }
+    }
+
     fn bytes(&self) -> usize {
         OP_BYTES
             + match self {

@@ -8,7 +8,7 @@ use millstream_daemon::access::Role;
 use super::*;
 
 /// All routes, with what may be asked of them.
-const ROUTES: [(&str, &str); 15] = [
+const ROUTES: [(&str, &str); 16] = [
     ("GET", "/health"),
     ("GET", "/health/ready"),
     ("GET", "/metrics"),
@@ -17,6 +17,7 @@ const ROUTES: [(&str, &str); 15] = [
     ("GET", "/api/v1/jobs/flights/why"),
     ("GET", "/api/v1/jobs/flights/lag"),
     ("GET", "/api/v1/sd"),
+    ("GET", "/api/v1/state"),
     ("PUT", "/api/v1/jobs/flights"),
     ("DELETE", "/api/v1/jobs/flights"),
     ("POST", "/api/v1/jobs/flights/stop"),

@@ -13,5 +13,6 @@ mod regressions;
 mod resources;
 mod revocable;
 mod run;
+mod state;
 mod tls;
 mod volumes;

@@ -148,3 +148,41 @@ fn what_is_not_whole_is_said_and_not_guessed() {
     let damaged = BTreeMap::from([("records/a".to_owned(), b"{".to_vec())]);
     assert!(matches!(records(damaged), Err(StoreError::Damaged { key, .. }) if key == "a"));
 }
+
+#[test]
+fn a_replacement_leaves_nothing_of_what_was_there_and_breaks_off_like_any_batch() {
+    let mut before = Tree::default();
+    before.apply(&[put("counter", 1), put("job/large", text(3 * NODE_BYTES_MAX)), put("task/old", 2)]);
+    // Nobody's record: it has no key.
+    before.0.insert("records/no%key".into(), b"x".to_vec());
+    let next: Records = (0..100)
+        .map(|i| (format!("task/{i}"), Value::from(text(9_000))))
+        .chain([("counter".into(), 3.into())])
+        .collect();
+    let all = replacement(&next, &before.nodes());
+    for done in 0..=all.len() {
+        let mut tree = before.clone();
+        all[..done].iter().for_each(|transaction| tree.run(transaction));
+        tree.recover();
+        assert!(tree.below(RECORDS) == before.below(RECORDS) || tree.records() == next, "broken off after {done}");
+        for transaction in replacement(&next, &tree.nodes()) {
+            tree.run(&transaction);
+        }
+        assert_eq!((tree.records(), tree.below(JOURNAL)), (next.clone(), BTreeMap::new()));
+    }
+    for transaction in replacement(&Records::new(), &before.nodes()) {
+        before.run(&transaction);
+    }
+    assert_eq!(before, Tree::default());
+}
+
+#[test]
+fn a_journal_that_cannot_be_read_is_given_up_with_a_mark_beside_what_it_left_half_done() {
+    let mut tree = Tree::default();
+    tree.apply(&[put("counter", 1)]);
+    tree.0.insert(journal_node(0), b"+torn".to_vec());
+    tree.0.insert(COMMIT.into(), b"1".to_vec());
+    tree.run(&given_up(&put("unfinished", 1), &tree.nodes()));
+    tree.recover();
+    assert_eq!(tree.records().keys().collect::<Vec<_>>(), ["counter", "unfinished"]);
+}
