@@ -253,7 +253,7 @@ mod tests {
             let said = file.diagnostics(reach.refused(&file).await).to_string();
             assert!(said.contains("may not name the file `/etc/shadow`"), "{key}: {said}");
         }
-        let oneself = Reach::of_oneself();
+        let oneself = Reach::of_oneself(reach.quotas);
         assert_eq!(said(&oneself, "\"sasl.password\" = { file = \"/home/me/kafka\" }", "127.0.0.1:1").await, "");
         assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_A\" }", "127.0.0.1:1").await, "");
     }
