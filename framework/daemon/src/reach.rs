@@ -222,7 +222,7 @@ mod tests {
                 "{refused}: {said}"
             );
         }
-        let oneself = Reach::of_oneself();
+        let oneself = Reach::of_oneself(reach.quotas);
         assert_eq!(said(&oneself, "\"sasl.password\" = { file = \"/home/me/kafka\" }", "127.0.0.1:1").await, "");
         assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_A\" }", "127.0.0.1:1").await, "");
     }
