@@ -82,15 +82,18 @@ impl Log {
 
 /// A level is about our own parts; a list is taken as it is.
 fn filter(level: &str) -> Result<EnvFilter, String> {
-    let text = match LEVELS.contains(&level) {
-        true => format!("warn,{AUDIT},{}", OWN.map(|own| format!("{own}={level}")).join(",")),
-        false => format!("{AUDIT},{level}"),
-    };
+    let parts: Vec<&str> = level.split(',').map(str::trim).collect();
     // A target alone would be heard at every level: it is a slip of the hand in a level's name.
     let is_known = |part: &str| LEVELS.contains(&part) || part.contains('=');
-    if let Some(part) = level.split(',').map(str::trim).find(|part| !is_known(part)) {
+    if let Some(part) = parts.iter().find(|part| !is_known(part)) {
         return Err(format!("{part:?} is no level"));
     }
+    let text = match parts[..] {
+        [level] if LEVELS.contains(&level) => {
+            format!("warn,{AUDIT},{}", OWN.map(|own| format!("{own}={level}")).join(","))
+        }
+        _ => format!("{AUDIT},{}", parts.join(",")),
+    };
     EnvFilter::try_new(text).map_err(|error| chain(&error))
 }
 
@@ -105,7 +108,7 @@ mod tests {
         assert!(debug.contains("millstream_mesos=debug") && debug.contains("warn") && debug.contains(AUDIT), "{debug}");
         let list = text("error, millstream_mesos=trace").expect("a list");
         assert!(list.contains("millstream_mesos=trace") && list.contains(AUDIT) && !list.contains("warn"), "{list}");
-        for wrong in ["", "inof", "INFO ", "info,", "millstream_mesos", "a=loud"] {
+        for wrong in ["", "inof", "INFO", "info,", "millstream_mesos", "a=loud"] {
             filter(wrong).expect_err(wrong);
         }
     }

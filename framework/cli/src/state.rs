@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use millstream_daemon::{
-    Config, Overrides,
+    Config, ConfigError, Overrides,
     state::{
         self, Backup, Place,
         backup::{BYTES_MAX, BackupError},
@@ -13,6 +13,8 @@ use millstream_daemon::{
 use serde_json::json;
 
 use crate::{args, client::Client, failure::Failure, login::Login, output::Output};
+
+const HELP: &str = "see `millstream state --help`";
 
 /// What is asked of a scheduler that runs.
 const PATH: &str = "/api/v1/state";
@@ -31,7 +33,9 @@ async fn backup(args: &args::Backup, out: Output) -> Result<(), Failure> {
     file::check(path, args.force).map_err(|error| Failure::of(&error))?;
     let (backup, moved_to) = match (&args.state, &args.config) {
         (None, None) => (of_running(&args.remote).await?, None),
-        (state, config) => state::backup(&place(state.as_deref(), config.as_deref())?).await.map_err(in_use)?,
+        (state, config) => {
+            state::backup(&place("--state", state.as_deref(), config.as_deref())?).await.map_err(in_use)?
+        }
     };
     let text = backup.encode();
     blocking(|| file::write(path, &text, args.force))?;
@@ -69,7 +73,7 @@ fn in_use(error: state::StateError) -> Failure {
 }
 
 async fn restore(args: &args::Restore, out: Output) -> Result<(), Failure> {
-    let place = place(args.state.as_deref(), args.config.as_deref())?;
+    let place = place("--state", args.state.as_deref(), args.config.as_deref())?;
     let backup = blocking(|| file::read(&args.file))?;
     let (what, made_ms, framework) =
         (state::what(&backup.records), backup.made_ms, state::framework(&backup.records).map(str::to_owned));
@@ -89,7 +93,10 @@ async fn restore(args: &args::Restore, out: Output) -> Result<(), Failure> {
 }
 
 async fn move_state(args: &args::Move, out: Output) -> Result<(), Failure> {
-    let (from, to) = (place(Some(&args.from), args.config.as_deref())?, place(Some(&args.to), args.config.as_deref())?);
+    let (from, to) = (
+        place("--from", Some(&args.from), args.config.as_deref())?,
+        place("--to", Some(&args.to), args.config.as_deref())?,
+    );
     let moved = state::move_state(&from, &to).await.map_err(|error| Failure::of(&error))?;
     if out.json {
         let framework = state::framework(&moved.records);
@@ -108,10 +115,14 @@ async fn move_state(args: &args::Move, out: Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// As settings and command line say; what is said nowhere is the folder of a scheduler that was started without both.
-fn place(state: Option<&str>, config: Option<&Path>) -> Result<Place, Failure> {
+/// As settings and the command line's `option` say; what is said nowhere is the folder of a scheduler that was started without both.
+fn place(option: &str, state: Option<&str>, config: Option<&Path>) -> Result<Place, Failure> {
     let overrides = Overrides { state: state.map(str::to_owned), ..Overrides::default() };
-    let config = Config::load(config, overrides).map_err(|error| Failure::of(&error))?;
+    let config = Config::load(config, overrides).map_err(|error| match error {
+        // As the place of a scheduler's state is called.
+        ConfigError::Value { key: "--state", problem } => Failure::new(format!("{option}: {problem}"), HELP),
+        error => Failure::of(&error),
+    })?;
     let tls = config.zookeeper_tls().map_err(|error| Failure::of(&error))?;
     Place::new(&config.state, tls).map_err(|error| {
         let why = Failure::of(&error).0.error;
