@@ -1,6 +1,10 @@
 //! A certificate authority and what it signs, as PEM files.
 
-use std::{fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
 use anyhow::Result;
 use millstream_tls::ClientFiles;
@@ -13,6 +17,7 @@ use tempfile::TempDir;
 pub struct Authority {
     issuer: CertifiedIssuer<'static, KeyPair>,
     dir: TempDir,
+    issued: AtomicUsize,
 }
 
 /// A certificate and its private key.
@@ -33,7 +38,7 @@ impl Authority {
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         params.distinguished_name = named("an authority of the testbed");
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let authority = Authority { issuer, dir: TempDir::new()? };
+        let authority = Authority { issuer, dir: TempDir::new()?, issued: AtomicUsize::new(0) };
         fs::write(authority.ca(), authority.issuer.pem())?;
         Ok(authority)
     }
@@ -63,7 +68,9 @@ impl Authority {
     fn sign(&self, name: &str, params: CertificateParams) -> Result<Issued> {
         let key = KeyPair::generate()?;
         let certificate = params.signed_by(&key, &self.issuer)?;
-        let file = |kind: &str| self.dir.path().join(format!("{name}-{kind}.pem"));
+        // Tests that run at once may issue to the same name.
+        let number = self.issued.fetch_add(1, Ordering::Relaxed);
+        let file = |kind: &str| self.dir.path().join(format!("{name}-{number}-{kind}.pem"));
         let issued = Issued { cert: file("cert"), key: file("key"), keystore: file("keystore") };
         let (cert_pem, key_pem) = (certificate.pem() + &self.issuer.pem(), key.serialize_pem());
         fs::write(&issued.cert, &cert_pem)?;

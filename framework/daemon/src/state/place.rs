@@ -22,7 +22,7 @@ pub enum Place {
     /// A folder, of a single scheduler.
     Folder(PathBuf),
     /// A ZooKeeper, of several.
-    ZooKeeper(ZooKeeper),
+    ZooKeeper(Box<ZooKeeper>),
 }
 
 impl Place {
@@ -31,7 +31,7 @@ impl Place {
         let Some(zookeeper) = state.zookeeper.clone() else { return Ok(Place::Folder(state.dir.clone())) };
         let login = state.zookeeper_login.as_ref().map(settings::resolve).transpose()?;
         let timeout = Duration::from_millis(state.session_timeout_ms);
-        Ok(Place::ZooKeeper(ZooKeeper::new(zookeeper, tls, timeout, String::new(), login)))
+        Ok(Place::ZooKeeper(Box::new(ZooKeeper::new(zookeeper, tls, timeout, String::new(), login))))
     }
 
     /// For people, and for marks: the same wherever the command is typed.
