@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `GET /health` | | [`Health`], 200 or 503; of a standby too |
 //! | `GET /health/live` | | [`Live`], at once, whatever else fails; of a standby too |
+//! | `GET /health/ready` | | [`Ready`] when it leads or can send to who does, or 503; of a standby too |
+//! | `GET /api/v1/openapi.json` | | all of this as an OpenAPI document; of a standby too |
 //! | `GET /api/v1/jobs` | | [`Jobs`] |
 //! | `GET /api/v1/jobs/{name}` | | [`JobDetail`] |
 //! | `PUT /api/v1/jobs/{name}?file=&force=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused, 429 when too many are checked at once |
@@ -27,10 +29,11 @@ pub use millstream_scheduler::views::{
     counted, plural,
 };
 pub use millstream_scheduler::{Change, records::JobPhase};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Any answer that is not a success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// What is wrong.
     pub error: String,
@@ -43,7 +46,7 @@ pub struct ErrorBody {
 }
 
 /// One fault of a job file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiagnosticView {
     /// Reason, one line.
     pub message: String,
@@ -58,14 +61,21 @@ pub struct DiagnosticView {
 }
 
 /// `GET /health/live`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Live {
     /// `live`
     pub status: String,
 }
 
+/// `GET /health/ready`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ready {
+    /// `ready`
+    pub status: String,
+}
+
 /// `GET /health`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// `ok`, `connecting` (no subscription), or `standby` (another one leads, or nobody). While the state store fails, the answer is an [`ErrorBody`] with 503.
     pub status: HealthStatus,
@@ -97,7 +107,7 @@ impl Health {
 }
 
 /// State of the scheduler process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Subscribed.
@@ -109,7 +119,7 @@ pub enum HealthStatus {
 }
 
 /// `GET /api/v1/jobs`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Jobs {
     /// All jobs, by name.
     pub jobs: Vec<JobView>,
@@ -119,7 +129,7 @@ pub struct Jobs {
 }
 
 /// `GET /api/v1/jobs/{name}`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobDetail {
     /// At a glance.
     #[serde(flatten)]
@@ -132,7 +142,7 @@ pub struct JobDetail {
 }
 
 /// What a deployment does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeployOutcome {
     /// The job is new, or starts again.
@@ -148,7 +158,7 @@ pub enum DeployOutcome {
 }
 
 /// `PUT /api/v1/jobs/{name}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deployed {
     /// The job.
     pub job: String,
@@ -165,7 +175,7 @@ pub struct Deployed {
 }
 
 /// A change of a deployed job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// From the deployed file to the new one, as a unified diff.
     pub diff: String,
@@ -176,7 +186,7 @@ pub struct ChangeView {
 }
 
 /// `POST /api/v1/jobs/{name}/stop`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stopped {
     /// The job.
     pub job: String,
@@ -185,7 +195,7 @@ pub struct Stopped {
 }
 
 /// `POST /api/v1/plan`: what would be placed where if all that is free now were offered. Nothing is changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanView {
     /// The job.
     pub job: String,
@@ -215,7 +225,7 @@ pub struct PlanView {
 }
 
 /// One task of a [`PlanView`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedTask {
     /// Its partitions.
     pub partitions: Vec<i32>,
@@ -238,7 +248,7 @@ pub struct PlannedTask {
 }
 
 /// An agent nothing would be launched on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedAgent {
     /// Agent id.
     pub agent: String,
@@ -249,7 +259,7 @@ pub struct RefusedAgent {
 }
 
 /// `GET /api/v1/sd`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SdTarget {
     /// `host:port`
     pub targets: Vec<String>,

@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, Base64, DurationInfo, ExecutorId, FrameworkId, Resource, TaskId};
@@ -151,7 +152,7 @@ pub struct TaskStatus {
 }
 
 /// `TaskState`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)] // Mesos' own names say it
 pub enum TaskState {
