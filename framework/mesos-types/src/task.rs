@@ -72,6 +72,9 @@ pub struct CommandInfo {
     /// Added to the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// Unix user that it runs as; none for the framework's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// `CommandInfo.URI`

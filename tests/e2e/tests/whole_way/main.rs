@@ -15,4 +15,5 @@ mod resources;
 mod revocable;
 mod run;
 mod tls;
+mod users;
 mod volumes;
