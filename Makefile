@@ -20,7 +20,7 @@ TASKS ?= 500
 MINUTES ?= 5
 
 
-.PHONY: demo test bench bench-slow bench-memory bench-agents sim sim-planted build tools lint audit clean
+.PHONY: demo test bench bench-slow bench-memory bench-agents sim sim-planted build tools lint audit sbom clean
 
 demo: build
 	@exec "$(MILLSTREAM_BIN_DIR)/demo"
@@ -58,10 +58,20 @@ lint:
 	cargo fmt --all --check
 	cargo clippy $(CARGO_FLAGS) --all-targets -- -D warnings
 
-# Advisories, licences, sources, bans of everything that is built in.
-audit:
-	@cargo deny --version >/dev/null 2>&1 || { echo "cargo-deny is missing: cargo install --locked cargo-deny"; exit 1; }
-	cargo deny check
+# Advisories, licences, sources, bans of everything that is built in. cargo-deny is built once; it fetches the advisories from GitHub.
+CARGO_DENY = $(MILLSTREAM_CACHE)/cargo-deny-0.20.2
+audit: $(CARGO_DENY)/bin/cargo-deny
+	"$<" check licenses bans sources
+	"$<" check advisories
+
+$(CARGO_DENY)/bin/cargo-deny:
+	env -u RUSTFLAGS -u CFLAGS -u CARGO_TARGET_DIR cargo install --locked --root "$(CARGO_DENY)" cargo-deny@0.20.2
+
+# What is built into the programs, C libraries among it, as CycloneDX.
+sbom:
+	@mkdir -p "$(MILLSTREAM_BIN_DIR)"
+	@python3 deploy/sbom.py "$(MILLSTREAM_BIN_DIR)/millstream.cdx.json"
+	@echo "$(MILLSTREAM_BIN_DIR)/millstream.cdx.json"
 
 # Says in one line what is missing and how to get it; installs Debian packages itself when it may.
 tools:

@@ -4,6 +4,7 @@
 //! Readers ignore unknown fields; a field may be added with a default, never renamed.
 
 use millstream_spec::{JobSpec, Tier};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Version written into every message. A reader refuses a newer major form instead of guessing.
@@ -131,7 +132,7 @@ pub struct TaskReport {
 }
 
 /// Bad records, by what became of them.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BadRecordCounts {
     /// Counted and passed over.
     pub skipped: u64,
@@ -178,7 +179,7 @@ impl PartitionReport {
 }
 
 /// How a partition is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum PartitionStatus {
     /// Reads its timestamp blocks and offsets.

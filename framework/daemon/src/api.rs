@@ -4,6 +4,8 @@
 //! |---|---|---|
 //! | `GET /health` | | [`Health`], 200 or 503; of a standby too |
 //! | `GET /health/live` | | [`Live`], at once, whatever else fails; of a standby too |
+//! | `GET /health/ready` | | [`Ready`] when it leads or can send to who does, or 503; of a standby too |
+//! | `GET /api/v1/openapi.json` | | all of this as an OpenAPI document; of a standby too |
 //! | `GET /api/v1/jobs` | | [`Jobs`] |
 //! | `GET /api/v1/jobs/{name}` | | [`JobDetail`] |
 //! | `PUT /api/v1/jobs/{name}?file=&force=` | the job file's TOML text | [`Deployed`]; 422 [`ErrorBody`] when refused, 429 when too many are checked at once |
@@ -28,10 +30,11 @@ pub use millstream_scheduler::views::{
     counted, plural,
 };
 pub use millstream_scheduler::{Change, records::JobPhase};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Any answer that is not a success.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ErrorBody {
     /// What is wrong.
     pub error: String,
@@ -44,7 +47,7 @@ pub struct ErrorBody {
 }
 
 /// One fault of a job file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct DiagnosticView {
     /// Reason, one line.
     pub message: String,
@@ -59,14 +62,21 @@ pub struct DiagnosticView {
 }
 
 /// `GET /health/live`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Live {
     /// `live`
     pub status: String,
 }
 
+/// `GET /health/ready`
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ready {
+    /// `ready`
+    pub status: String,
+}
+
 /// `GET /health`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Health {
     /// `ok`, `connecting` (no subscription), or `standby` (another one leads, or nobody). While the state store fails, the answer is an [`ErrorBody`] with 503.
     pub status: HealthStatus,
@@ -98,7 +108,7 @@ impl Health {
 }
 
 /// State of the scheduler process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthStatus {
     /// Subscribed.
@@ -110,7 +120,7 @@ pub enum HealthStatus {
 }
 
 /// `GET /api/v1/jobs`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Jobs {
     /// All jobs, by name.
     pub jobs: Vec<JobView>,
@@ -120,7 +130,7 @@ pub struct Jobs {
 }
 
 /// `GET /api/v1/jobs/{name}`
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobDetail {
     /// At a glance.
     #[serde(flatten)]
@@ -133,7 +143,7 @@ pub struct JobDetail {
 }
 
 /// What a deployment does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeployOutcome {
     /// The job is new, or starts again.
@@ -149,7 +159,7 @@ pub enum DeployOutcome {
 }
 
 /// `PUT /api/v1/jobs/{name}`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Deployed {
     /// The job.
     pub job: String,
@@ -166,7 +176,7 @@ pub struct Deployed {
 }
 
 /// A change of a deployed job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct ChangeView {
     /// From the deployed file to the new one, as a unified diff.
     pub diff: String,
@@ -177,7 +187,7 @@ pub struct ChangeView {
 }
 
 /// `POST /api/v1/jobs/{name}/stop`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Stopped {
     /// The job.
     pub job: String,
@@ -186,7 +196,7 @@ pub struct Stopped {
 }
 
 /// `POST /api/v1/plan`: what would be placed where if all that is free now were offered. Nothing is changed.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlanView {
     /// The job.
     pub job: String,
@@ -216,7 +226,7 @@ pub struct PlanView {
 }
 
 /// One task of a [`PlanView`].
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PlannedTask {
     /// Its partitions.
     pub partitions: Vec<i32>,
@@ -239,7 +249,7 @@ pub struct PlannedTask {
 }
 
 /// An agent nothing would be launched on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RefusedAgent {
     /// Agent id.
     pub agent: String,
@@ -250,7 +260,7 @@ pub struct RefusedAgent {
 }
 
 /// `GET /api/v1/sd`
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct SdTarget {
     /// `host:port`
     pub targets: Vec<String>,

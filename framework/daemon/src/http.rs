@@ -5,6 +5,7 @@ mod deploy;
 mod jobs;
 mod journal;
 mod login;
+mod openapi;
 mod page;
 mod precondition;
 mod problem;
@@ -31,7 +32,7 @@ use axum::{
     http::{StatusCode, header},
     middleware,
     response::{IntoResponse, Response},
-    routing::{get, post},
+    routing::{MethodRouter, get, post},
 };
 use millstream_http::{
     Limits,
@@ -41,7 +42,6 @@ use millstream_mesos::scheduler::Config as SessionConfig;
 use millstream_scheduler::{Change, Input, Reply, Settings, views};
 use millstream_spec::JobSpec;
 use millstream_tls::Certificate;
-use serde_json::json;
 use tokio::{
     net::TcpListener,
     sync::{oneshot, watch},
@@ -49,7 +49,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    api::{ErrorBody, Health, HealthStatus, Live},
+    api::{ErrorBody, Health, HealthStatus, Live, Ready},
     change::{self, Standing},
     check::Checked,
     driver::{Ask, Condition, Seen, Vitals},
@@ -62,6 +62,8 @@ use crate::{
 
 /// The driver answers in microseconds; after this time it is stuck on its store.
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+
+const METRICS_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
 /// What handlers need.
 #[derive(Clone)]
@@ -233,45 +235,59 @@ pub(crate) struct Door {
     pub(crate) certificate: Option<Certificate>,
 }
 
+type Routes = Vec<(&'static str, MethodRouter<Api>)>;
+
+/// What every scheduler answers. What is here and below is also in `openapi`.
+fn of_all() -> Routes {
+    vec![
+        (login::LIVE, get(live)),
+        ("/health", get(health)),
+        ("/health/ready", get(ready)),
+        ("/metrics", get(metrics)),
+        (openapi::PATH, get(openapi::openapi)),
+        (program::ROUTE, get(executor)),
+    ]
+}
+
+/// What only a leader answers; a standby sends people to it.
+fn of_leader() -> Routes {
+    vec![
+        (login::PAGE, get(page::page)),
+        ("/api/v1/jobs", get(jobs::jobs)),
+        ("/api/v1/jobs/{name}", get(jobs::job).put(deploy::put).delete(jobs::delete)),
+        ("/api/v1/jobs/{name}/why", get(jobs::why)),
+        ("/api/v1/jobs/{name}/lag", get(jobs::lag)),
+        ("/api/v1/jobs/{name}/stop", post(jobs::halt)),
+        ("/api/v1/plan", post(plan::post)),
+        ("/api/v1/sd", get(jobs::targets)),
+        (login::STATE, get(state::backup)),
+    ]
+}
+
 /// Serves until `stop`.
 pub(crate) async fn serve(listener: TcpListener, api: Api, door: Door, stop: CancellationToken) {
-    let of_leader = Router::new()
-        .route(login::PAGE, get(page::page))
-        .route("/api/v1/jobs", get(jobs::jobs))
-        .route("/api/v1/jobs/{name}", get(jobs::job).put(deploy::put).delete(jobs::delete))
-        .route("/api/v1/jobs/{name}/why", get(jobs::why))
-        .route("/api/v1/jobs/{name}/lag", get(jobs::lag))
-        .route("/api/v1/jobs/{name}/stop", post(jobs::halt))
-        .route("/api/v1/plan", post(plan::post))
-        .route("/api/v1/sd", get(jobs::targets))
-        .route(login::STATE, get(state::backup))
-        .route_layer(middleware::from_fn_with_state(api.clone(), role::only_leader));
-    let router = Router::new()
-        .route(login::LIVE, get(live))
-        .route("/health", get(health))
-        .route("/health/ready", get(ready))
-        .route("/metrics", get(metrics))
-        .route(program::ROUTE, get(executor))
-        .merge(of_leader)
-        .fallback(async || {
-            Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path", "see docs/operating.md")
-        })
+    let router =
+        |routes: Routes| routes.into_iter().fold(Router::new(), |router, (path, methods)| router.route(path, methods));
+    let only_leader = middleware::from_fn_with_state(api.clone(), role::only_leader);
+    let router = router(of_all())
+        .merge(router(of_leader()).route_layer(only_leader))
+        .fallback(async || Failure::new(StatusCode::NOT_FOUND, "there is nothing at this path", "see docs/api.md"))
         .layer(DefaultBodyLimit::max(millstream_spec::MAX_FILE_BYTES))
         .layer(middleware::from_fn_with_state(door.gate, login::login))
-        .layer(middleware::from_fn(problem::uniform))
         .layer(middleware::from_fn_with_state(door.hosts, guard))
+        .layer(middleware::from_fn(problem::uniform))
         .with_state(api);
     millstream_http::serve(listener, router, Limits::default(), door.certificate, stop).await;
 }
 
 /// Whether it can do its part now: lead, or send to who leads. Unlike [`health`] it says nothing of masters and jobs.
-async fn ready(Shared(api): Shared<Api>) -> Result<Json<serde_json::Value>, Failure> {
+async fn ready(Shared(api): Shared<Api>) -> Answer<Ready> {
     match api.role().await {
         Role::Starting => Err(Failure::stuck()),
         Role::Standby { leader } => api.other(&leader).map(drop).ok_or_else(Failure::no_leader),
         Role::Leading(_) => api.read(|_| ()).await,
     }?;
-    Ok(Json(json!({ "status": "ready" })))
+    Ok(Json(Ready { status: "ready".to_owned() }))
 }
 
 /// The process answers. Asks nobody, so that it says nothing of what it waits for.
@@ -325,7 +341,7 @@ async fn metrics(Shared(api): Shared<Api>) -> Result<impl IntoResponse, Failure>
             metrics.encode()
         }
     };
-    Ok(([(header::CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text))
+    Ok(([(header::CONTENT_TYPE, METRICS_TYPE)], text))
 }
 
 /// The executor's program, of every scheduler: agents may still fetch it from one that led before.

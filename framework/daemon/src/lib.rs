@@ -5,10 +5,10 @@
 //!   handed in, for tests
 //! * [`election`]: which of several schedulers decides; `terms`: one time of leading after the other; [`zookeeper`]: both
 //!   election and records there
-//! * [`config`]: settings; [`api`]: the JSON of the HTTP API; `http`: its routes and the status page; `plan`: what would
-//!   be placed where
+//! * [`config`]: settings; [`api`]: the JSON of the HTTP API; `http`: its routes, its OpenAPI document and the
+//!   status page; `plan`: what would be placed where
 //! * [`access`]: tokens, roles, and whose jobs they are good for
-//! * [`reach`]: which secrets and addresses of the hosts a job may name
+//! * [`reach`]: which secrets, addresses and users of the hosts a job may name
 //! * [`check`]: is a job right, alone and against its live topic and table
 //! * `driver`: one input, one [`millstream_scheduler::step`], one frame: store, then send (`driver/calls`), then tell
 //!   (`audit`); `watchers`: topologies of the jobs

@@ -1,5 +1,6 @@
-//! What a job's author can reach: which files and variables of this host a job may name, and which addresses. Whoever may
-//! deploy must not be able to have the scheduler's or an executor's secrets sent to a server of their choice.
+//! What a job's author can reach: which files and variables of this host a job may name, which addresses, and as whom it
+//! runs. Whoever may deploy must not be able to have the scheduler's or an executor's secrets sent to a server of their
+//! choice.
 
 use std::{
     net::{IpAddr, Ipv4Addr, Ipv6Addr},
@@ -15,6 +16,9 @@ use crate::{access::JobPattern, quota::Quotas};
 /// Stands for the job's name in a root, and for the same in capitals and underscores in a prefix.
 const JOB: &str = "{job}";
 
+/// A user that only a rule with this very name allows.
+const ROOT: &str = "root";
+
 /// Property that holds a URL.
 const TOKEN_ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 
@@ -28,6 +32,18 @@ pub struct Reach {
     pub addresses: Vec<JobPattern>,
     /// How much there may be.
     pub quotas: Quotas,
+    /// Who may run as which users of the agents, besides that of `[mesos]`; each rule that fits a job adds to what it may.
+    pub users: Vec<Users>,
+}
+
+/// Users of some jobs.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Users {
+    /// The jobs, by name.
+    pub jobs: JobPattern,
+    /// Names of users.
+    pub users: Vec<String>,
 }
 
 /// Secrets of some jobs.
@@ -45,11 +61,12 @@ pub struct Secrets {
 }
 
 impl Reach {
-    /// Of `millstream local`, whose jobs are those of the user who started it: any file, and the variables that executors get.
+    /// Of `millstream local`, whose jobs are those of the user who started it, and run as that one: any file, and the variables
+    /// that executors get.
     pub fn of_oneself(quotas: Quotas) -> Reach {
         let env = vec!["MILLSTREAM_SECRET_".into()];
         let all = Secrets { jobs: JobPattern::new("*"), files: vec!["/".into()], env };
-        Reach { secrets: vec![all], addresses: vec![JobPattern::new("*")], quotas }
+        Reach { secrets: vec![all], addresses: vec![JobPattern::new("*")], users: vec![], quotas }
     }
 
     /// What the file names and may not. Names of hosts are looked up: what they lead to counts.
@@ -60,6 +77,8 @@ impl Reach {
             Some(file.error_at(&at, error, Some(help)))
         });
         let mut refused: Vec<Diagnostic> = secrets.collect();
+        let user = spec.tasks.user.as_deref().and_then(|user| self.refused_user(&spec.name.0, user));
+        refused.extend(user.map(|(error, help)| file.error_at("tasks.user", error, Some(help))));
         for (at, address) in addresses(spec) {
             if let Some(error) = self.refused_address(&address).await {
                 let help = "ask whoever runs the scheduler: `addresses` in [jobs] of its settings lists what jobs may speak to";
@@ -89,6 +108,23 @@ impl Reach {
             "job {job} may name what begins with: {allowed}; `secrets` in [jobs] of the scheduler's settings says so"
         );
         (!is_allowed).then(|| (format!("job {job} may not name {what}"), help))
+    }
+
+    /// Why the job may not run as that user, and as whom it may.
+    fn refused_user(&self, job: &str, user: &str) -> Option<(String, String)> {
+        let rules = self.users.iter().filter(|rule| rule.jobs.matches(job));
+        let named: Vec<&String> = rules.flat_map(|rule| &rule.users).collect();
+        // A job that somebody calls `root` does not become root by that.
+        let is_allowed = named.iter().any(|name| match name.contains(JOB) {
+            true => user != ROOT && name.replace(JOB, job) == user,
+            false => *name == user,
+        });
+        let allowed: Vec<String> = named.iter().map(|name| name.replace(JOB, job)).collect();
+        let allowed = if allowed.is_empty() { "none".to_owned() } else { allowed.join(", ") };
+        let help = format!(
+            "leave `user` out for that of [mesos] in the scheduler's settings; besides it job {job} may name: {allowed} (`users` in [jobs] there)"
+        );
+        (!is_allowed).then(|| (format!("job {job} may not run as the user {user}"), help))
     }
 
     async fn refused_address(&self, address: &str) -> Option<String> {
@@ -256,6 +292,30 @@ mod tests {
         let oneself = Reach::of_oneself(reach.quotas);
         assert_eq!(said(&oneself, "\"sasl.password\" = { file = \"/home/me/kafka\" }", "127.0.0.1:1").await, "");
         assert_eq!(said(&oneself, "\"sasl.password\" = { env = \"MILLSTREAM_SECRET_A\" }", "127.0.0.1:1").await, "");
+    }
+
+    #[test]
+    fn users_are_those_that_are_listed_for_the_job() {
+        let rule = |jobs: &str, users: &[&str]| Users {
+            jobs: JobPattern::new(jobs),
+            users: users.iter().map(|&user| user.to_owned()).collect(),
+        };
+        let none = reach();
+        assert!(none.refused_user("orders-eu", "orders").is_some_and(|(_, help)| help.contains("none")));
+        let some = Reach { users: vec![rule("orders-*", &["orders", "job-{job}"]), rule("*", &["{job}"])], ..reach() };
+        for (job, user) in
+            [("orders-eu", "orders"), ("orders-eu", "job-orders-eu"), ("orders-eu", "orders-eu"), ("a", "a")]
+        {
+            assert_eq!(some.refused_user(job, user), None, "{job} as {user}");
+        }
+        for (job, user) in [("flights", "orders"), ("orders-eu", "root"), ("root", "root"), ("a", "{job}"), ("a", "A")]
+        {
+            let (error, help) = some.refused_user(job, user).unwrap_or_default();
+            assert!(error.contains(user) && help.contains("[jobs]"), "{job} as {user}: {error}, {help}");
+        }
+        let root = Reach { users: vec![rule("janitor", &["root"])], ..reach() };
+        assert_eq!(root.refused_user("janitor", "root"), None);
+        assert!(root.refused_user("orders", "root").is_some());
     }
 
     #[tokio::test]

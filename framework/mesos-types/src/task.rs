@@ -1,3 +1,4 @@
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{AgentId, Base64, DurationInfo, ExecutorId, FrameworkId, Resource, TaskId};
@@ -71,6 +72,9 @@ pub struct CommandInfo {
     /// Added to the environment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub environment: Option<Environment>,
+    /// Unix user that it runs as; none for the framework's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// `CommandInfo.URI`
@@ -151,7 +155,7 @@ pub struct TaskStatus {
 }
 
 /// `TaskState`
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)] // Mesos' own names say it
 pub enum TaskState {

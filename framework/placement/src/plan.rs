@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Revocable, Tier};
 
 /// A complete decision on all offers and requests of a [`crate::Problem`].
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Plan {
     /// Requests that get a place now.
     pub launches: Vec<Launch>,
@@ -18,7 +19,7 @@ pub struct Plan {
 }
 
 /// A request that gets a place.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Launch {
     /// The request.
     pub request: String,
@@ -44,7 +45,7 @@ pub struct Launch {
 }
 
 /// An agent's offers that nothing was launched on.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Decline {
     /// The agent.
     pub agent: String,
@@ -59,7 +60,7 @@ pub struct Decline {
 }
 
 /// How long what was declined shall not come back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Filter {
     /// May soon be good: until the given time at most (same clock as `now_ms`).
@@ -69,7 +70,7 @@ pub enum Filter {
 }
 
 /// A request that waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Wait {
     /// The request.
     pub request: String,
@@ -80,7 +81,7 @@ pub struct Wait {
 }
 
 /// Why not. Closed: every no in Millstream is one of these.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "kind")]
 pub enum Reason {
     /// Nothing is offered at all.
@@ -143,7 +144,7 @@ pub enum Reason {
 }
 
 /// [`Reason`] without its facts: metric label and key of counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 #[allow(missing_docs)] // as in Reason
 pub enum ReasonKind {

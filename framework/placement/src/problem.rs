@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{Place, Tier, Topology};
@@ -163,7 +164,7 @@ pub struct Resources {
 
 /// Which of a task's and its executor's resources are revocable. Mesos takes all of one name of one kind only
 /// (`validateRevocableAndNonRevocableResources` in `src/master/validation.cpp`); disk and ports are never revocable here.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct Revocable {
     /// CPUs are.
     pub cpus: bool,

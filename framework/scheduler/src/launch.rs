@@ -134,7 +134,7 @@ fn new_executor(
         kind: Some("CUSTOM".into()),
         executor_id: ExecutorId::new(&id),
         framework_id: state.store.framework().map(millstream_mesos_types::FrameworkId::new),
-        command: Some(command(state)),
+        command: Some(CommandInfo { user: job.spec.tasks.user.clone(), ..command(state) }),
         resources,
         name: Some(format!("millstream {}", key.0)),
         data: Some(json(&data)),

@@ -10,6 +10,7 @@ use millstream_mesos_types::{Base64, ExecutorInfo, OperationState, TaskState};
 use millstream_placement::{Place, Tier};
 use millstream_protocol::{KeptStop, Location};
 use millstream_spec::JobSpec;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 /// Names a slot: job and index.
@@ -144,7 +145,7 @@ impl JobRecord {
 }
 
 /// What a job does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum JobPhase {
     /// Its slots are filled.

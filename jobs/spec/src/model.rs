@@ -310,6 +310,9 @@ pub struct Tasks {
     /// A persistent volume for each task, in bytes: disk that outlives the task and comes back to its slot.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_bytes: Option<u64>,
+    /// Unix user that its executors run as; none for that of the framework.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user: Option<String>,
 }
 
 /// How the topic's partitions are divided into tasks.

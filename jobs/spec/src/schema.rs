@@ -338,6 +338,9 @@ pub struct Tasks {
     /// Disk of each task that outlives it and comes back to its successor, with its unit, at least 1MiB. Default: none.
     #[schemars(default)]
     pub volume: Option<String>,
+    /// Unix user of the agents that the job runs as, one that the scheduler's settings allow it. Default: that of the settings.
+    #[schemars(default, regex(pattern = r"^[A-Za-z_][A-Za-z0-9_.-]{0,31}$"))]
+    pub user: Option<String>,
 }
 
 /// Number of tasks.

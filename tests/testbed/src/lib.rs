@@ -9,6 +9,7 @@
 //! | [`cache`], [`tools`] | where jars and the built Mesos come from |
 //! | [`millstream`], [`api`], [`executors`] | Millstream as a user starts it, its API, its executors' processes |
 //! | [`data`], [`produce`], [`consume`] | the data sets, a producer that learns where the log put each record, a reader |
+//! | [`schemathesis`] | the API against its own document |
 //! | [`table`], [`oracle`] | a whole table read, and compared with the fold of the log |
 //!
 //! A cluster lives in a temporary folder and ends with its owner, however that ends (see `cluster_dir`). Everything is
@@ -34,6 +35,7 @@ pub mod oracle;
 pub mod process;
 pub mod produce;
 pub mod programs;
+pub mod schemathesis;
 pub mod table;
 pub mod tools;
 pub mod zookeeper;

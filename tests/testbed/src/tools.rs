@@ -20,7 +20,7 @@ pub struct Tool {
 pub const JAVA: Tool = Tool { program: "java", package: "openjdk-17-jre-headless" };
 /// Brings their jars.
 pub const MAVEN: Tool = Tool { program: "mvn", package: "maven" };
-/// Fetches the Mesos library and runs the executors and fetcher that stand in for Mesos' own.
+/// Fetches the Mesos library and Schemathesis, and runs the executors and fetcher that stand in for Mesos' own.
 pub const PYTHON: Tool = Tool { program: "python3", package: "python3 python3-pip" };
 /// Compiles the `main()` of Mesos.
 pub const CXX: Tool = Tool { program: "g++", package: "g++" };

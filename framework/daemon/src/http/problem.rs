@@ -3,26 +3,38 @@
 use axum::{
     body::to_bytes,
     extract::Request,
-    http::{HeaderValue, StatusCode, header},
+    http::{HeaderName, HeaderValue, StatusCode, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Failure;
 use crate::api::ErrorBody;
 
-const PROBLEM: HeaderValue = HeaderValue::from_static("application/problem+json");
+/// Its media type.
+pub(super) const MEDIA_TYPE: &str = "application/problem+json";
+
+const PROBLEM: HeaderValue = HeaderValue::from_static(MEDIA_TYPE);
 
 /// Longest text of a library's own answer.
 const TEXT_BYTES_MAX: usize = 4 << 10;
 
-#[derive(Serialize)]
-struct Problem<'a> {
+/// Headers that are about a body.
+const OF_BODY: [HeaderName; 2] = [header::CONTENT_TYPE, header::CONTENT_LENGTH];
+
+/// Any answer that is no success.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Problem<'a> {
+    /// `about:blank`: the status says what kind of problem it is.
     #[serde(rename = "type")]
     kind: &'static str,
+    /// The status in words.
     title: &'static str,
+    /// The status.
     status: u16,
+    /// The same as `error`.
     detail: &'a str,
     #[serde(flatten)]
     body: &'a ErrorBody,
@@ -64,8 +76,9 @@ pub(super) async fn uniform(request: Request, next: Next) -> Response {
         _ => "mend the request",
     };
     let mut uniform = Failure::new(status, error, remedy).into_response();
-    if let Some(allowed) = head.headers.get(header::ALLOW) {
-        uniform.headers_mut().insert(header::ALLOW, allowed.clone());
+    // What else it says stays: `Allow`, what browsers heed, …
+    for (name, value) in head.headers.iter().filter(|(name, _)| !OF_BODY.contains(name)) {
+        uniform.headers_mut().insert(name, value.clone());
     }
     uniform
 }

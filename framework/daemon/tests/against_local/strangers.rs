@@ -1,6 +1,6 @@
 //! Who asks without belonging here: without a token, with another's, from a page of another site, by another's name.
 
-use std::{fs, os::unix::fs::MetadataExt as _, time::Instant};
+use std::{collections::BTreeSet, fs, os::unix::fs::MetadataExt as _, time::Instant};
 
 use hyper::HeaderMap;
 use millstream_daemon::access::Role;
@@ -8,7 +8,7 @@ use millstream_daemon::access::Role;
 use super::*;
 
 /// All routes, with what may be asked of them.
-const ROUTES: [(&str, &str); 16] = [
+const ROUTES: [(&str, &str); 17] = [
     ("GET", "/health"),
     ("GET", "/health/ready"),
     ("GET", "/metrics"),
@@ -18,6 +18,7 @@ const ROUTES: [(&str, &str); 16] = [
     ("GET", "/api/v1/jobs/flights/lag"),
     ("GET", "/api/v1/sd"),
     ("GET", "/api/v1/state"),
+    ("GET", "/api/v1/openapi.json"),
     ("PUT", "/api/v1/jobs/flights"),
     ("DELETE", "/api/v1/jobs/flights"),
     ("POST", "/api/v1/jobs/flights/stop"),
@@ -193,6 +194,8 @@ async fn pages_of_other_sites_can_neither_look_nor_change() {
         {
             let answer = send(&scheduler, method, path, &with(more), "").await;
             assert_eq!(answer.status, status, "{method} {path} {more:?}: {}", answer.body);
+            assert_eq!(answer.headers["content-type"], "application/problem+json");
+            assert_eq!(answer.headers["x-frame-options"], "DENY");
         }
     }
     for kind in ["text/plain", "application/x-www-form-urlencoded", "multipart/form-data"] {
@@ -254,6 +257,32 @@ async fn a_change_of_what_has_changed_meanwhile_is_refused() {
         assert_eq!(answer.status, status, "{tag:?}: {}", answer.body);
     }
     assert_eq!(ask("DELETE", JOB, ("if-match", "*")).await.status, 412, "it is gone");
+    scheduler.end().await;
+    local.stop().await;
+}
+
+/// The document of the API has the methods of each path as the router tells them; that the paths are the same is tested
+/// beside it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_document_has_the_methods_of_the_router() {
+    let folder = tempfile::tempdir().unwrap();
+    let (local, scheduler) = scheduler(folder.path()).await;
+    let bearer = format!("Bearer {TOKEN}");
+    let document = scheduler.json("/api/v1/openapi.json").await;
+    let paths = document["paths"].as_object().unwrap();
+    assert!(paths.len() > 10, "{}", paths.len());
+    for (path, described) in paths {
+        let asked = path.replace("{name}", "flights").replace("{sha256}", "0");
+        let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+        let answer = send(&scheduler, "TRACE", &asked, &headers, "").await;
+        assert_eq!(
+            (answer.status, &answer.headers["content-type"]),
+            (405, &"application/problem+json".parse().unwrap())
+        );
+        let allowed = answer.headers["allow"].to_str().unwrap().split(',').filter(|method| *method != "HEAD");
+        let allowed: BTreeSet<String> = allowed.map(str::to_ascii_lowercase).collect();
+        assert_eq!(allowed, described.as_object().unwrap().keys().cloned().collect(), "{path}");
+    }
     scheduler.end().await;
     local.stop().await;
 }

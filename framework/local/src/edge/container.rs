@@ -88,6 +88,10 @@ fn kill_group(group: i32) {
 
 /// Sandbox with all that is to be fetched, and the command without its own environment.
 async fn prepare(command: &CommandInfo, sandbox: &Path) -> Result<Command, String> {
+    // A laptop's master and agents run all as the user who started them.
+    if let Some(user) = &command.user {
+        return Err(format!("`millstream local` runs nothing as another user: {user} is asked for"));
+    }
     let failed = |error: std::io::Error| format!("cannot prepare the sandbox {}: {error}", sandbox.display());
     tokio::fs::create_dir_all(sandbox).await.map_err(failed)?;
     for uri in &command.uris {

@@ -222,8 +222,8 @@ pub fn executor_info() -> ExecutorInfo {
             value: Some(program),
             shell: Some(false),
             arguments: arguments.map(String::from).to_vec(),
-            uris: vec![],
             environment: Some(Environment { variables: vec![variable] }),
+            ..CommandInfo::default()
         }),
         resources: vec![Resource::scalar("cpus", 0.1, None), Resource::scalar("mem", 32.0, None)],
         name: None,

@@ -2,6 +2,7 @@
 
 use millstream_mesos_types::TaskState;
 use millstream_spec::JobSpec;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::number_back;
@@ -11,7 +12,7 @@ use crate::{
 };
 
 /// What a deploy of a job file does.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "change")]
 pub enum Change {
     /// The job is new or stopped: it starts.

@@ -34,6 +34,36 @@ fn an_executor_learns_its_place_from_the_offer_and_gets_no_secret() {
     assert_eq!(variables, ["RUST_LOG"]);
 }
 
+/// The user of each task's executor is that of the version it runs, from the first launch to the last of a change.
+#[test]
+fn an_executor_runs_as_the_user_of_its_job_and_none_serves_two() {
+    let of_user = |user: Option<&str>| {
+        let mut spec = job();
+        spec.tasks.user = user.map(str::to_owned);
+        spec
+    };
+    let users = |world: &World| {
+        let pairs = world.tasks.iter().map(|(id, running)| {
+            let executor = &world.state.store.task(id).expect("a task").executor;
+            let record = world.state.store.executor(executor).expect("its executor");
+            let command = record.info.command.as_ref().expect("a command");
+            assert_eq!(command.user, running.told.job.tasks.user);
+            command.user.clone()
+        });
+        pairs.collect::<Vec<_>>()
+    };
+    let mut world = World::running(3);
+    assert_eq!(users(&world), vec![None; 3]);
+    for user in [Some("orders"), Some("others"), None] {
+        world.deploy(of_user(user));
+        for _ in 0..120 {
+            world.live(1);
+            users(&world);
+        }
+        assert_eq!(users(&world), vec![user.map(str::to_owned); 3]);
+    }
+}
+
 #[test]
 fn resources_are_cut_exactly_and_keep_their_reservation() {
     let mut world = World::with_job(1);

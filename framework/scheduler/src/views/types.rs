@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use millstream_placement::Tier;
 use millstream_protocol::{BadRecordCounts, PartitionStatus};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use why::*;
@@ -11,7 +12,7 @@ pub use why::*;
 use crate::records::JobPhase;
 
 /// One job at a glance.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct JobView {
     /// Its name.
     pub name: String,
@@ -62,7 +63,7 @@ pub struct JobView {
 }
 
 /// Lag of a job.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LagView {
     /// The job.
     pub job: String,
@@ -79,7 +80,7 @@ pub struct LagView {
 }
 
 /// Lag of one partition.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PartitionLag {
     /// Its number.
     pub partition: i32,
@@ -111,7 +112,7 @@ pub struct PartitionLag {
 }
 
 /// Where bytes come from.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct LocalityView {
     /// Placed tasks by the tier of their source.
     pub tasks_by_source_tier: BTreeMap<Tier, usize>,
@@ -135,7 +136,7 @@ pub struct ScrapeTarget {
 }
 
 /// The scheduler itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct OverviewView {
     /// Our id at the master.
     pub framework_id: Option<String>,
@@ -162,7 +163,7 @@ pub struct OverviewView {
 }
 
 /// A partition of some job that needs a person.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoppedOf {
     /// The job.
     pub job: String,
@@ -172,7 +173,7 @@ pub struct StoppedOf {
 }
 
 /// The planned maintenance of an agent with tasks of ours.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct MaintenanceView {
     /// The agent's id.
     pub agent: String,

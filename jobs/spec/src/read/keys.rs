@@ -25,7 +25,7 @@ pub(crate) const SECTIONS: &[(&str, &[&str])] = &[
     ),
     ("sink.cassandra.tls", &["ca", "cert", "key", "name"]),
     ("sink.cassandra.ttl", &["column"]),
-    ("tasks", &["count", "cpus", "mem", "revocable", "volume"]),
+    ("tasks", &["count", "cpus", "mem", "revocable", "volume", "user"]),
     ("placement", &["goal", "max_wait", "max_share_per_host", "max_share_per_rack", "constraints"]),
     ("errors", &["bad_record", "show_values"]),
     ("errors.bad_record", &["dead_letter"]),

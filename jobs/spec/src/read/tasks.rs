@@ -34,13 +34,17 @@ const MIN_VOLUME_BYTES: u64 = 1 << 20;
 /// More disk than any host has: a slip, which would wait for ever.
 const MAX_VOLUME_BYTES: u64 = 1_024 << 40;
 
+/// Longest name of a user on Linux.
+const MAX_USER_CHARS: usize = 32;
+
 /// Most tasks of one job: a scheduler is meant to carry 100,000 in all.
 const MAX_COUNT: i64 = 10_000;
 
 pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<Tasks> {
     let Some(section) = section else {
         let (cpus, mem_bytes) = (DEFAULT_CPUS, DEFAULT_MEM_BYTES);
-        return Some(Tasks { count: TaskCount::default(), cpus, mem_bytes, revocable: false, volume_bytes: None });
+        let count = TaskCount::default();
+        return Some(Tasks { count, cpus, mem_bytes, revocable: false, volume_bytes: None, user: None });
     };
     section.check_keys(r);
     let count = section.optional("count").map_or(Some(TaskCount::default()), |e| count(&e, r));
@@ -50,12 +54,14 @@ pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<T
         .optional("revocable")
         .map_or(Some(false), |e| yes_or_no(&e, "write it without quotation marks, as in `revocable = true`", r));
     let volume_bytes = section.optional("volume").map_or(Some(None), |e| volume_bytes(&e, r).map(Some));
+    let user = section.optional("user").map_or(Some(None), |e| user(&e, r).map(Some));
     Some(Tasks {
         count: count?,
         cpus: cpus?,
         mem_bytes: mem_bytes?,
         revocable: revocable?,
         volume_bytes: volume_bytes?,
+        user: user?,
     })
 }
 
@@ -122,6 +128,21 @@ fn volume_bytes(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<u64> {
         help: "it is the disk that is kept for one task; leave it out for none",
     };
     size_bytes(entry, r, MIN_VOLUME_BYTES..=MAX_VOLUME_BYTES, OUTSIDE)
+}
+
+fn user(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<String> {
+    let text = entry.string(r)?;
+    let name = text.value;
+    let begins = name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_');
+    let goes_on = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-.".contains(c));
+    if !begins || !goes_on || name.len() > MAX_USER_CHARS {
+        r.push(
+            Diagnostic::error(text.span, "`tasks.user` is no name of a user")
+                .help("it is a Unix user of the agents, as in `user = \"orders\"`; leave it out for that of the scheduler's settings"),
+        );
+        return None;
+    }
+    Some(name.to_owned())
 }
 
 /// What is said of a size outside its range.

@@ -1,6 +1,7 @@
 //! The whole way on the real Mesos 1.11 and on `millstream local`: what must not matter to it, how it behaves beside
 //! others, and what bit the frameworks before it. One binary, so that all of it shares one start of the servers.
 
+mod api;
 mod changes;
 mod deaths;
 mod fetched;
@@ -15,4 +16,5 @@ mod revocable;
 mod run;
 mod state;
 mod tls;
+mod users;
 mod volumes;

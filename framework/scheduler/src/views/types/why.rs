@@ -2,12 +2,13 @@ use std::collections::BTreeMap;
 
 use millstream_mesos_types::TaskState;
 use millstream_placement::{Reason, ReasonKind, Tier};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::records::JobPhase;
 
 /// Why a job's tasks are where they are, or nowhere.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct WhyView {
     /// The job.
     pub job: String,
@@ -53,7 +54,7 @@ impl WhyView {
 }
 
 /// A change of a running job.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RolloutView {
     /// How it stands.
     pub state: RolloutState,
@@ -71,7 +72,7 @@ pub struct RolloutView {
 }
 
 /// How a change of a running job stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RolloutState {
     /// Task by task to the new version.
@@ -85,7 +86,7 @@ pub enum RolloutState {
 }
 
 /// A partition that does not go on, or not now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct StoppedPartition {
     /// Its number.
     pub partition: i32,
@@ -102,7 +103,7 @@ pub struct StoppedPartition {
 }
 
 /// A partition whose tasks crash one after the other without getting further.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct RepeatedCrash {
     /// Its number.
     pub partition: i32,
@@ -117,7 +118,7 @@ pub struct RepeatedCrash {
 }
 
 /// One slot: where it runs, or why it waits.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct SlotWhy {
     /// Its index.
     pub slot: u32,
@@ -134,7 +135,7 @@ pub struct SlotWhy {
 }
 
 /// The persistent volume of a slot.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct VolumeView {
     /// Its id, also at Mesos.
     pub id: String,
@@ -149,7 +150,7 @@ pub struct VolumeView {
 }
 
 /// How a slot is.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case", tag = "state")]
 pub enum SlotState {
     /// It has no task.
@@ -193,7 +194,7 @@ pub enum SlotState {
 }
 
 /// Back-off after failures.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct BackoffView {
     /// Failures in a row.
     pub failures: u32,
@@ -202,7 +203,7 @@ pub struct BackoffView {
 }
 
 /// A task that ended though nobody asked for it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct FailureView {
     /// When, in milliseconds since the epoch.
     pub at_ms: u64,
