@@ -33,6 +33,9 @@ pub struct ExecutorData {
     /// Port of the accepted offer for the executor's HTTP endpoint; none for any free one.
     #[serde(default)]
     pub metrics_port: Option<u16>,
+    /// SHA-256, in hex, of the token that its metrics are told for; none when they are told to all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metrics_sha256: Option<String>,
 }
 
 /// Where an executor runs, learnt from the accepted offer (never configured: quickwit#5926).

@@ -294,7 +294,7 @@ impl Executor {
 async fn start(data: ExecutorData) -> anyhow::Result<Running> {
     let metrics = Arc::new(Metrics::new(&data.job.name.0, &data.job.source.topic));
     let address = data.location.address.clone();
-    let metrics_url = http::serve(&address, data.metrics_port, metrics.clone())
+    let metrics_url = http::serve(&address, data.metrics_port, data.metrics_sha256.clone(), metrics.clone())
         .await
         .with_context(|| format!("metrics endpoint on {address}"))?;
     Ok(Running { engine: Engine::new(data, metrics), metrics_url })

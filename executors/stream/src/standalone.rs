@@ -115,9 +115,9 @@ async fn run_job(options: Options) -> anyhow::Result<()> {
     let mem_bytes = options.mem_bytes.unwrap_or(job.tasks.mem_bytes);
     let generation = generation(&options, &job).await?;
     let metrics = Arc::new(Metrics::new(&job.name.0, &job.source.topic));
-    let metrics_url = http::serve(&options.address, None, metrics.clone()).await.context("metrics endpoint")?;
+    let metrics_url = http::serve(&options.address, None, None, metrics.clone()).await.context("metrics endpoint")?;
     let location = Location { host: options.address.clone(), address: options.address.clone(), ..Location::default() };
-    let data = ExecutorData { version: VERSION, job, generation, location, metrics_port: None };
+    let data = ExecutorData { version: VERSION, job, generation, location, metrics_port: None, metrics_sha256: None };
     let engine = Engine::new(data, metrics.clone());
     engine.add_task(TASK, &options.partitions, &[], mem_bytes);
 

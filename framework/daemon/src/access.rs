@@ -22,7 +22,7 @@ use crate::hex;
 pub const PREFIX: &str = "mst_";
 
 /// Random bytes of a token.
-const TOKEN_BYTES: usize = 32;
+pub(crate) const TOKEN_BYTES: usize = 32;
 
 /// What a token is good for. Each may do what those before it may.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -163,6 +163,9 @@ pub struct Executor {
     pub mem_bytes: u64,
     /// `RUST_LOG` of executors.
     pub log: String,
+    /// Token that executors tell their metrics for, never a plain value; none for all who ask.
+    #[serde(default, deserialize_with = "secret")]
+    pub metrics_token: Option<Setting>,
     /// Time between KILL and the end by force, in milliseconds.
     #[serde(rename = "grace", deserialize_with = "duration")]
     pub grace_ms: u64,

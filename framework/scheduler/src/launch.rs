@@ -128,6 +128,7 @@ fn new_executor(
         generation: job.generation,
         location: location.clone(),
         metrics_port: first_port(&resources),
+        metrics_sha256: state.settings.metrics_sha256.clone(),
     };
     let id = format!("{}.g{}.{}", key.0, job.generation, state.store.next_number());
     let info = ExecutorInfo {

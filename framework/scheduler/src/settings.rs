@@ -11,6 +11,8 @@ pub struct Settings {
     /// `RUST_LOG` of executors. No other variable is ever handed down: secrets are looked up by the executor in the
     /// environment its agent gives it (`--executor_environment_variables`), and never travel through Mesos (invariant 7).
     pub executor_log: String,
+    /// SHA-256, in hex, of the token that executors tell their metrics for; none for all who ask.
+    pub metrics_sha256: Option<String>,
     /// CPUs of an executor besides its tasks, in thousandths.
     pub executor_cpus_milli: u64,
     /// Memory of an executor besides its tasks, in bytes.
@@ -34,6 +36,7 @@ impl Default for Settings {
             framework: FrameworkSettings::default(),
             executor: ExecutorProgram::Path("millstream-executor".into()),
             executor_log: "info".into(),
+            metrics_sha256: None,
             executor_cpus_milli: 100,
             executor_mem_bytes: 64 << 20,
             executor_port: true,

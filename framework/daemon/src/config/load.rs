@@ -168,7 +168,7 @@ fn merge(base: &mut toml::Table, over: toml::Table) {
     for (key, value) in over {
         match (base.get_mut(&key), value) {
             (Some(toml::Value::Table(base)), toml::Value::Table(over))
-                if !matches!(key.as_str(), "secret" | "zookeeper_login") =>
+                if !matches!(key.as_str(), "secret" | "zookeeper_login" | "metrics_token") =>
             {
                 merge(base, over)
             }

@@ -8,9 +8,10 @@ use std::{
 use millstream_mesos::scheduler::{Config as SessionConfig, ConfigError as SessionConfigError, ZooKeeperTls};
 use millstream_scheduler::{ExecutorProgram, FrameworkSettings, Settings};
 use millstream_tls::ClientFiles;
+use millstream_topology::settings;
 
 use super::{Config, ConfigError, EXECUTOR, ExecutorPort, Mesos, TlsFiles};
-use crate::{chain, program::Program};
+use crate::{access, chain, program::Program};
 
 impl Config {
     /// Where the masters are and how to speak to them; without credentials.
@@ -54,6 +55,7 @@ impl Config {
             executor,
             executor_port: self.executor.port == ExecutorPort::Offered,
             executor_log: self.executor.log.clone(),
+            metrics_sha256: self.metrics_sha256()?,
             executor_cpus_milli: (self.executor.cpus * 1_000.0).round() as u64,
             executor_mem_bytes: self.executor.mem_bytes,
             grace_ms: self.executor.grace_ms,
@@ -61,6 +63,18 @@ impl Config {
             launches_max: self.offers.launches_max,
             distances: self.distances,
         })
+    }
+
+    /// What executors know of the token for their metrics. Reads a file.
+    fn metrics_sha256(&self) -> Result<Option<String>, ConfigError> {
+        let Some(token) = &self.executor.metrics_token else { return Ok(None) };
+        let refused = |problem| ConfigError::Value { key: "executor.metrics_token", problem };
+        let token = settings::resolve(token).map_err(|error| refused(format!("{error}; {}", error.remedy())))?;
+        if token.len() < access::TOKEN_BYTES {
+            let problem = "it is too short to be one: `millstream token` makes tokens, or `openssl rand -hex 32`";
+            return Err(refused(problem.into()));
+        }
+        Ok(Some(access::hash(&token)))
     }
 
     /// File of the audit log; none for the process's log.
@@ -138,6 +152,22 @@ fn this_user() -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn executors_get_the_hash_of_the_token_for_their_metrics() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = dir.path().join("token");
+        let config = Config::parse(&format!("[executor]\nmetrics_token = {{ file = {file:?} }}")).expect("settings");
+        let said = || config.metrics_sha256().map_err(|error| error.to_string());
+        assert!(said().expect_err("not there").contains("executor.metrics_token"));
+        std::fs::write(&file, "hunter2\n").expect("written");
+        let error = said().expect_err("short");
+        assert!(error.contains("too short") && !error.contains("hunter2"), "{error}");
+        let token = "0123456789abcdef0123456789abcdef";
+        std::fs::write(&file, format!("{token}\n")).expect("written");
+        assert_eq!(said(), Ok(Some(access::hash(token))));
+        assert_eq!(Config::parse("").expect("defaults").metrics_sha256().expect("none"), None);
+    }
 
     #[test]
     fn an_address_that_leads_nowhere_needs_a_url() {

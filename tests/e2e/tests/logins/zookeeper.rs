@@ -59,7 +59,7 @@ impl Scheduler {
         Ok(())
     }
 
-    async fn is_kept_out(mut self, what: &str, words: &str) -> Result<()> {
+    async fn stays_out(mut self, what: &str, words: &str) -> Result<()> {
         self.says(what, words).await?;
         let log = self.log()?;
         ensure!(!log.contains("leading"), "{what} leads: {log}");
@@ -105,7 +105,7 @@ async fn a_state_in_zookeeper_by_tls_is_for_those_who_are_right() -> Result<()> 
         ("half a certificate", &secure, LOGIN, format!("[zookeeper]\ncert = {:?}\n", client.cert), "go together"),
     ];
     for (what, state, login, tls, words) in cases {
-        Scheduler::start(state, login, &tls)?.is_kept_out(what, words).await?;
+        Scheduler::start(state, login, &tls)?.stays_out(what, words).await?;
     }
     ensure!(leader.process.try_wait()?.is_none(), "the leader has ended: {}", leader.log()?);
     Ok(())
