@@ -7,7 +7,7 @@ use std::{
     path::{Component, Path},
 };
 
-use millstream_spec::{Diagnostic, JobFile, JobSpec, Setting, kafka_options};
+use millstream_spec::{Diagnostic, JobFile, JobSpec, Setting, kafka_options, kafka_options::TOKEN_ENDPOINT};
 use serde::Deserialize;
 use tokio::net::lookup_host;
 
@@ -18,9 +18,6 @@ const JOB: &str = "{job}";
 
 /// A user that only a rule with this very name allows.
 const ROOT: &str = "root";
-
-/// Property that holds a URL.
-const TOKEN_ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
 
 /// `[jobs]`
 #[derive(Debug, Clone, PartialEq, Deserialize)]
@@ -183,10 +180,10 @@ fn addresses(spec: &JobSpec) -> Vec<(String, String)> {
     let of = |at: &str, all: &[String]| all.iter().map(|address| (at.to_owned(), address.clone())).collect::<Vec<_>>();
     let mut found = of("source.kafka.bootstrap", &spec.source.bootstrap);
     found.extend(of("sink.cassandra.contact_points", &spec.sink.contact_points));
-    if let Some(Setting::Value(url)) = spec.source.options.get(TOKEN_ENDPOINT) {
-        let authority = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
-        let authority = authority.split(['/', '?', '#']).next().unwrap_or_default();
-        let address = authority.rsplit_once('@').map_or(authority, |(_, address)| address);
+    // One that is read otherwise by others is refused where properties are.
+    if let Some(Setting::Value(url)) = spec.source.options.get(TOKEN_ENDPOINT)
+        && let Some(address) = kafka_options::url_authority(url)
+    {
         found.push((format!("source.kafka.options.{TOKEN_ENDPOINT}"), address.to_owned()));
     }
     found
@@ -302,7 +299,8 @@ mod tests {
         };
         let none = reach();
         assert!(none.refused_user("orders-eu", "orders").is_some_and(|(_, help)| help.contains("none")));
-        let some = Reach { users: vec![rule("orders-*", &["orders", "job-{job}"]), rule("*", &["{job}"])], ..reach() };
+        let some =
+            Reach { users: vec![rule("orders-*", &["orders", "job-{job}"]), rule("*", &["x-{job}"])], ..reach() };
         for (job, user) in
             [("orders-eu", "orders"), ("orders-eu", "job-orders-eu"), ("orders-eu", "orders-eu"), ("a", "a")]
         {
@@ -336,7 +334,7 @@ mod tests {
             let said = said(&any, "", point).await;
             assert!(said.contains("link-local"), "{point}: {said}");
         }
-        let url = "\"sasl.oauthbearer.token.endpoint.url\" = \"http://user@169.254.169.254/latest\"";
+        let url = "\"sasl.oauthbearer.token.endpoint.url\" = \"https://169.254.169.254/latest\"";
         assert!(said(&any, url, "127.0.0.1:9042").await.contains("link-local"));
         let few = Reach { addresses: vec![JobPattern::new("127.0.0.*"), JobPattern::new("local*:9042")], ..any };
         assert_eq!(said(&few, "", "127.0.0.1:9042").await, "");

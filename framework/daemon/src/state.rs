@@ -2,7 +2,6 @@
 //!
 //! * [`backup`]: the form of a backup; [`file`]: its file, whoever has put it there
 //! * [`place`]: a folder or a ZooKeeper, and how it is held
-//! * [`mark`]: records that say that a state is elsewhere, or not whole yet
 //! * [`moved`]: from one place to another
 //!
 //! Invariant: at each moment at most one place holds records that a scheduler begins with; what breaks off is done again by
@@ -10,7 +9,6 @@
 
 pub mod backup;
 pub mod file;
-pub(crate) mod mark;
 mod moved;
 mod place;
 
@@ -19,10 +17,9 @@ use std::path::PathBuf;
 use millstream_scheduler::views::counted;
 use serde_json::json;
 
-use crate::store::{Found, Records, StoreError};
+use crate::store::{Found, Records, StoreError, mark, mark::Mark};
 pub use backup::Backup;
 use backup::BackupError;
-use mark::Mark;
 pub use moved::{Moved, move_state};
 pub use place::Place;
 
@@ -122,7 +119,10 @@ pub async fn restore(place: &Place, backup: Backup, force: bool) -> Result<Resto
     let may = match found {
         Found::Nothing | Found::Damaged(StoreError::Emptied { .. }) => Ok(()),
         _ if force => Ok(()),
-        Found::Records(records) => Err(StateError::There { place: place.name(), what: what(&records) }),
+        Found::Records(mut records) => Err(match mark::taken(&mut records) {
+            Some(Mark::Moved { to }) => StoreError::Moved { to }.into(),
+            _ => StateError::There { place: place.name(), what: what(&records) },
+        }),
         Found::Damaged(error) => Err(StateError::Damaged(error)),
     };
     let done = match may {

@@ -1,5 +1,6 @@
 //! Durable records of the scheduler. A batch is applied whole or not at all, and is durable when `apply` returns.
 
+pub(crate) mod mark;
 pub(crate) mod record;
 mod redb;
 
@@ -56,6 +57,12 @@ pub enum StoreError {
         file: PathBuf,
         /// What says so.
         marker: PathBuf,
+    },
+    /// Another was put in its place under a scheduler that runs.
+    #[error("replaced: the state in {} is not the one that this scheduler began with; start it again to go on with what is there", path.display())]
+    Replaced {
+        /// The file.
+        path: PathBuf,
     },
     /// It cannot be read or written.
     #[error("the state store fails")]

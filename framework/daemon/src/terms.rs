@@ -13,7 +13,7 @@ use crate::{
     election::{Election, Term},
     http::{Leading, Role},
     metrics::Metrics,
-    state::mark,
+    store::mark,
     store::{StateStore, StoreError},
 };
 

@@ -9,17 +9,16 @@ mod held;
 mod store;
 mod tree;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::future::BoxFuture;
 use millstream_mesos::scheduler::{ZooKeeperTls, ZooKeeperUrl, connect};
-use sha1::{Digest as _, Sha1};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::AbortOnDropHandle};
-use zookeeper_client::{
-    Acl, Acls, AuthId, Client, CreateMode, Error, LockPrefix, OwnedLockClient, Permission, SessionState,
-};
+use zookeeper_client::{Acl, Acls, Client, CreateMode, Error, LockPrefix, OwnedLockClient, SessionState};
 
 use crate::{
     chain,
@@ -56,8 +55,8 @@ pub struct ZooKeeper {
     url: String,
     /// `user:password`: only who has it may look at the nodes and change them.
     login: Option<String>,
-    /// Of all nodes.
-    rights: Arc<[Acl]>,
+    /// Of all nodes, once the servers have said how they name the login.
+    rights: OnceLock<Arc<[Acl]>>,
     tls: Option<ZooKeeperTls>,
 }
 
@@ -74,8 +73,7 @@ impl ZooKeeper {
             let remedy = "say `zookeeper_login` in [state], and whoever does not have it can neither look nor change";
             tracing::warn!(zookeeper = %place, remedy, "the state is open to whoever reaches ZooKeeper");
         }
-        let rights = login.as_deref().map_or(Acls::anyone_all().to_vec(), |login| vec![right_of(login)]);
-        ZooKeeper { place, session_timeout, url, login, rights: rights.into(), tls }
+        ZooKeeper { place, session_timeout, url, login, rights: OnceLock::new(), tls }
     }
 
     /// Where it is.
@@ -83,14 +81,16 @@ impl ZooKeeper {
         &self.place
     }
 
-    fn rights(&self) -> Acls<'_> {
-        Acls::new(&self.rights)
+    fn rights(&self) -> Arc<[Acl]> {
+        let first = || if self.login.is_some() { Acls::creator_all() } else { Acls::anyone_all() };
+        self.rights.get().cloned().unwrap_or_else(|| first().to_vec().into())
     }
 
     /// One session: ends with the lock, or with the session.
     async fn compete(&self, leader: &watch::Sender<Option<String>>) -> Result<Term, Error> {
         let client = self.connect().await?;
-        self.prepare(&client).await?;
+        self.make_folders(&client).await?;
+        self.close(&client).await?;
         let (store, lost, release) = self.held(self.lock(&client, &self.url, leader).await?);
         Ok(Term { store: Arc::new(store), lost, release })
     }
@@ -104,13 +104,26 @@ impl ZooKeeper {
         Ok(client)
     }
 
-    /// Makes the folders, and closes what is open.
-    async fn prepare(&self, client: &Client) -> Result<(), Error> {
+    /// Makes what is not there, and learns whose it is to be.
+    async fn make_folders(&self, client: &Client) -> Result<(), Error> {
         let root = self.place.path();
+        let rights = self.rights();
         for node in FOLDERS {
-            client.mkdir(&format!("{root}/{node}"), &CreateMode::Persistent.with_acls(self.rights())).await?;
+            let options = CreateMode::Persistent.with_acls(Acls::new(&rights));
+            client.mkdir(&format!("{root}/{node}"), &options).await?;
         }
-        if self.login.is_some() { claim(client, root, &self.rights()).await } else { Ok(()) }
+        if self.login.is_some() && self.rights.get().is_none() {
+            let _ = self.rights.set(rights_of_login(client, root).await?);
+        }
+        Ok(())
+    }
+
+    /// Closes what is open, if there is a login.
+    async fn close(&self, client: &Client) -> Result<(), Error> {
+        match self.login {
+            Some(_) => claim(client, self.place.path(), &self.rights()).await,
+            None => Ok(()),
+        }
     }
 
     /// Waits for the leader's lock, in the name of `url`.
@@ -121,9 +134,10 @@ impl ZooKeeper {
         leader: &watch::Sender<Option<String>>,
     ) -> Result<OwnedLockClient, Error> {
         let locks = format!("{}/{LEADER}", self.place.path());
+        let rights = self.rights();
         let prefix = LockPrefix::new_curator(&locks, LOCK_NAME)?;
         tokio::select! {
-            lock = client.lock(prefix, url.as_bytes(), self.rights()) => Ok(lock?.into_owned()),
+            lock = client.lock(prefix, url.as_bytes(), Acls::new(&rights)) => Ok(lock?.into_owned()),
             error = tell_leader(client, &locks, leader) => Err(error),
         }
     }
@@ -146,7 +160,7 @@ impl ZooKeeper {
             lock.lock_path().to_owned(),
             lost.clone(),
         )));
-        let store = Store::new(lock.clone(), self.place.path().to_owned(), self.rights.clone(), lost.clone());
+        let store = Store::new(lock.clone(), self.place.path().to_owned(), self.rights(), lost.clone());
         let release = async move {
             drop(watch);
             let deleted = lock.client().delete(lock.lock_path(), None);
@@ -184,10 +198,13 @@ impl Election for ZooKeeper {
 
 /// Takes nodes that were made without a login away from strangers: first the folders, so that nobody adds to them, then what
 /// is in them; the root says when all of it is done.
-async fn claim(client: &Client, root: &str, rights: &Acls<'_>) -> Result<(), Error> {
+async fn claim(client: &Client, root: &str, rights: &[Acl]) -> Result<(), Error> {
+    // What an administrator has added for somebody else by name stays.
+    let is_open = |known: &Acl| !rights.contains(known) && ["world", "x509"].contains(&known.scheme());
+    let rights = &Acls::new(rights);
     let (said, _) = client.get_data(root).await?;
     let (known, _) = client.get_acl(root).await?;
-    if said == CLOSED && known[..] == rights[..] {
+    if said == CLOSED && !known.iter().any(is_open) {
         return Ok(());
     }
     tracing::info!(root, "closing nodes that may be open to strangers");
@@ -204,12 +221,16 @@ async fn claim(client: &Client, root: &str, rights: &Acls<'_>) -> Result<(), Err
     client.set_data(root, CLOSED, None).await.map(drop)
 }
 
-/// All rights for one login and nobody else (DigestAuthenticationProvider of ZooKeeper). "Whoever made it" would also be all who
-/// show a certificate of this one's name.
-fn right_of(login: &str) -> Acl {
-    let user = login.split_once(':').map_or(login, |(user, _)| user);
-    let id = format!("{user}:{}", STANDARD.encode(Sha1::digest(login)));
-    Acl::new(Permission::ALL, AuthId::new(DIGEST, &id))
+/// All rights for the login, and for nobody else: "whoever made it" would also be all who show a certificate of this one's name.
+/// How servers name a login, by a hash of it, is a setting of theirs: they say it of a node.
+async fn rights_of_login(client: &Client, root: &str) -> Result<Arc<[Acl]>, Error> {
+    let begin = format!("{root}/login-");
+    let options = CreateMode::EphemeralSequential.with_acls(Acls::creator_all());
+    let (_, number) = client.create(&begin, b"", &options).await?;
+    let node = format!("{begin}{number}");
+    let (all, _) = client.get_acl(&node).await?;
+    client.delete(&node, None).await?;
+    Ok(all.into_iter().filter(|right| right.scheme() == DIGEST).collect())
 }
 
 /// Tells who leads until the session ends, and then why it did.
@@ -286,12 +307,6 @@ async fn deleted(client: &Client, lock: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_login_is_named_as_zookeeper_names_it() {
-        // What ZooKeeper's own DigestAuthenticationProvider prints for it.
-        assert_eq!(right_of("super:admin").id(), "super:xQJmxLMiHGwaqBvst5y6rkB6HQs=");
-    }
 
     #[test]
     fn the_lock_with_the_smallest_number_counts_whatever_its_name() {

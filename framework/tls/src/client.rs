@@ -9,7 +9,7 @@ use std::{
 use tokio_rustls::rustls::{
     self, ClientConfig, DigitallySignedStruct, SignatureScheme,
     client::{
-        ResolvesClientCert, WebPkiServerVerifier,
+        ResolvesClientCert, Resumption, WebPkiServerVerifier,
         danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     },
     pki_types::{CertificateDer, ServerName, UnixTime},
@@ -63,12 +63,15 @@ impl ClientSource for ClientFiles {
 pub fn client_config(source: impl ClientSource, name: Option<ServerName<'static>>) -> Result<ClientConfig, PemError> {
     let known = Known::new(source.read()?)?;
     let renewed = Arc::new(Renewed { source: Box::new(source), name, known: Mutex::new(Arc::new(known)) });
-    Ok(ClientConfig::builder_with_provider(provider())
+    let mut config = ClientConfig::builder_with_provider(provider())
         .with_safe_default_protocol_versions()
         .expect("the provider speaks the default versions")
         .dangerous()
         .with_custom_certificate_verifier(renewed.clone())
-        .with_client_cert_resolver(renewed))
+        .with_client_cert_resolver(renewed);
+    // A session that goes on is not verified again.
+    config.resumption = Resumption::disabled();
+    Ok(config)
 }
 
 /// What was read last.

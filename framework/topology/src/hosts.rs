@@ -14,7 +14,7 @@ const RESOLVE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(crate) const PROBE_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Addresses that are probed at most when nothing answers.
-const PROBES_MAX: usize = 5;
+pub(crate) const PROBES_MAX: usize = 5;
 
 /// Resolves names, and keeps the last answer for when there is none: else a hiccup of the name server would look like a
 /// host that moved.

@@ -114,8 +114,9 @@ pub(crate) fn kafka_option(name: &str, setting: &Setting) -> Result<Option<Strin
         Rule::Forbidden(remedy) | Rule::Java(remedy) => return Err(refused(remedy)),
         Rule::Unknown => return Err(refused("docs/job-file.md lists the properties that a job may set: leave it out")),
     }
-    if kafka_options::FILES.contains(&name) && !matches!(setting, Setting::Value(_)) {
-        return Err(refused("write the path itself"));
+    let is_read_by_others = kafka_options::FILES.contains(&name) || name == kafka_options::TOKEN_ENDPOINT;
+    if is_read_by_others && !matches!(setting, Setting::Value(_)) {
+        return Err(refused("write the path or the URL itself: whether the job may use it is looked at before"));
     }
     let value = resolve(setting)?;
     if let Some(remedy) = kafka_options::refused_value(name, &value) {

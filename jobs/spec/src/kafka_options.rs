@@ -363,8 +363,44 @@ pub fn rule(name: &str) -> Rule {
         .unwrap_or(Rule::Unknown)
 }
 
+/// Property that holds the URL of a token endpoint. Its host is one that the job speaks to.
+pub const TOKEN_ENDPOINT: &str = "sasl.oauthbearer.token.endpoint.url";
+
+/// `host:port` or `host` of a URL, if everybody reads it alike: clients bear with slashes too few or too many, and with
+/// hosts that are encoded.
+pub fn url_authority(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://").or_else(|| url.strip_prefix("http://"))?;
+    let authority = &rest[..rest.find(['/', '?']).unwrap_or(rest.len())];
+    let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"-._:[]".contains(&b);
+    let is_one = !authority.is_empty() && !authority.starts_with(':') && authority.bytes().all(is_plain);
+    (is_one && url.bytes().all(|b| b.is_ascii_graphic() && b != b'\\' && b != b'#')).then_some(authority)
+}
+
+fn is_endpoint(url: &str) -> bool {
+    const HERE: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
+    let is_here = |authority: &str| {
+        HERE.iter()
+            .any(|here| authority.strip_prefix(here).is_some_and(|port| port.is_empty() || port.starts_with(':')))
+    };
+    url_authority(url).is_some_and(|authority| url.starts_with("https://") || is_here(authority))
+}
+
 /// What to do instead, where the value of a property that is passed on is none a job may set.
 pub fn refused_value(name: &str, value: &str) -> Option<&'static str> {
+    match name {
+        TOKEN_ENDPOINT if !is_endpoint(value) => {
+            return Some(
+                "write it as https://HOST:PORT/PATH (http:// only for this host): a client's secret is sent there",
+            );
+        }
+        // librdkafka puts it into a form as it is.
+        "sasl.oauthbearer.scope"
+            if !value.bytes().all(|b| b == b' ' || b.is_ascii_graphic() && !b"&=%#+\"\\".contains(&b)) =>
+        {
+            return Some("write names of scopes with spaces between them, without any of & = % # +");
+        }
+        _ => {}
+    }
     let (_, allowed, remedy) = VALUES.iter().find(|(of, ..)| *of == name)?;
     (!allowed.contains(&value.to_ascii_lowercase().as_str())).then_some(*remedy)
 }
@@ -372,4 +408,47 @@ pub fn refused_value(name: &str, value: &str) -> Option<&'static str> {
 /// All names that a job may set.
 pub(crate) fn allowed() -> impl Iterator<Item = &'static str> {
     ALLOWED.iter().chain(OVERRULED).flat_map(|group| group.names).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_token_endpoint_is_read_alike_by_everybody_and_secrets_go_there_by_tls() {
+        for url in
+            ["https://login.example/token", "https://10.0.0.1:8443/a/b?c=d", "http://127.0.0.1:80/t", "http://[::1]:1"]
+        {
+            assert_eq!(refused_value(TOKEN_ENDPOINT, url), None, "{url}");
+        }
+        for url in [
+            "http:/169.254.169.254/x",
+            "http:///169.254.169.254/x",
+            "https:///169.254.169.254/x",
+            "https://%31%36%39.254.169.254/",
+            "https://user@169.254.169.254/",
+            "https://a.example\\@169.254.169.254/",
+            "https://a.example#@169.254.169.254/",
+            "http://login.example/token",
+            "http://127.0.0.1.example/token",
+            "http://localhost.example/token",
+            "ftp://127.0.0.1/",
+            "HTTPS://a.example/",
+            "file:///etc/shadow",
+            "https://:80/",
+            "https://a.example/ x",
+            "",
+        ] {
+            assert!(refused_value(TOKEN_ENDPOINT, url).is_some(), "{url}");
+        }
+        assert_eq!(url_authority("https://10.0.0.1:8443?x"), Some("10.0.0.1:8443"));
+    }
+
+    #[test]
+    fn a_scope_adds_nothing_else_to_what_is_sent() {
+        assert_eq!(refused_value("sasl.oauthbearer.scope", "kafka.read kafka.write:all"), None);
+        for scope in ["x&frameworkId=1", "a=b", "a%26b", "a+b", "a#b", "a\r\nb", "a\"b"] {
+            assert!(refused_value("sasl.oauthbearer.scope", scope).is_some(), "{scope}");
+        }
+    }
 }

@@ -75,8 +75,9 @@ impl Observer {
     pub fn manners(&self) -> Result<Manners> {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         ensure!(seen.looks >= 3, "only {} looks at the master", seen.looks);
+        // A master that is led by another begins again.
         let counted = seen.counters.iter().flat_map(|(first, last)| {
-            last.iter().map(|(name, count)| (name.clone(), count - first.get(name).copied().unwrap_or(0)))
+            last.iter().map(|(name, count)| (name.clone(), count.saturating_sub(first.get(name).copied().unwrap_or(0))))
         });
         Ok(Manners {
             watched: self.begun.elapsed(),

@@ -95,6 +95,12 @@ impl Config {
         if self.jobs.quotas.file_bytes > millstream_spec::MAX_FILE_BYTES as u64 {
             return refuse("jobs.quotas.file", "a job file has at most 1MiB, whatever is said here");
         }
+        if self.jobs.users.iter().any(|rule| rule.users.iter().any(|user| user == "{job}")) {
+            return refuse(
+                "jobs.users",
+                "a user {job} would be whichever the job is called: say a beginning of its own, as in `job-{job}`",
+            );
+        }
         if self.offers.launches_max == 0 {
             return refuse("offers.launches_max", "0 would launch nothing, ever");
         }

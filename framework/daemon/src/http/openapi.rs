@@ -19,8 +19,8 @@ use super::problem::{MEDIA_TYPE, Problem};
 pub(super) const PATH: &str = "/api/v1/openapi.json";
 
 const ABOUT: &str = "Jobs of a Millstream scheduler; docs/api.md says what is promised of it. A GET may be a HEAD as well. Other paths are \
-                     answered with 404, other methods with 405 and `Allow`. Every answer that is no success is a Problem, but for 408 and for \
-                     what is no HTTP, which have no body.";
+                     answered with 404, other methods with 405 and `Allow`. Every answer that is no success is a Problem, but for that of \
+                     /health, and for 408 and what is no HTTP, which have no body.";
 
 /// Name, place, type, pattern and meaning of what may be sent beside a body. Only what is in the path must be.
 const PARAMETERS: [(&str, &str, &str, &str, &str); 6] = [

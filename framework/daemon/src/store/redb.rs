@@ -4,6 +4,7 @@ pub(crate) mod held;
 
 use std::{
     io,
+    os::unix::fs::MetadataExt as _,
     panic::catch_unwind,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -13,7 +14,7 @@ use futures_util::future::BoxFuture;
 use millstream_scheduler::RecordChange;
 use redb::{Database, ReadableDatabase, ReadableTable, TableDefinition};
 
-use super::{Records, StateStore, StoreError, record};
+use super::{Records, StateStore, StoreError, mark, record};
 
 const RECORDS: TableDefinition<&str, &[u8]> = TableDefinition::new("records");
 const FILE: &str = "state.redb";
@@ -41,6 +42,8 @@ pub struct Redb(Arc<File>);
 
 struct File {
     path: PathBuf,
+    /// Of the file that this process began with.
+    inode: Option<u64>,
     /// None after a failure: redb serves a database no more once a write to its file has failed, so it is opened anew.
     database: Mutex<Option<Database>>,
 }
@@ -53,7 +56,7 @@ impl Redb {
         is_there(&path, &marker)?;
         let database = Mutex::new(Some(checked(&path)?));
         std::fs::write(&marker, MARKER_TEXT).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
-        Ok(Redb(Arc::new(File { path, database })))
+        Ok(Redb(Arc::new(File::new(path, database))))
     }
 
     /// Works on the database where blocking is allowed.
@@ -68,13 +71,23 @@ impl Redb {
 }
 
 impl File {
+    fn new(path: PathBuf, database: Mutex<Option<Database>>) -> File {
+        File { inode: inode(&path), path, database }
+    }
+
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut slot = self.database.lock().unwrap_or_else(PoisonError::into_inner);
         let database = match slot.take() {
             Some(database) => database,
             None => {
+                // Nobody has held it meanwhile: a person may have moved it away, or put another in its place.
                 is_there(&self.path, &self.path.with_file_name(MARKER))?;
-                open(&self.path)?
+                let database = open(&self.path)?;
+                if inode(&self.path) != self.inode {
+                    return Err(StoreError::Replaced { path: self.path.clone() });
+                }
+                mark::checked(read(&database)?)?;
+                database
             }
         };
         let result = work(&database);
@@ -91,6 +104,10 @@ fn is_there(file: &Path, marker: &Path) -> Result<(), StoreError> {
         true => Err(StoreError::Emptied { file: file.into(), marker: marker.into() }),
         false => Ok(()),
     }
+}
+
+fn inode(file: &Path) -> Option<u64> {
+    std::fs::metadata(file).ok().map(|file| file.ino())
 }
 
 fn is_empty(file: &Path) -> bool {
@@ -178,5 +195,37 @@ impl StateStore for Redb {
     fn apply<'a>(&'a self, changes: &'a [RecordChange]) -> BoxFuture<'a, Result<(), StoreError>> {
         let changes = texts(changes);
         self.with(move |database| write(database, &changes))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// While its file fails, a scheduler holds no lock on it: a person may have come in between.
+    #[tokio::test]
+    async fn what_was_moved_away_or_replaced_while_it_failed_is_not_gone_on_with() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let changes = [RecordChange { key: "a".into(), value: Some(1.into()) }];
+        let store = Redb::open(dir.path()).expect("opened");
+        let fail = || assert!(store.0.with(|_| Err::<(), _>(StoreError::Lost)).is_err());
+        fail();
+        store.apply(&changes).await.expect("nobody came in between");
+        fail();
+        let moved = mark::Mark::Moved { to: "elsewhere".into() };
+        let other = Redb::open(dir.path()).expect("nobody holds it");
+        other.apply(&[moved.put()]).await.expect("marked");
+        drop(other);
+        let refused = store.apply(&changes).await;
+        assert!(matches!(&refused, Err(StoreError::Moved { to }) if to == "elsewhere"), "{refused:?}");
+
+        let other = Redb::open(dir.path()).expect("nobody holds it");
+        other.apply(&[moved.gone()]).await.expect("back again");
+        drop(other);
+        store.apply(&changes).await.expect("it is the same file");
+        fail();
+        std::fs::copy(dir.path().join(FILE), dir.path().join("copy")).expect("copied");
+        std::fs::rename(dir.path().join("copy"), dir.path().join(FILE)).expect("replaced");
+        assert!(matches!(store.apply(&changes).await, Err(StoreError::Replaced { .. })));
     }
 }

@@ -36,14 +36,17 @@ impl ZooKeeper {
     /// session ends.
     pub(crate) async fn hold(&self) -> Result<(Held, Found), StoreError> {
         let client = self.reached(self.connect().await).await?;
-        self.reached(self.prepare(&client).await).await?;
+        self.reached(self.make_folders(&client).await).await?;
         let (leader, _) = watch::channel(None);
         let within = self.session_timeout + BEYOND_SESSION;
         let Ok(locked) = tokio::time::timeout(within, self.lock(&client, NOBODY, &leader)).await else {
             let leader = leads(&client, self.place.path()).await.filter(|url| url != NOBODY);
             return Err(StoreError::Led { place: self.place.to_string(), leader });
         };
-        let (store, lost, release) = self.held(self.reached(locked).await?);
+        let lock = self.reached(locked).await?;
+        // Not before: a scheduler that leads without a login would be locked out.
+        self.reached(self.close(&client).await).await?;
+        let (store, lost, release) = self.held(lock);
         let held = Held { store, _lost: lost, release };
         match held.store.load().await {
             Ok(records) => Ok((held, Found::of(records))),

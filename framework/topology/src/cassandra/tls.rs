@@ -1,14 +1,18 @@
 //! TLS to a sink's nodes: out of settings, which are read again at each handshake.
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use millstream_spec::{CassandraTls, Setting};
 use millstream_tls::{ClientPems, ClientSource, Pem, PemError, Trouble, client_config, probe};
-use tokio::{net::TcpStream, task::spawn_blocking, time::timeout};
+use tokio::{
+    net::{TcpStream, lookup_host},
+    task::spawn_blocking,
+    time::timeout,
+};
 use tokio_rustls::rustls::{ClientConfig, pki_types::ServerName};
 
 use super::CassandraError;
-use crate::hosts::PROBE_TIMEOUT;
+use crate::hosts::{PROBE_TIMEOUT, PROBES_MAX};
 use crate::settings::{SettingError, resolve};
 
 /// What the driver is given.
@@ -44,8 +48,12 @@ fn pem(key: &str, setting: &Setting) -> Result<Pem, PemError> {
 
 /// Why there is no TLS with these nodes, the first one first; none when there is. The driver does not always tell.
 pub(super) async fn trouble(config: Arc<ClientConfig>, contact_points: &[String]) -> Option<Trouble> {
-    for address in contact_points {
-        let tried = async { probe(config.clone(), address, TcpStream::connect(address).await?).await };
+    for point in contact_points.iter().take(PROBES_MAX) {
+        // The driver asks each node by its address, and not by the name that led there.
+        let tried = async {
+            let address = lookup_host(point).await?.next().ok_or(io::ErrorKind::NotFound)?;
+            probe(config.clone(), &address.to_string(), TcpStream::connect(address).await?).await
+        };
         if let Ok(Err(error)) = timeout(PROBE_TIMEOUT, tried).await
             && let Some(trouble) = Trouble::of(&error)
         {

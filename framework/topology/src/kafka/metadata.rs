@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    ops::Deref,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
@@ -37,8 +38,27 @@ const EVENTS_WITHIN: Duration = Duration::from_millis(20);
 
 /// A client for metadata; it consumes nothing and is in no group.
 pub(crate) struct Kafka {
-    consumer: Arc<BaseConsumer<Ear>>,
+    consumer: Arc<Aside>,
     bootstrap: Vec<String>,
+}
+
+/// A client that is let go on a thread of its own: that takes as long as what it waits for, a token endpoint among it.
+struct Aside(Option<BaseConsumer<Ear>>);
+
+impl Deref for Aside {
+    type Target = BaseConsumer<Ear>;
+
+    fn deref(&self) -> &Self::Target {
+        self.0.as_ref().expect("it is there until it is dropped")
+    }
+}
+
+impl Drop for Aside {
+    fn drop(&mut self) {
+        let client = self.0.take();
+        // Without a thread it is let go here.
+        let _ = std::thread::Builder::new().name("kafka-end".into()).spawn(move || drop(client));
+    }
 }
 
 /// A cluster as one topic's readers see it.
@@ -57,7 +77,7 @@ impl Kafka {
             config.set_log_level(RDKafkaLogLevel::Error);
             // It reads no records; the log end it asks for is the real one, also behind an open transaction.
             config.set("isolation.level", "read_uncommitted");
-            config.create_with_context(Ear::default()).map_err(KafkaError::Options)
+            config.create_with_context(Ear::default()).map(|made| Aside(Some(made))).map_err(KafkaError::Options)
         });
         let consumer = consumer.await.map_err(|_| KafkaError::Interrupted)??;
         Ok(Kafka { consumer: Arc::new(consumer), bootstrap })
@@ -194,6 +214,7 @@ impl Raw {
 /// Metadata of one topic. The client asks on for as long as it is given, also where nobody will ever let it in: it is given
 /// little time first, and then more unless it has learnt that.
 fn fetch(consumer: &BaseConsumer<Ear>, topic: &str) -> Result<Metadata, ClientError> {
+    consumer.context().forget();
     let begun = Instant::now();
     let mut patience = METADATA_TIMEOUT / 10;
     loop {
@@ -227,6 +248,10 @@ struct Ear {
 }
 
 impl Ear {
+    fn forget(&self) {
+        *self.last.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
     fn last_error(&self) -> Option<String> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map(|(_, reason)| reason.clone())
     }
@@ -242,6 +267,23 @@ impl Ear {
     }
 }
 
+/// What is said of a token that did not come, without what its endpoint has answered: that is for whoever asked, and a job's
+/// author only named it. RFC 6749 (5.2) has the words that may be told.
+fn without_answer(reason: &str) -> String {
+    const WORDS: [&str; 6] = [
+        "invalid_request",
+        "invalid_client",
+        "invalid_grant",
+        "unauthorized_client",
+        "unsupported_grant_type",
+        "invalid_scope",
+    ];
+    let Some((what, answer)) = reason.split_once("OAUTHBEARER token: ") else { return reason.to_owned() };
+    let word = WORDS.iter().find(|word| answer.contains(&format!("\"{word}\"")));
+    let why = word.copied().unwrap_or("the token endpoint is not reached, or answers with none");
+    format!("{what}OAUTHBEARER token: {why}")
+}
+
 impl ClientContext for Ear {
     fn log(&self, level: RDKafkaLogLevel, fac: &str, message: &str) {
         tracing::debug!(?level, fac, message, "librdkafka");
@@ -252,7 +294,7 @@ impl ClientContext for Ear {
         let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
         // That all brokers are down says less than why.
         if !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::AllBrokersDown)) || last.is_none() {
-            *last = Some((error, reason.to_owned()));
+            *last = Some((error, without_answer(reason)));
         }
     }
 }

@@ -67,7 +67,7 @@ impl Held {
             Ok((database, aside)) => {
                 // Its lock was held before it came here: there is no moment at which a scheduler could open it.
                 let (path, database) = (self.file.clone(), Mutex::new(Some(database)));
-                self.lock = Lock::Store(Redb(Arc::new(File { path, database })));
+                self.lock = Lock::Store(Redb(Arc::new(File::new(path, database))));
                 Ok(aside)
             }
             Err(error) => {
@@ -151,7 +151,7 @@ fn taken(file: &Path, marker: &Path) -> Result<(Lock, Found), StoreError> {
         Ok(database) => {
             let records = read(&database)?;
             let database = Mutex::new(Some(database));
-            Ok((Lock::Store(Redb(Arc::new(File { path: file.into(), database }))), Found::of(records)))
+            Ok((Lock::Store(Redb(Arc::new(File::new(file.into(), database)))), Found::of(records)))
         }
         Err(error) if error.is_damage() => Ok((Lock::File(locked(file)?), Found::Damaged(error))),
         Err(error) => Err(error),
