@@ -302,11 +302,12 @@ mod tests {
         let some =
             Reach { users: vec![rule("orders-*", &["orders", "job-{job}"]), rule("*", &["x-{job}"])], ..reach() };
         for (job, user) in
-            [("orders-eu", "orders"), ("orders-eu", "job-orders-eu"), ("orders-eu", "orders-eu"), ("a", "a")]
+            [("orders-eu", "orders"), ("orders-eu", "job-orders-eu"), ("orders-eu", "x-orders-eu"), ("a", "x-a")]
         {
             assert_eq!(some.refused_user(job, user), None, "{job} as {user}");
         }
-        for (job, user) in [("flights", "orders"), ("orders-eu", "root"), ("root", "root"), ("a", "{job}"), ("a", "A")]
+        for (job, user) in
+            [("flights", "orders"), ("orders-eu", "root"), ("root", "root"), ("a", "{job}"), ("a", "A"), ("a", "a")]
         {
             let (error, help) = some.refused_user(job, user).unwrap_or_default();
             assert!(error.contains(user) && help.contains("[jobs]"), "{job} as {user}: {error}, {help}");

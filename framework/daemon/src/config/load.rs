@@ -215,6 +215,7 @@ mod tests {
             ("[executor]\ngrace = \"soon\"", "number"),
             ("[state]\nzookeeper = \"zk://user:hunter2@a:2181/x\"", "login"),
             ("[state]\nzookeeper = \"a:2181\"", "zk://"),
+            ("[executor]\nmetrics_token = \"hunter2\"", "only named here"),
         ] {
             let error = Config::parse(text).expect_err(text).to_string();
             assert!(error.contains(part) && !error.contains("hunter2"), "{text}: {error}");
