@@ -5,7 +5,7 @@ use std::{net::SocketAddr, sync::Arc};
 use axum::{
     Router,
     extract::{Request, State},
-    http::{HeaderMap, StatusCode, header},
+    http::{StatusCode, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
     routing::get,
@@ -13,9 +13,8 @@ use axum::{
 use millstream_http::{
     Limits,
     browser::{Hosts, guard},
+    token,
 };
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -64,22 +63,13 @@ async fn listen(address: &str, port: Option<u16>) -> std::io::Result<TcpListener
 /// Lets in who sends the token, as `Authorization: Bearer …`.
 async fn login(State(sha256): State<Option<Arc<str>>>, request: Request, next: Next) -> Response {
     let is_let_in = sha256.is_none_or(|sha256| {
-        let sent = bearer(request.headers()).map(|token| hex(&Sha256::digest(token)));
-        sent.is_some_and(|sent| sent.as_bytes().ct_eq(sha256.as_bytes()).into())
+        token::bearer(request.headers()).is_some_and(|sent| token::is_same(&token::hash(sent), &sha256))
     });
     if is_let_in {
         return next.run(request).await;
     }
     let remedy = "metrics are told for a token: that of `metrics_token` in [executor] of the scheduler's settings\n";
     (StatusCode::UNAUTHORIZED, [(header::WWW_AUTHENTICATE, "Bearer")], remedy).into_response()
-}
-
-fn bearer(headers: &HeaderMap) -> Option<&str> {
-    headers.get(header::AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 async fn render(State(metrics): State<Arc<Metrics>>) -> impl IntoResponse {
@@ -111,7 +101,7 @@ mod tests {
         let metrics = || Arc::new(Metrics::new("job", "topic"));
         let open = serve("127.0.0.1", None, None, metrics()).await.expect("a port");
         assert_eq!(status(&open, "/metrics", "").await, "200");
-        let sha256 = hex(&Sha256::digest("right"));
+        let sha256 = token::hash("right");
         let closed = serve("127.0.0.1", None, Some(sha256.clone()), metrics()).await.expect("a port");
         for (token, expected) in [("", "401"), ("wrong", "401"), (sha256.as_str(), "401"), ("right", "200")] {
             assert_eq!(status(&closed, "/metrics", token).await, expected, "{token}");

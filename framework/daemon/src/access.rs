@@ -11,12 +11,11 @@ use std::{
 };
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use millstream_http::token::is_same;
 use millstream_topology::{SettingError, settings};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use subtle::ConstantTimeEq as _;
 
-use crate::hex;
+pub use millstream_http::token::hash;
 
 /// Before each token, so that people and scanners of repositories know one.
 pub const PREFIX: &str = "mst_";
@@ -179,7 +178,7 @@ impl Tokens {
     /// The entry of a token. All are compared, each in a time that tells nothing.
     pub fn find(&self, token: &str) -> Option<&Token> {
         let hash = hash(token);
-        let is = |entry: &Token| bool::from(entry.sha256.to_ascii_lowercase().as_bytes().ct_eq(hash.as_bytes()));
+        let is = |entry: &Token| is_same(&entry.sha256, &hash);
         self.0.iter().fold(None, |found, entry| if is(entry) { Some(entry) } else { found })
     }
 }
@@ -188,11 +187,6 @@ fn line_of(text: &str, error: &toml::de::Error) -> String {
     let line = error.span().map_or(0, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let what = error.message().split(['`', '"']).next().unwrap_or_default().trim_end();
     format!("line {line}: {what}; entries are [[token]] with name, sha256, role and perhaps jobs")
-}
-
-/// SHA-256 of a token, in hex.
-pub fn hash(token: &str) -> String {
-    hex(&Sha256::digest(token.as_bytes()))
 }
 
 /// A new token.

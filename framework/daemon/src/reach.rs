@@ -8,6 +8,7 @@ use std::{
 };
 
 use millstream_spec::{Diagnostic, JobFile, JobSpec, Setting, kafka_options, kafka_options::TOKEN_ENDPOINT};
+use millstream_topology::host_of;
 use serde::Deserialize;
 use tokio::net::lookup_host;
 
@@ -187,18 +188,6 @@ fn addresses(spec: &JobSpec) -> Vec<(String, String)> {
         found.push((format!("source.kafka.options.{TOKEN_ENDPOINT}"), address.to_owned()));
     }
     found
-}
-
-fn host_of(address: &str) -> &str {
-    let host = match address.rsplit_once(':') {
-        Some((host, port))
-            if port.bytes().all(|b| b.is_ascii_digit()) && (host.ends_with(']') || !host.contains(':')) =>
-        {
-            host
-        }
-        _ => address,
-    };
-    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 /// Where clouds tell machines their secrets: link-local addresses, and those of clouds that do it elsewhere.

@@ -27,7 +27,7 @@ impl Tls {
         Ok(Self { config: Arc::new(client_config(files.clone(), None)?) })
     }
 
-    /// For [`millstream_tls::probe`].
+    /// For [`millstream_tls::try_handshake`].
     pub(crate) fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
     }
@@ -42,8 +42,7 @@ impl Tls {
         let connected = TlsConnector::from(self.config()).connect(name, stream).await;
         connected.map_err(|source| match Trouble::of(&source) {
             Some(trouble) => {
-                let remedy = format!("{trouble}; {}", trouble.remedy());
-                TransportError::Untrusted { authority: authority.to_owned(), remedy, source }
+                TransportError::Untrusted { authority: authority.to_owned(), remedy: trouble.with_remedy(), source }
             }
             None => TransportError::Connect { authority: authority.to_owned(), source },
         })

@@ -30,8 +30,7 @@ pub struct ClientPems {
 impl ClientPems {
     /// Whether it can be used.
     pub fn check(&self) -> Result<(), PemError> {
-        self.authorities.authorities()?;
-        self.own.as_ref().map_or(Ok(()), |(certificate, key)| certificate.with_key(key).map(drop))
+        Known::new(self.clone()).map(drop)
     }
 }
 

@@ -53,6 +53,11 @@ impl Trouble {
         })
     }
 
+    /// What it is, and what to do about it.
+    pub fn with_remedy(self) -> String {
+        format!("{self}; {}", self.remedy())
+    }
+
     /// What to do about it.
     pub fn remedy(self) -> &'static str {
         match self {

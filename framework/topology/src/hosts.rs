@@ -64,10 +64,17 @@ pub(crate) async fn probe(addresses: &[String]) -> Vec<String> {
     causes
 }
 
-/// The host of `host:port`, without the brackets of an IPv6 address.
-pub(crate) fn host_of(address: &str) -> &str {
-    let host = address.rsplit_once(':').map_or(address, |(host, _)| host);
-    host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host)
+/// The host of `host:port` or `host`, without the brackets of an IPv6 address.
+pub fn host_of(address: &str) -> &str {
+    let host = match address.rsplit_once(':') {
+        Some((host, port))
+            if port.bytes().all(|b| b.is_ascii_digit()) && (host.ends_with(']') || !host.contains(':')) =>
+        {
+            host
+        }
+        _ => address,
+    };
+    host.trim_start_matches('[').trim_end_matches(']')
 }
 
 #[cfg(test)]
@@ -81,6 +88,7 @@ mod tests {
         assert!(hosts.all_names("localhost").await.contains(&"127.0.0.1".to_owned()));
         assert_eq!(hosts.all_names("no-such-host.invalid").await, ["no-such-host.invalid"]);
         assert_eq!((host_of("h:1"), host_of("[::1]:9092"), host_of("h")), ("h", "::1", "h"));
+        assert_eq!((host_of("fe80::1"), host_of("[::1]")), ("fe80::1", "::1"));
     }
 
     #[tokio::test]

@@ -18,6 +18,7 @@ use millstream_placement::JobTopology;
 use millstream_spec::JobSpec;
 
 pub use cassandra::CassandraError;
+pub use hosts::host_of;
 pub use kafka::KafkaError;
 pub use live::{LiveFacts, live_check};
 pub use settings::SettingError;

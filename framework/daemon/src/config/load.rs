@@ -65,7 +65,6 @@ impl Config {
     fn check(&self) -> Result<(), ConfigError> {
         let refuse = |key, problem: &str| Err(ConfigError::Value { key, problem: problem.into() });
         self.session()?;
-        self.zookeeper_tls()?;
         if is_meant_for_zookeeper(&self.state.dir.to_string_lossy()) {
             return refuse("state.dir", "a ZooKeeper is no folder; name it as `zookeeper` in [state]");
         }

@@ -11,7 +11,7 @@ use axum::{
     middleware::Next,
     response::{IntoResponse as _, Response},
 };
-use millstream_http::Peer;
+use millstream_http::{Peer, token::bearer};
 
 use super::{
     Failure,
@@ -70,10 +70,9 @@ impl Gate {
     }
 
     fn who(&self, headers: &HeaderMap) -> Option<Who> {
-        let sent = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = sent.split_once(' ')?;
+        let sent = bearer(headers)?;
         let tokens = self.tokens.read().unwrap_or_else(PoisonError::into_inner);
-        let found = tokens.find(token.trim()).filter(|_| scheme.eq_ignore_ascii_case("bearer"))?;
+        let found = tokens.find(sent)?;
         Some(Who(Arc::new(found.clone())))
     }
 }

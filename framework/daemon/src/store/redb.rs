@@ -54,7 +54,7 @@ impl Redb {
         std::fs::create_dir_all(folder).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
         let (path, marker) = (folder.join(FILE), folder.join(MARKER));
         is_there(&path, &marker)?;
-        let database = Mutex::new(Some(checked(&path)?));
+        let database = checked(&path)?;
         std::fs::write(&marker, MARKER_TEXT).map_err(|source| StoreError::Folder { path: folder.into(), source })?;
         Ok(Redb(Arc::new(File::new(path, database))))
     }
@@ -71,8 +71,8 @@ impl Redb {
 }
 
 impl File {
-    fn new(path: PathBuf, database: Mutex<Option<Database>>) -> File {
-        File { inode: inode(&path), path, database }
+    fn new(path: PathBuf, database: Database) -> File {
+        File { inode: inode(&path), path, database: Mutex::new(Some(database)) }
     }
 
     fn with<T>(&self, work: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
@@ -80,7 +80,7 @@ impl File {
         let database = match slot.take() {
             Some(database) => database,
             None => {
-                // Nobody has held it meanwhile: a person may have moved it away, or put another in its place.
+                // The lock was free meanwhile: a person may have moved the state away, or put another in its place.
                 is_there(&self.path, &self.path.with_file_name(MARKER))?;
                 let database = open(&self.path)?;
                 if inode(&self.path) != self.inode {

@@ -1,7 +1,6 @@
 use std::time::Duration;
 
 use hyper::{HeaderMap, header};
-
 use millstream_tls::{ClientFiles, PemError};
 
 use super::{Masters, MastersError, Scheme, ZooKeeperTls};

@@ -124,8 +124,7 @@ impl DisconnectReason {
             }
             // By TLS 1.3 a server refuses a certificate after the handshake.
             TransportError::Broken { source, .. } if Trouble::of(source) == Some(Trouble::Refused) => {
-                let detail = format!("{}; {} ({detail})", Trouble::Refused, Trouble::Refused.remedy());
-                Self::Untrusted { master, detail }
+                Self::Untrusted { master, detail: format!("{} ({detail})", Trouble::Refused.with_remedy()) }
             }
             _ => Self::Unreachable { master, detail },
         }

@@ -3,7 +3,7 @@
 use std::{io, sync::Arc};
 
 use millstream_spec::{CassandraTls, Setting};
-use millstream_tls::{ClientPems, ClientSource, Pem, PemError, Trouble, client_config, probe};
+use millstream_tls::{ClientPems, ClientSource, Pem, PemError, Trouble, client_config, try_handshake};
 use tokio::{
     net::{TcpStream, lookup_host},
     task::spawn_blocking,
@@ -52,7 +52,7 @@ pub(super) async fn trouble(config: Arc<ClientConfig>, contact_points: &[String]
         // The driver asks each node by its address, and not by the name that led there.
         let tried = async {
             let address = lookup_host(point).await?.next().ok_or(io::ErrorKind::NotFound)?;
-            probe(config.clone(), &address.to_string(), TcpStream::connect(address).await?).await
+            try_handshake(config.clone(), &address.to_string(), TcpStream::connect(address).await?).await
         };
         if let Ok(Err(error)) = timeout(PROBE_TIMEOUT, tried).await
             && let Some(trouble) = Trouble::of(&error)

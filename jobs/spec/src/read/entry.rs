@@ -56,6 +56,11 @@ impl<'d> Section<'d> {
         Some(Entry { path: self.child(key.get_ref()), key: key.span(), value })
     }
 
+    /// What is not there is fine; what is there must be right.
+    pub(super) fn optionally<T>(&self, key: &str, read: impl FnOnce(Entry<'d>) -> Option<T>) -> Option<Option<T>> {
+        self.optional(key).map_or(Some(None), |entry| read(entry).map(Some))
+    }
+
     /// `example` is a line to write.
     pub(super) fn required(&self, r: &mut Report<'_>, key: &str, example: &str) -> Option<Entry<'d>> {
         let entry = self.optional(key);

@@ -42,19 +42,19 @@ pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<Cassandr
     let contact_points = section
         .required(r, "contact_points", "contact_points = [\"127.0.0.1:9042\"]")
         .and_then(|e| address::list(&e, CASSANDRA_PORT, r));
-    let datacenter = optional(section.optional("datacenter"), |e| e.filled_string(r).map(|t| t.value.to_owned()));
+    let datacenter = section.optionally("datacenter", |e| e.filled_string(r).map(|t| t.value.to_owned()));
     let keyspace = section.required(r, "keyspace", "keyspace = \"demo\"").and_then(|e| keyspace(&e, r));
     let table = section.required(r, "table", "table = \"flights\"").and_then(|e| table(&e, r));
     let consistency = section.optional("consistency").map_or(Some(Consistency::default()), |e| consistency(&e, r));
-    let ttl = optional(section.optional("ttl"), |e| ttl(&e, r));
+    let ttl = section.optionally("ttl", |e| ttl(&e, r));
     let nulls = section.optional("nulls").map_or(Some(Nulls::default()), |e| {
         e.choice(r, &[("tombstone", Nulls::Tombstone), ("unset", Nulls::Unset)], None)
     });
     let columns =
         section.optional("columns").map_or(Some(BTreeMap::new()), |e| e.section(r).and_then(|s| columns(&s, r)));
-    let username = optional(section.optional("username"), |e| setting::read(&e, false, r));
-    let password = optional(section.optional("password"), |e| setting::read(&e, true, r));
-    let tls = optional(section.optional("tls"), |e| tls::read(&e, r));
+    let username = section.optionally("username", |e| setting::read(&e, false, r));
+    let password = section.optionally("password", |e| setting::read(&e, true, r));
+    let tls = section.optionally("tls", |e| tls::read(&e, r));
     check_login(section, r);
     check_ttl_column(section, ttl.as_ref(), columns.as_ref(), r);
     Some(CassandraSink {
@@ -70,14 +70,6 @@ pub(super) fn read(section: &Section<'_>, r: &mut Report<'_>) -> Option<Cassandr
         password: password?,
         tls: tls?,
     })
-}
-
-/// What is not there is fine; what is there must be right.
-fn optional<T>(entry: Option<Entry<'_>>, read: impl FnOnce(Entry<'_>) -> Option<T>) -> Option<Option<T>> {
-    match entry {
-        None => Some(None),
-        Some(entry) => read(entry).map(Some),
-    }
 }
 
 fn name<'d>(entry: &Entry<'d>, what: &str, r: &mut Report<'_>) -> Option<&'d str> {

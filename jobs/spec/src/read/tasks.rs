@@ -53,8 +53,8 @@ pub(super) fn read(section: Option<Section<'_>>, r: &mut Report<'_>) -> Option<T
     let revocable = section
         .optional("revocable")
         .map_or(Some(false), |e| yes_or_no(&e, "write it without quotation marks, as in `revocable = true`", r));
-    let volume_bytes = section.optional("volume").map_or(Some(None), |e| volume_bytes(&e, r).map(Some));
-    let user = section.optional("user").map_or(Some(None), |e| user(&e, r).map(Some));
+    let volume_bytes = section.optionally("volume", |e| volume_bytes(&e, r));
+    let user = section.optionally("user", |e| user(&e, r));
     Some(Tasks {
         count: count?,
         cpus: cpus?,

@@ -26,8 +26,7 @@ fn a_framework_with_a_principal_logs_in_by_https_and_signs_its_reservations() ->
         let config = dir.path().join("millstream.toml");
         fs::write(&config, format!("[mesos]\nprincipal = {PRINCIPAL:?}\nsecret = {{ file = {secret:?} }}\n"))?;
         let proxy = TlsProxy::before(mesos.master()).await?;
-        let ca = dir.path().join("ca.pem");
-        fs::write(&ca, &proxy.ca)?;
+        let ca = proxy.authority.ca();
         let args = ["--config", &config.display().to_string(), "--ca", &ca.display().to_string()].map(str::to_owned);
         let master = Some(format!("https://{}", proxy.address));
         let options = SchedulerOptions { master, args: args.into(), ..SchedulerOptions::default() };

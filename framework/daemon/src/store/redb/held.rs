@@ -5,7 +5,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, fchown},
     path::{Path, PathBuf},
-    sync::{Arc, Mutex},
+    sync::Arc,
 };
 
 use millstream_scheduler::RecordChange;
@@ -66,8 +66,7 @@ impl Held {
         match replaced {
             Ok((database, aside)) => {
                 // Its lock was held before it came here: there is no moment at which a scheduler could open it.
-                let (path, database) = (self.file.clone(), Mutex::new(Some(database)));
-                self.lock = Lock::Store(Redb(Arc::new(File::new(path, database))));
+                self.lock = Lock::Store(Redb(Arc::new(File::new(self.file.clone(), database))));
                 Ok(aside)
             }
             Err(error) => {
@@ -150,7 +149,6 @@ fn taken(file: &Path, marker: &Path) -> Result<(Lock, Found), StoreError> {
     match checked(file) {
         Ok(database) => {
             let records = read(&database)?;
-            let database = Mutex::new(Some(database));
             Ok((Lock::Store(Redb(Arc::new(File::new(file.into(), database)))), Found::of(records)))
         }
         Err(error) if error.is_damage() => Ok((Lock::File(locked(file)?), Found::Damaged(error))),

@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use millstream_tls::{ClientFiles, ClientSource as _, PemError, Trouble, probe};
+use millstream_tls::{ClientFiles, ClientSource as _, PemError, Trouble, try_handshake};
 use tokio::net::TcpStream;
 use zookeeper_client::{Client, Connector, Error, TlsOptions};
 
@@ -31,7 +31,7 @@ impl ZooKeeperTls {
     }
 
     /// Opens a session by TLS with what the files hold now; what cannot be read stays as it was.
-    pub(super) async fn connect(&self, connector: Connector, servers: &str) -> Result<Client, Error> {
+    async fn connect(&self, connector: Connector, servers: &str) -> Result<Client, Error> {
         let files = self.files.clone();
         let renewed = tokio::task::spawn_blocking(move || options(&files)).await;
         let options = {
@@ -50,11 +50,19 @@ impl ZooKeeperTls {
 
     /// What keeps us from speaking TLS with a server; none when nothing does.
     pub(super) async fn trouble(&self, server: &str, stream: TcpStream) -> Option<String> {
-        let error = probe(self.probe.config(), server, stream).await.err()?;
+        let error = try_handshake(self.probe.config(), server, stream).await.err()?;
         Some(match Trouble::of(&error) {
-            Some(trouble) => format!("{trouble}; {}", trouble.remedy()),
+            Some(trouble) => trouble.with_remedy(),
             None => format!("no TLS: {error}"),
         })
+    }
+}
+
+/// Opens a session with `host:port,…`; by TLS and never without it, if that is given.
+pub async fn connect(connector: Connector, servers: &str, tls: Option<&ZooKeeperTls>) -> Result<Client, Error> {
+    match tls {
+        Some(tls) => tls.connect(connector, servers).await,
+        None => connector.connect(servers).await,
     }
 }
 

@@ -2,7 +2,6 @@
 
 use toml::de::DeValue;
 
-use super::optional;
 use crate::{
     CassandraTls, Diagnostic, Setting,
     read::{entry::Entry, report::Report, setting},
@@ -21,9 +20,9 @@ pub(super) fn read(entry: &Entry<'_>, r: &mut Report<'_>) -> Option<CassandraTls
     };
     section.check_keys(r);
     let ca = section.required(r, "ca", "ca = { file = \"/path/ca.pem\" }").and_then(|e| pem(&e, r));
-    let cert = optional(section.optional("cert"), |e| pem(&e, r));
-    let key = optional(section.optional("key"), |e| setting::read(&e, true, r));
-    let name = optional(section.optional("name"), |e| name(&e, r));
+    let cert = section.optionally("cert", |e| pem(&e, r));
+    let key = section.optionally("key", |e| setting::read(&e, true, r));
+    let name = section.optionally("name", |e| name(&e, r));
     let half = match (section.optional("cert"), section.optional("key")) {
         (Some(cert), None) => Some((cert, "key")),
         (None, Some(key)) => Some((key, "cert")),

@@ -18,7 +18,7 @@ pub fn server_name(authority: &str) -> Option<ServerName<'static>> {
 
 /// Speaks TLS with `host:port` and nothing else, to learn what keeps us from it: clients tell it poorly. For protocols whose
 /// server says nothing before it is asked.
-pub async fn probe(config: Arc<ClientConfig>, authority: &str, stream: TcpStream) -> io::Result<()> {
+pub async fn try_handshake(config: Arc<ClientConfig>, authority: &str, stream: TcpStream) -> io::Result<()> {
     let name = server_name(authority).ok_or_else(|| io::Error::from(io::ErrorKind::InvalidInput))?;
     let mut stream = TlsConnector::from(config).connect(name, stream).await?;
     match tokio::time::timeout(REFUSED_WITHIN, stream.read_u8()).await {
